@@ -1,0 +1,155 @@
+//! What a handler is. A new handler is a new file in `src/handlers/` with an [`inventory::submit!`] of a
+//! [`Registration`]; no list names it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::engine::{Class, Dependency};
+use crate::event::Event;
+use crate::schema::Codec;
+use crate::store::{Fence, Store};
+
+/// Acts on events. One instance serves all of them, concurrently; order within a lane is kept by the engine.
+///
+/// A handler may be started again for the same event (crash, transient failure): effects go through [`Store::commit`]
+/// with the event's inbox key, which makes them exactly-once, or are idempotent.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// # Errors
+    /// [`Failure`] with a class; the engine decides what follows (see [`Class`]).
+    async fn handle(&self, event: &Event, context: &Context<'_>) -> Result<Success, Failure>;
+}
+
+/// What one attempt gets besides the event.
+pub struct Context<'a> {
+    pub services: &'a Services,
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// The handler's name, as the route gives it.
+    pub handler: &'a str,
+    /// Proof of ownership for database writes (I4).
+    pub fence: &'a Fence,
+}
+
+/// What handlers reach the world through. Injected; tests put doubles here.
+pub struct Services {
+    pub codec: Codec,
+    pub store: Arc<dyn Store>,
+    /// Generated documents, reports and other files.
+    pub artifacts: Arc<dyn object_store::ObjectStore>,
+    /// Git repositories, local or mirrored.
+    pub repositories: Arc<crate::connectors::git::Repositories>,
+    /// JSON Schemas by type and path.
+    pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
+}
+
+/// How a handler registers itself.
+pub struct Registration {
+    /// The name that routes use, snake_case.
+    pub name: &'static str,
+    /// One sentence for `coafi routes explain`.
+    pub summary: &'static str,
+    pub build: fn(&Services) -> anyhow::Result<Arc<dyn Handler>>,
+}
+
+inventory::collect!(Registration);
+
+/// What a handler did. Becomes the `result` of the outcome record.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Success {
+    pub message: String,
+    #[serde(rename = "workflowId", skip_serializing_if = "Option::is_none", default)]
+    pub workflow_id: Option<String>,
+    /// Data for the caller, JSON.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null", default)]
+    pub data: serde_json::Value,
+    #[serde(rename = "filesProcessed", skip_serializing_if = "Option::is_none", default)]
+    pub files_processed: Option<u32>,
+    /// What happened on the way, in order; each becomes a step of the outcome record.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub steps: Vec<Step>,
+    /// Derived events, produced in the same transaction as the outcome.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub emit: Vec<NewEvent>,
+}
+
+/// One step on the way to an outcome, such as `FILE_PROCESSED` (`bitt.md` lists the types).
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Step {
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// JSON object with the step's own members, e.g. `filePath`, `validation`.
+    pub detail: serde_json::Value,
+}
+
+/// An event that a handler derives. Its causation id is the handled event's id and its correlation id is inherited.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct NewEvent {
+    pub topic: String,
+    /// Deterministic: a re-run must derive the same id (I9).
+    pub id: String,
+    pub source: String,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub subject: Option<String>,
+    pub key: String,
+    /// Confluent wire format, from [`Codec::encode`].
+    pub data: Bytes,
+}
+
+/// Why an attempt failed, and what class of failure that is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    pub class: Class,
+    /// A short constant, snake_case: the same cause has the same code.
+    pub code: &'static str,
+    pub message: String,
+    /// Single errors, for validation failures.
+    pub errors: Vec<String>,
+    pub steps: Vec<Step>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(class: Class, code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self { class, code, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn poison(code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self::new(Class::Poison, code, message)
+    }
+
+    #[must_use]
+    pub fn invalid(code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self::new(Class::Invalid, code, message)
+    }
+
+    #[must_use]
+    pub fn permanent(code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self::new(Class::Permanent, code, message)
+    }
+
+    #[must_use]
+    pub fn transient(code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self::new(Class::Transient, code, message)
+    }
+
+    /// `dependency`: a constant of [`Dependency`], or a name that the route declares.
+    #[must_use]
+    pub fn systemic(dependency: &str, code: &'static str, message: impl std::fmt::Display) -> Self {
+        Self::new(Class::Systemic(Dependency::new(dependency)), code, message)
+    }
+}
+
+/// A handler that cannot be made or found.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    #[error("no handler is registered under {name:?}; there are: {known}")]
+    Unknown { name: String, known: String },
+    #[error("handler {name:?} cannot start: {source}")]
+    Build { name: &'static str, source: anyhow::Error },
+}

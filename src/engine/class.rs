@@ -1,0 +1,73 @@
+//! Error classes: handlers classify, only the engine decides what follows.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What kind of failure an attempt ended with.
+///
+/// | class | example | what the engine does |
+/// |---|---|---|
+/// | poison | undecodable bytes, unknown schema id confirmed absent | dead letter at once |
+/// | invalid | validation failed | dead letter with the errors |
+/// | permanent | the handler says that no retry helps | dead letter |
+/// | transient | time-out, 5xx, conflict | retry by the route's policy |
+/// | panic, deadline | the handler panicked or outlived its deadline | transient with a lower limit |
+/// | systemic | a dependency is down | hold, open the dependency's circuit; no attempt is used |
+/// | crash | the record was running in three processes that died | dead letter |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    Poison,
+    Invalid,
+    Permanent,
+    Transient,
+    Panic,
+    Deadline,
+    Systemic(Dependency),
+    Crash,
+}
+
+impl Class {
+    /// The name in headers, audit records and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Poison => "poison",
+            Self::Invalid => "invalid",
+            Self::Permanent => "permanent",
+            Self::Transient => "transient",
+            Self::Panic => "panic",
+            Self::Deadline => "deadline",
+            Self::Systemic(_) => "systemic",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that many records need and that can be down: `database`, `schema-registry`, `artifacts`, `ledger`, or a name
+/// that a route declares. Equal names are the same dependency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dependency(pub Arc<str>);
+
+impl Dependency {
+    pub const DATABASE: &'static str = "database";
+    pub const SCHEMA_REGISTRY: &'static str = "schema-registry";
+    pub const ARTIFACTS: &'static str = "artifacts";
+    pub const LEDGER: &'static str = "ledger";
+
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,16 @@
+//! The engine: which record may run, what becomes of it, and what may be committed. A pure state machine.
+//!
+//! It imports `std`, [`crate::event`] and itself; time and randomness are arguments. Inputs are the methods of
+//! [`Engine`], each with the time at which it happened; [`Engine::poll_effect`] yields what the driver is to do. The same
+//! code runs in production under `src/kafka` and in `tests/simulation` under virtual time.
+//!
+//! What it keeps: I1–I8 of `docs/invariants.md`.
+
+mod api;
+mod class;
+pub mod offset_map;
+mod time;
+
+pub use api::*;
+pub use class::{Class, Dependency};
+pub use time::Time;

@@ -1,0 +1,19 @@
+//! COAFI event handlers: ordered, exactly-once, provable event handling on Kafka.
+//!
+//! The architecture, outermost first; dependencies point inward only (`tests/tidy.rs` checks it):
+//!
+//! | layer | modules | may know |
+//! |---|---|---|
+//! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config` | everything below |
+//! | application | `dispatch`, `handlers`, `bitt`, `registry` | `event`, `engine` and the traits of the edges |
+//! | core | `engine` | `std`, `event` |
+//! | vocabulary | `event` | `std`, bytes |
+//!
+//! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
+
+pub mod connectors;
+pub mod dispatch;
+pub mod engine;
+pub mod event;
+pub mod schema;
+pub mod store;

@@ -1,0 +1,107 @@
+//! The project's database: registry entries, the inbox, partition ownership. SQLite embedded, Postgres otherwise; one
+//! contract (`tests/contract`) over both.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+/// The right to write for a partition: the epoch that this process claimed when the partition was assigned to it. A
+/// handler that wakes up after its partition moved still has the old one, and is refused (I4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub group: String,
+    pub topic: String,
+    pub partition: i32,
+    pub epoch: i64,
+}
+
+/// What makes a handler's effect exactly-once: one row per (handler, record), written with the effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InboxKey {
+    pub handler: String,
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `id`.
+    pub id: String,
+    /// New for a redrive or a replay, so that those run again.
+    pub run: String,
+}
+
+/// A change to one COAFI registry entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryChange {
+    pub registry: String,
+    pub entry: String,
+    /// `None` deletes (the history stays).
+    pub data: Option<Value>,
+    pub utids: Option<String>,
+    /// Refuse unless the stored version is this (0: must not exist).
+    pub expected_version: Option<i64>,
+}
+
+/// One current registry entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub registry: String,
+    pub entry: String,
+    pub version: i64,
+    pub data: Value,
+    pub utids: Option<String>,
+    pub updated_by: String,
+}
+
+/// Everything that one handler run changes: one SQL transaction.
+#[derive(Clone, Debug)]
+pub struct UnitOfWork {
+    pub inbox: InboxKey,
+    pub fence: Fence,
+    pub changes: Vec<EntryChange>,
+    /// The handler's complete result (a serialised `Success`); given back on a re-run (I9).
+    pub result: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Committed {
+    /// Written now; new version of each changed entry, in order.
+    Written(Vec<i64>),
+    /// An earlier run wrote it; its result.
+    Already(Bytes),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer: systemic.
+    #[error("database {url} is unavailable: {message}")]
+    Unavailable { url: String, message: String },
+    /// Another process owns the partition by now.
+    #[error("{topic}[{partition}] is owned under epoch {current}, this process holds {held}")]
+    Fenced { topic: String, partition: i32, held: i64, current: i64 },
+    #[error("{registry}/{entry} is at version {current}, expected {expected}")]
+    VersionConflict { registry: String, entry: String, expected: i64, current: i64 },
+    /// Serialisation failure, deadlock: transient.
+    #[error("database conflict: {0}")]
+    Conflict(String),
+    /// Anything else; a bug or a schema that does not fit.
+    #[error("database: {0}")]
+    Other(String),
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Answers within a second or fails; for `/ready` and probes.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Claims partitions for this process: each gets an epoch above every earlier one and at least `at_least`.
+    async fn claim(&self, group: &str, partitions: &[(String, i32, i64)]) -> Result<Vec<Fence>, StoreError>;
+
+    /// The stored result, if this work was done before.
+    async fn inbox(&self, key: &InboxKey) -> Result<Option<Bytes>, StoreError>;
+
+    /// Checks the fence, writes the inbox row and the changes; all or nothing.
+    async fn commit(&self, work: UnitOfWork) -> Result<Committed, StoreError>;
+
+    async fn entry(&self, registry: &str, entry: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// Entries of a registry in order of their names, after `after`, at most `limit`.
+    async fn entries(&self, registry: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, StoreError>;
+}

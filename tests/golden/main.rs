@@ -1,0 +1,1 @@
+//! What other software reads and writes, byte for byte.
