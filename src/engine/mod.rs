@@ -8,9 +8,14 @@
 
 mod api;
 mod class;
+mod machine;
 pub mod offset_map;
+pub mod retry;
+mod settings;
 mod time;
 
 pub use api::*;
 pub use class::{Class, Dependency};
+pub use machine::{Assignment, Engine};
+pub use settings::{CircuitSettings, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
 pub use time::Time;

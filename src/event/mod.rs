@@ -7,10 +7,12 @@ mod attributes;
 mod headers;
 mod identity;
 mod offset;
+mod outgoing;
 mod record;
 
 pub use attributes::{Attribute, Event, NotAnEvent};
 pub use headers::{Headers, HeadersBuilder};
 pub use identity::{Identity, lane_hash};
 pub use offset::{NextOffset, Offset, TopicPartition};
+pub use outgoing::Outgoing;
 pub use record::{Record, RecordBuilder};

@@ -1,0 +1,91 @@
+//! Bounds and policies. Built by the configuration, which refuses values that make no sense together.
+
+use std::time::Duration;
+
+use super::{Dependency, retry};
+
+/// Bounds of the whole replica (I7) and its rhythm.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Records buffered, in flight, parked or staged.
+    pub max_records: usize,
+    /// Bytes of those records.
+    pub max_bytes: usize,
+    /// Records handed to workers and not yet reported.
+    pub max_in_flight: usize,
+    /// Records in one run.
+    pub max_run: usize,
+    /// A transaction is committed at the latest this long after its first output.
+    pub commit_interval: Duration,
+    /// ... or after this many outputs.
+    pub commit_max_records: usize,
+    /// How long handlers may run on after their partition was revoked.
+    pub drain_timeout: Duration,
+    /// Offsets per partition in which duplicates are looked for.
+    pub dedup_window: u32,
+    /// Entries of all partitions' windows together.
+    pub dedup_max_entries: usize,
+    /// Records parked in place per partition; the next one follows the overflow policy.
+    pub max_parked: usize,
+    /// Unclean ends of a partition's owners after which its records run one at a time.
+    pub suspect_after: u32,
+    /// Deaths that a record must be named by before it is dead-lettered as a crash.
+    pub crash_deaths: u32,
+    pub circuit: CircuitSettings,
+}
+
+/// When a dependency is taken to be down, and how it is asked whether it is back.
+#[derive(Clone, Debug)]
+pub struct CircuitSettings {
+    /// Systemic failures that open the circuit.
+    pub failures: u32,
+    /// ... or this long after the first one, while none succeeded.
+    pub decide_within: Duration,
+    /// Distinct lanes failing with the same transient code, none succeeding in between, that count as systemic.
+    pub same_error_lanes: u32,
+    pub probe: retry::Backoff,
+    /// An outage longer than this is escalated, once.
+    pub escalate_after: Duration,
+}
+
+/// What keeps records in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordering {
+    /// All records of a partition.
+    Partition,
+    /// Records with the same key (the default).
+    Key,
+    /// As `Key`, and retried in place only, so that no later record overtakes.
+    Strict,
+    None,
+}
+
+/// What happens to a record that cannot stay parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    RetryTopic,
+    DeadLetter,
+    Halt,
+}
+
+/// What happens when a route's attempts are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    DeadLetter,
+    Halt,
+}
+
+/// What the engine needs to know of a route.
+#[derive(Clone, Debug)]
+pub struct RoutePolicy {
+    pub ordering: Ordering,
+    pub retry: retry::Policy,
+    pub overflow: Overflow,
+    pub exhausted: Exhausted,
+    /// Records of this route that may be in flight at once.
+    pub concurrency: usize,
+    /// Dependencies whose outage stops this route.
+    pub dependencies: Vec<Dependency>,
+    /// Go on after retention has passed the position, instead of standing still (I10).
+    pub continue_after_loss: bool,
+}
