@@ -15,5 +15,7 @@ pub mod connectors;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod kafka;
+pub mod runtime;
 pub mod schema;
 pub mod store;
