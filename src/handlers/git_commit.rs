@@ -34,6 +34,7 @@ use crate::registry::{documents, once};
 use crate::schema::payloads::GitCommit;
 use crate::store::EntryChange;
 
+
 pub use file_type::FileType;
 pub use files::CommitFiles;
 pub use report::{FileResult, Summary, ValidationResult, Validity};
@@ -185,3 +186,6 @@ async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + 
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

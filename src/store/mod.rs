@@ -84,7 +84,7 @@ pub enum Committed {
     Already(Bytes),
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The database does not answer: systemic.
     #[error("database {url} is unavailable: {message}")]

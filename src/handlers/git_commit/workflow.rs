@@ -49,6 +49,7 @@ pub(super) async fn request(
         workflow: WORKFLOW.to_owned(),
         workflow_id: workflow_id.to_owned(),
         input: input.to_string(),
+        utids: commit.utids.clone(),
     };
     let event = NewEvent {
         topic: TOPIC.to_owned(),
