@@ -62,9 +62,11 @@ impl Project {
         self.compose(&["up", "--detach", service.name()]).map(drop)
     }
 
-    /// Stops and removes everything of this project.
-    pub(crate) fn down(&self) -> Result<()> {
-        self.compose(&["down", "--volumes", "--timeout", "10"]).map(drop)
+    /// Stops and removes everything of this project, paused or not, after `grace_s` seconds at the latest.
+    pub(crate) fn down(&self, grace_s: u32) -> Result<()> {
+        // A paused container takes no signal. One that is not paused makes this fail, which says nothing.
+        let _ = self.compose(&["unpause"]);
+        self.compose(&["down", "--volumes", "--timeout", &grace_s.to_string()]).map(drop)
     }
 
     pub(crate) fn runs(&self, service: Service) -> bool {

@@ -21,13 +21,13 @@ enum Verb {
         #[command(flatten)]
         stack: Name,
         /// Kafka's port
-        #[arg(long, env = "KAFKA_PORT", default_value_t = 9092)]
+        #[arg(long, default_value_t = 9092)]
         kafka_port: u16,
         /// The schema registry's port
-        #[arg(long, env = "REGISTRY_PORT", default_value_t = 8081)]
+        #[arg(long, default_value_t = 8081)]
         registry_port: u16,
         /// Postgres's port
-        #[arg(long, env = "POSTGRES_PORT", default_value_t = 5432)]
+        #[arg(long, default_value_t = 5432)]
         postgres_port: u16,
     },
     /// Stop a stack and remove its data.
@@ -51,8 +51,15 @@ struct Name {
     name: String,
 }
 
-fn main() -> Result<ExitCode> {
-    match Cli::parse().verb {
+fn main() -> ExitCode {
+    execute(Cli::parse().verb).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn execute(verb: Verb) -> Result<ExitCode> {
+    match verb {
         Verb::Up { stack, kafka_port, registry_port, postgres_port } => {
             up(&stack.name, Ports { kafka: kafka_port, registry: registry_port, postgres: postgres_port })
         }

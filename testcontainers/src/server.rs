@@ -112,7 +112,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let ended = match &self.backend {
             Backend::Native(directory) => Process::at(directory).kill().and_then(|()| remove(directory)),
-            Backend::Docker(project) => project.compose(&["down", "--volumes", "--timeout", "0"]).map(drop),
+            Backend::Docker(project) => project.down(0),
         };
         if let Err(error) = ended {
             // Nobody is left to return it to. The reaper tries again when this process ends.

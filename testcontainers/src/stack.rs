@@ -1,7 +1,7 @@
 //! The three services under a name, on fixed ports, outliving whoever started them.
 //!
 //! A stack's directory holds `stack.json` (how it runs, and on which ports) and a directory per native service with its
-//! data, log and pid file. A lock on the directory keeps two `up`s or an `up` and a `down` apart.
+//! data, log and pid file. A lock file beside it keeps two `up`s or an `up` and a `down` apart.
 
 use std::env;
 use std::fmt::Write as _;
@@ -98,6 +98,7 @@ impl Stack {
         for service in &missing {
             check_port(*service, ports.of(*service))?;
         }
+        fs::create_dir_all(&self.directory).with_context(|| format!("create {}", self.directory.display()))?;
         fs::write(self.state_path(), serde_json::to_vec_pretty(&state)?)?;
         for service in &missing {
             self.backend(state, *service)
@@ -118,7 +119,7 @@ impl Stack {
         let _lock = self.lock()?;
         if let Some(state) = self.state()? {
             match state.runs_in {
-                RunsIn::Docker => self.project(state).down()?,
+                RunsIn::Docker => self.project(state).down(10)?,
                 RunsIn::Native => {
                     for service in Service::ALL.into_iter().rev() {
                         self.backend(state, service).stop(service)?;
@@ -184,13 +185,14 @@ impl Stack {
         self.directory.join("stack.json")
     }
 
-    /// Held until the returned file is dropped.
+    /// Held until the returned file is dropped. It lies beside the directory, which `down` removes.
     fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.directory).with_context(|| format!("create {}", self.directory.display()))?;
-        let lock = File::create(self.directory.with_extension("lock"))?;
+        let path = self.directory.with_extension("lock");
+        if let Some(stacks) = path.parent() {
+            fs::create_dir_all(stacks).with_context(|| format!("create {}", stacks.display()))?;
+        }
+        let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
         lock.lock().with_context(|| format!("lock stack {}", self.name))?;
-        // Its previous holder may have removed the directory.
-        fs::create_dir_all(&self.directory)?;
         Ok(lock)
     }
 }
