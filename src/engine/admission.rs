@@ -4,7 +4,8 @@ use super::lanes::{LaneState, Lanes};
 use super::partition::{Phase, Unsorted};
 use super::tracker::{Entry, State};
 use super::{
-    Arrival, Class, Disposition, Effect, Engine, Epoch, Incident, PartitionId, RouteId, Ticket, Time, Verdict,
+    Arrival, Class, Disposition, Effect, Engine, Epoch, Exhausted, Incident, PartitionId, RouteId, Ticket, Time,
+    Verdict,
 };
 use crate::event::{Identity, NextOffset, Offset};
 
@@ -85,10 +86,10 @@ impl<P: Clone, R> Engine<P, R> {
             Verdict::Routed { route, .. } => Some(self.routes[route.0 as usize].policy.ordering),
             Verdict::Poison | Verdict::Unrecognised => None,
         };
-        let crash_settings = self.settings.crash_deaths;
+        let crash_deaths = self.settings.crash_deaths;
         let Some(partition) = self.partition(id) else { return };
         let Some(entry) = partition.tracker.entry(unsorted.sequence) else { return };
-        let offset = entry.offset;
+        let (offset, attempts, route) = (entry.offset, entry.attempts, entry.route);
         let mut first_seen = None;
         if let Some(identity) = unsorted.identity.filter(|_| window > 0) {
             first_seen = partition.window.note(identity, offset);
@@ -98,14 +99,21 @@ impl<P: Clone, R> Engine<P, R> {
             (_, Some(first_seen)) => Some(Disposition::Duplicate { first_seen }),
             (Verdict::Poison, None) => Some(Disposition::DeadLetter { class: Class::Poison }),
             (Verdict::Unrecognised, None) => Some(Disposition::Unprocessed),
-            (Verdict::Routed { .. }, None) if partition.suspicion.condemns(offset, crash_settings) => {
+            (Verdict::Routed { .. }, None) if partition.suspicion.condemns(offset, crash_deaths) => {
                 Some(Disposition::DeadLetter { class: Class::Crash })
             }
             (Verdict::Routed { .. }, None) => None,
         };
+        let exhausted = ordering.and_then(|_| self.exhausted(route, attempts));
         if let Some(end) = end {
             self.end_at_once(id, unsorted.sequence, offset, end);
+        } else if exhausted == Some(Exhausted::DeadLetter) {
+            self.end_reported(id, unsorted.sequence, Disposition::DeadLetter { class: Class::Transient });
         } else if let (Verdict::Routed { lane, .. }, Some(ordering)) = (unsorted.verdict, ordering) {
+            if exhausted == Some(Exhausted::Halt) {
+                self.halt(id, unsorted.sequence, offset);
+            }
+            let Some(partition) = self.partition(id) else { return };
             let key = Lanes::key(ordering, lane, offset);
             let index = partition.lanes.push(key, unsorted.sequence);
             if let Some(entry) = partition.tracker.entry_mut(unsorted.sequence) {
@@ -125,6 +133,21 @@ impl<P: Clone, R> Engine<P, R> {
             entry.attempts += u32::from(crash);
         }
         self.end(id, sequence, end, None);
+    }
+
+    /// What becomes of a record that has used all its attempts: it was halted, or the policy was lowered since.
+    fn exhausted(&self, route: RouteId, attempts: u32) -> Option<Exhausted> {
+        let policy = self.policy(route);
+        (attempts >= policy.retry.max_attempts()).then_some(policy.exhausted)
+    }
+
+    /// It stands still at the head of its lane; its last attempt is reported already.
+    fn halt(&mut self, id: PartitionId, sequence: u64, offset: Offset) {
+        if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
+            entry.state = State::Halted;
+        }
+        let incident = Incident::Halted { partition: id, offset, class: Class::Transient };
+        self.effects.push_back(Effect::Escalate(incident));
     }
 
     /// The receipts of all polled records below `up_to` are acknowledged.
@@ -187,6 +210,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.buffered += records;
         partition.buffered_bytes += bytes;
         let paused = partition.paused;
+        self.unbalanced = true;
         self.buffered.add(records, bytes);
         if paused {
             self.paused.add(records, bytes);
@@ -196,6 +220,9 @@ impl<P: Clone, R> Engine<P, R> {
     /// Pauses partitions that hold more than their share, resumes those that are below half of it (I7, I8). Together the
     /// shares make two thirds of the bound; the last third is for the partitions that are not paused.
     pub(super) fn balance_pauses(&mut self) {
+        if !std::mem::take(&mut self.unbalanced) {
+            return;
+        }
         let shares = 3 * self.assigned_count.max(1);
         let (records, bytes) = (2 * self.settings.max_records / shares, 2 * self.settings.max_bytes / shares);
         for partition in self.partitions.iter_mut().flatten() {

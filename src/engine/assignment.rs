@@ -52,6 +52,7 @@ impl<P: Clone, R> Engine<P, R> {
         let position = partition.tracker.next();
         self.partitions[index] = Some(Box::new(partition));
         self.assigned_count += 1;
+        self.unbalanced = true;
         if let Some((from, to)) = self.partition(assignment.partition).and_then(|partition| partition.lost) {
             self.effects.push_back(Effect::Escalate(Incident::EventsLost {
                 partition: assignment.partition,
@@ -235,6 +236,7 @@ impl<P: Clone, R> Engine<P, R> {
     fn forget(&mut self, id: PartitionId) {
         let Some(partition) = self.partitions.get_mut(id.0 as usize).and_then(Option::take) else { return };
         self.assigned_count -= 1;
+        self.unbalanced = true;
         for (_, entry) in partition.tracker.iter() {
             match entry.state {
                 State::InFlight => {

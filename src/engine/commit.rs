@@ -90,9 +90,10 @@ impl<P: Clone, R> Engine<P, R> {
         partition.changed = false;
         let ready = partition.in_flight == 0 && partition.pending == 0;
         let clean = matches!(partition.phase, Phase::Draining { .. }) && ready;
-        if clean || partition.phase == Phase::Marking || partition.suspicion.announced_offset().is_some() {
+        if clean || partition.phase == Phase::Marking || partition.lost.is_some() {
             partition.mark = Some(transaction);
         }
+        partition.suspicion.included_in(transaction);
         let (position, resolved, attempts) = partition.tracker.map(transaction);
         let mut map = OffsetMap { claim: partition.claim, resolved, attempts, ..OffsetMap::default() };
         partition.suspicion.write(&mut map, position, clean, circuit_open);
@@ -143,8 +144,8 @@ impl<P: Clone, R> Engine<P, R> {
         if marked {
             partition.mark = None;
             partition.lost = None;
-            partition.suspicion.committed();
         }
+        let announced = partition.suspicion.committed(transaction);
         let starts = marked && partition.phase == Phase::Marking;
         if starts {
             partition.phase = Phase::Running;
@@ -156,10 +157,11 @@ impl<P: Clone, R> Engine<P, R> {
         self.buffered.remove(records, bytes);
         if paused {
             self.paused.remove(records, bytes);
+            self.unbalanced = true;
         }
         if starts {
             self.wake_all_lanes(id);
-        } else if moved || marked {
+        } else if moved || announced {
             self.retry_held_lanes(id);
         }
         if moved {
@@ -168,12 +170,15 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     fn transaction_aborted(&mut self, outputs: Vec<Output<P, R>>) {
+        // An output that is not given back would be taken for committed: rather end the process, which loses nothing.
+        assert_eq!(outputs.len(), self.transaction.staged, "an aborted transaction gives back what was staged in it");
         let on_purpose = self.transaction.stage == Stage::Aborting;
         let now = self.now;
         for partition in self.partitions.iter_mut().flatten() {
             partition.tally = super::census::Tally::default();
             partition.staged_to = NextOffset(0);
             partition.mark = None;
+            partition.suspicion.aborted();
         }
         let mut live = Vec::with_capacity(outputs.len());
         for output in outputs {
@@ -191,7 +196,7 @@ impl<P: Clone, R> Engine<P, R> {
         for (id, phase) in ids {
             // Positions, marks and announcements that were in it are said again.
             self.note_change(id);
-            if phase == Phase::Marking {
+            if phase == Phase::Marking || self.partition(id).is_some_and(|p| p.suspicion.announced_offset().is_some()) {
                 self.transaction.urgent = true;
             }
         }

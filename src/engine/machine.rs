@@ -39,6 +39,8 @@ pub struct Engine<P, R> {
     random: u64,
     next_route: usize,
     unsettled: bool,
+    /// A partition may hold more or less than decides whether it is paused.
+    pub(super) unbalanced: bool,
 }
 
 /// A route as the engine runs it.
@@ -110,6 +112,7 @@ impl<P: Clone, R> Engine<P, R> {
             random: seed,
             next_route: 0,
             unsettled: false,
+            unbalanced: false,
         }
     }
 

@@ -154,6 +154,22 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// The record ends: it leaves its lane, and its output goes into a transaction.
     pub(super) fn end(&mut self, id: PartitionId, sequence: u64, disposition: Disposition, report: Option<R>) {
+        self.end_with(id, sequence, disposition, false, report);
+    }
+
+    /// The record ends after an attempt that was reported before.
+    pub(super) fn end_reported(&mut self, id: PartitionId, sequence: u64, disposition: Disposition) {
+        self.end_with(id, sequence, disposition, true, None);
+    }
+
+    fn end_with(
+        &mut self,
+        id: PartitionId,
+        sequence: u64,
+        disposition: Disposition,
+        overflow: bool,
+        report: Option<R>,
+    ) {
         let Some(partition) = self.partition(id) else { return };
         partition.tracker.start(sequence);
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
@@ -167,7 +183,7 @@ impl<P: Clone, R> Engine<P, R> {
             debug_assert_eq!(queue.front(), Some(&sequence), "only the head of a lane runs");
             queue.pop_front();
         }
-        self.output(id, sequence, disposition, false, report);
+        self.output(id, sequence, disposition, overflow, report);
     }
 
     /// Queues an output for the open transaction or the next one.
@@ -224,14 +240,7 @@ impl<P: Clone, R> Engine<P, R> {
             self.end_or_halt(id, offset, sequence, disposition, None);
             return;
         }
-        let Some(partition) = self.partition(id) else { return };
-        partition.parked = partition.parked.saturating_sub(1);
-        partition.tracker.start(sequence);
-        if let Some(entry) = partition.tracker.entry_mut(sequence) {
-            entry.state = State::Pending;
-        }
-        partition.lanes.lane_mut(lane).queue.pop_front();
-        self.output(id, sequence, disposition, true, None);
+        self.end_reported(id, sequence, disposition);
         self.unblock(id, lane);
         if let Some(partition) = self.partition(id) {
             partition.lanes.release_if_empty(lane);

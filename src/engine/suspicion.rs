@@ -5,8 +5,8 @@
 //! a time, each named in committed metadata before it starts. A record that was named by enough deaths is dead-lettered
 //! as a crash. While a circuit is open the mark says clean: a deploy loop during an outage condemns no record.
 
-use super::Settings;
 use super::offset_map::{MAX_SUSPECTS, OffsetMap, Suspect};
+use super::{Settings, TransactionId};
 use crate::event::{NextOffset, Offset};
 
 /// Offsets past the position within which a dead owner may have had records in flight: the offset map's window, and what
@@ -27,6 +27,8 @@ pub(super) struct Suspicion {
 #[derive(Clone, Copy, Debug)]
 struct Announced {
     offset: Offset,
+    /// The transaction that says so, once one does.
+    transaction: Option<TransactionId>,
     committed: bool,
 }
 
@@ -77,19 +79,34 @@ impl Suspicion {
             Some(announced) if announced.offset == offset && announced.committed => Permission::Granted,
             Some(_) => Permission::Wait,
             None => {
-                self.announced = Some(Announced { offset, committed: false });
+                self.announced = Some(Announced { offset, transaction: None, committed: false });
                 Permission::Announce
             }
         }
     }
 
-    pub(super) fn committed(&mut self) {
+    /// `transaction` says in its metadata what is announced.
+    pub(super) fn included_in(&mut self, transaction: TransactionId) {
         if let Some(announced) = &mut self.announced {
-            announced.committed = true;
+            announced.transaction.get_or_insert(transaction);
         }
     }
 
-    /// A commit was aborted: what it announced is not known to anybody.
+    /// Whether the announcement is committed by this.
+    pub(super) fn committed(&mut self, transaction: TransactionId) -> bool {
+        let Some(announced) = self.announced.as_mut().filter(|a| a.transaction == Some(transaction)) else {
+            return false;
+        };
+        !std::mem::replace(&mut announced.committed, true)
+    }
+
+    /// A transaction was aborted: what only it announced is not known to anybody.
+    pub(super) fn aborted(&mut self) {
+        if let Some(announced) = self.announced.as_mut().filter(|announced| !announced.committed) {
+            announced.transaction = None;
+        }
+    }
+
     pub(super) fn announced_offset(&self) -> Option<Offset> {
         self.announced.map(|announced| announced.offset)
     }

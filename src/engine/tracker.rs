@@ -200,6 +200,10 @@ mod tests {
 
     const T: TransactionId = TransactionId(1);
 
+    fn ranges(ends: &[(i64, i64)]) -> Vec<Range<i64>> {
+        ends.iter().map(|(start, end)| *start..*end).collect()
+    }
+
     fn tracker(offsets: &[i64]) -> Tracker<()> {
         let mut tracker = Tracker::new(NextOffset(offsets[0]), Vec::new());
         for offset in offsets {
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(tracker.map(T), (NextOffset(10), vec![11..12, 13..14], vec![]));
         assert_eq!(tracker.settle(T), (0, 0));
         resolve(&mut tracker, 0);
-        assert_eq!(tracker.map(T), (NextOffset(12), Vec::from([13..14]), vec![]));
+        assert_eq!(tracker.map(T), (NextOffset(12), ranges(&[(13, 14)]), vec![]));
         assert_eq!(tracker.settle(T), (2, 2));
         assert_eq!((tracker.low(), tracker.len()), (NextOffset(12), 2));
     }
@@ -247,7 +251,7 @@ mod tests {
         let mut tracker = tracker(&[10, 12, 15, 20]);
         resolve(&mut tracker, 1);
         resolve(&mut tracker, 2);
-        assert_eq!(tracker.map(T).1, Vec::from([11..16]));
+        assert_eq!(tracker.map(T).1, ranges(&[(11, 16)]));
         resolve(&mut tracker, 0);
         resolve(&mut tracker, 3);
         assert_eq!(tracker.position(T), NextOffset(21));
