@@ -24,6 +24,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.staged_to = partition.staged_to.max(output.ticket.offset.next());
         if let Some(entry) = partition.tracker.entry_mut(output.ticket.sequence) {
             entry.audited = entry.audited.max(output.attempt);
+            entry.audited_done |= output.done;
             if output.disposition.resolves() {
                 entry.state = State::Staged(transaction);
             }
@@ -59,8 +60,7 @@ impl<P: Clone, R> Engine<P, R> {
             self.transaction.stage = Stage::Sealed;
             return;
         }
-        self.transaction.stage = Stage::Committing;
-        let transaction = self.transaction.id;
+        let transaction = self.transaction.committing();
         let mut offsets = Vec::new();
         let mut lost = Vec::new();
         for id in std::mem::take(&mut self.changed) {
@@ -94,7 +94,9 @@ impl<P: Clone, R> Engine<P, R> {
             partition.mark = Some(transaction);
         }
         partition.suspicion.included_in(transaction);
-        let (position, resolved, attempts) = partition.tracker.map(transaction);
+        let (position, resolved, mut attempts) = partition.tracker.map(transaction);
+        let next = partition.tracker.next();
+        attempts.extend(partition.attempted.iter().filter(|known| !next.covers(known.offset)));
         let mut map = OffsetMap { claim: partition.claim, resolved, attempts, ..OffsetMap::default() };
         partition.suspicion.write(&mut map, position, clean, circuit_open);
         let metadata = map.encode(partition.identity, position);

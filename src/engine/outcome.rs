@@ -73,7 +73,7 @@ impl<P: Clone, R> Engine<P, R> {
         let policy = &self.routes[route.0 as usize].policy;
         let disposition = next_step(policy, attempts, class, self.now, random);
         match disposition {
-            Disposition::RetryInPlace { due, .. } if self.may_park(id) => {
+            Disposition::RetryInPlace { due, .. } if self.may_park(id, sequence) => {
                 self.park(id, sequence, due);
                 self.output(id, sequence, disposition, false, report);
             }
@@ -85,9 +85,13 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    fn may_park(&mut self, id: PartitionId) -> bool {
+    /// Whether the offset map has room for the record's attempts: it has a place already, or one is free.
+    fn may_park(&mut self, id: PartitionId, sequence: u64) -> bool {
         let max_parked = self.settings.max_parked;
-        self.partition(id).is_some_and(|partition| partition.parked < max_parked)
+        self.partition(id).is_some_and(|partition| {
+            partition.tracker.entry(sequence).is_some_and(|entry| entry.counted)
+                || partition.parked + partition.attempted.len() < max_parked
+        })
     }
 
     fn end_or_halt(
@@ -113,7 +117,7 @@ impl<P: Clone, R> Engine<P, R> {
     fn park(&mut self, id: PartitionId, sequence: u64, due: Time) {
         let Some(partition) = self.partition(id) else { return };
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
-        if entry.attempts == entry.inherited + 1 {
+        if !std::mem::replace(&mut entry.counted, true) {
             partition.parked += 1;
         }
         self.delay(id, sequence, due);
@@ -175,8 +179,8 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
         entry.state = State::Pending;
         let lane = entry.lane;
-        if entry.audited > entry.inherited {
-            partition.parked = partition.parked.saturating_sub(1);
+        if std::mem::replace(&mut entry.counted, false) {
+            partition.parked -= 1;
         }
         if lane != NO_LANE {
             let queue = &mut partition.lanes.lane_mut(lane).queue;
