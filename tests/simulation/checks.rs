@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Class, Disposition, Ordering, PartitionCommit, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi::engine::{Class, EventsLost, Disposition, Ordering, PartitionCommit, PartitionId, RouteId, RoutePolicy, Verdict};
 use coafi::event::{NextOffset, Offset};
 
 use crate::broker::{Broker, Message, Outcome, Transaction};
@@ -113,10 +113,12 @@ impl Truth {
         }
     }
 
-    pub(crate) fn lost(&mut self, partition: PartitionId, from: Offset, to: NextOffset) {
-        for (_, fate) in self.fates.range_mut((partition, from)..(partition, to.first())) {
+    /// The audit record of lost offsets is committed (I10).
+    pub(crate) fn lost(&mut self, lost: &EventsLost) {
+        for (_, fate) in self.fates.range_mut((lost.partition, lost.from)..(lost.partition, lost.to.first())) {
             fate.lost = true;
         }
+        *self.ended.entry("lost").or_default() += 1;
     }
 
     pub(crate) fn started(&mut self, origin: Origin) {
@@ -159,7 +161,8 @@ impl Truth {
         let Some(fate) = self.fates.get(&at) else {
             return ensure(false, "I10", || format!("an outcome for {}, where no record is", place(outcome)));
         };
-        ensure(fate.receipted, "I2", || format!("{} has an outcome before its receipt", place(outcome)))?;
+        let receipted = fate.receipted || !exactly_once;
+        ensure(receipted, "I2", || format!("{} has an outcome before its receipt", place(outcome)))?;
         if exactly_once && let Some(end) = fate.end {
             return ensure(false, "I2", || {
                 format!("{} ended as {end} and again as {:?}", place(outcome), outcome.disposition)
@@ -197,7 +200,10 @@ impl Truth {
         };
         let attempt = outcome.attempt;
         let used = match &outcome.disposition {
-            Disposition::Duplicate { .. } | Disposition::Unprocessed | Disposition::Halted { .. } => false,
+            _ if outcome.overflow => false,
+            Disposition::Duplicate { .. } | Disposition::Unprocessed => false,
+            // A filter that does not want a record uses no attempt; what halts may be reported at every restart.
+            Disposition::Filtered | Disposition::Halted { .. } => false,
             Disposition::DeadLetter { class } => {
                 !matches!(class, Class::Crash) && matches!(fate.message.verdict, Verdict::Routed { .. })
             }
@@ -292,8 +298,8 @@ impl Truth {
             _ => false,
         };
         let Some(lane) = self.fates[&(partition, offset)].lane.filter(|_| handled) else { return Ok(()) };
-        let offsets = self.lanes[&(partition, lane)].iter().take_while(|earlier| **earlier < offset);
-        let overtaken = offsets.rev().find(|earlier| {
+        let mut offsets = self.lanes[&(partition, lane)].iter().take_while(|earlier| **earlier < offset);
+        let overtaken = offsets.find(|earlier| {
             let fate = &self.fates[&(partition, **earlier)];
             fate.end.is_none() && !fate.lost
         });
@@ -317,6 +323,12 @@ impl Truth {
             let offset = unresolved.expect("some").0.1;
             format!("partition {} is committed at {position}, past offset {offset}, which is unresolved", partition.0)
         })?;
+        let mut passed = self.fates.range((*partition, Offset(before.0))..(*partition, position.first()));
+        let unreceipted = passed.find(|(_, fate)| !fate.receipted && !fate.lost);
+        ensure(unreceipted.is_none(), "I2", || {
+            let offset = unreceipted.expect("some").0.1;
+            format!("partition {} is committed at {position}, past offset {offset}, which has no receipt", partition.0)
+        })?;
         let map = OffsetMap::decode(metadata, identity(*partition), *position);
         let Some(map) = map else {
             return ensure(false, "I1", || format!("partition {}: {metadata:?} does not decode", partition.0));
@@ -334,6 +346,9 @@ impl Truth {
             ensure(agrees, "I1", || {
                 let says = if named { "resolved" } else { "unresolved" };
                 format!("the map of partition {} names offset {offset} {says}; it is {:?}", partition.0, fate.end)
+            })?;
+            ensure(!named || fate.receipted || fate.lost, "I2", || {
+                format!("the map of partition {} names offset {offset} resolved; it has no receipt", partition.0)
             })?;
             let known = map.attempts.iter().find(|known| known.offset == *offset);
             let (attempts, done) = known.map_or((fate.message.attempts, fate.message.done), |k| (k.attempts, k.done));

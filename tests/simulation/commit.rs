@@ -1,6 +1,6 @@
 //! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
 
-use coafi::engine::{CommitResult, PartitionCommit, TransactionId};
+use coafi::engine::{CommitResult, EventsLost, PartitionCommit, TransactionId};
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
@@ -13,6 +13,7 @@ use crate::world::{World, map_identity};
 pub(crate) struct Commit {
     transaction: TransactionId,
     offsets: Vec<PartitionCommit>,
+    lost: Vec<EventsLost>,
 }
 
 impl Process {
@@ -43,6 +44,7 @@ impl Process {
         world: &mut World,
         transaction: TransactionId,
         offsets: Vec<PartitionCommit>,
+        lost: Vec<EventsLost>,
     ) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "a commit is asked for during another".into())?;
         for commit in &offsets {
@@ -53,14 +55,14 @@ impl Process {
             let current = self.custody.is_current(output.ticket.partition, output.ticket.epoch);
             ensure(current, "I4", || format!("{:?} is committed under an old epoch", output.ticket))?;
         }
-        self.commit = Some(Commit { transaction, offsets });
+        self.commit = Some(Commit { transaction, offsets, lost });
         self.after_latency(world, Input::SendOffsets(transaction));
         Ok(())
     }
 
     pub(crate) fn abort(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "an abort is asked for during a commit".into())?;
-        self.commit = Some(Commit { transaction, offsets: Vec::new() });
+        self.commit = Some(Commit { transaction, offsets: Vec::new(), lost: Vec::new() });
         self.give_up_transaction(world, transaction);
         Ok(())
     }
@@ -78,6 +80,7 @@ impl Process {
         }
         let offsets = commit.offsets.clone();
         if world.profile.mode == Mode::AtLeastOnce {
+            commit.lost.iter().for_each(|lost| world.truth.lost(lost));
             world.broker.commit_offsets(&offsets);
             offsets.iter().try_for_each(|commit| world.truth.position(commit, map_identity, &world.broker))?;
             let answer_lost = self.answer_is_lost();
@@ -107,6 +110,7 @@ impl Process {
             return Ok(());
         };
         world.note(|| format!("p{} committed {}", self.id, transaction.0));
+        self.commit.iter().flat_map(|commit| &commit.lost).for_each(|lost| world.truth.lost(lost));
         world.truth.transaction(&committed, map_identity, &world.broker, &world.services)?;
         let answer = Input::Ended { transaction, committed: true };
         self.after_latency(world, if answer_lost { Input::Resolve(transaction) } else { answer });

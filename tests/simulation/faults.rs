@@ -7,7 +7,7 @@ use coafi::event::NextOffset;
 
 use crate::profile::Profile;
 use crate::random::Random;
-use crate::world::Simulation;
+use crate::simulation::Simulation;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {

@@ -110,7 +110,10 @@ impl Services {
                     Begin::Run(random.millis(0, 5))
                 }
             }
-            _ => Begin::Run(random.millis(0, if random.chance(10) { 40 } else { 4 })),
+            _ => {
+                let most = if random.chance(10) { 40 } else { 4 };
+                Begin::Run(random.millis(0, most))
+            }
         }
     }
 

@@ -232,7 +232,7 @@ impl Process {
                 runs.into_iter().for_each(|run| self.soon(world, Input::Stop { run }));
             }
             Effect::Stage(output) => self.stage(world, output)?,
-            Effect::Commit { transaction, offsets } => self.begin_commit(world, transaction, offsets)?,
+            Effect::Commit { transaction, offsets, lost } => self.begin_commit(world, transaction, offsets, lost)?,
             Effect::Abort { transaction } => self.abort(world, transaction)?,
             Effect::Pause(partition) => self.pause(partition, true),
             Effect::Resume(partition) => self.pause(partition, false),
@@ -538,12 +538,8 @@ fn arrival((offset, message): (Offset, Message)) -> Arrival<Payload> {
 
 fn escalated(world: &mut World, incident: &Incident) {
     let name = match incident {
-        Incident::EventsLost { partition, from, to } => {
-            world.truth.lost(*partition, *from, *to);
-            "lost"
-        }
         Incident::Outage { .. } => "escalated outage",
-        Incident::Halted { .. } | Incident::Crash { .. } => return,
+        Incident::EventsLost { .. } | Incident::Halted { .. } | Incident::Crash { .. } => return,
     };
     *world.truth.ended.entry(name).or_default() += 1;
 }
@@ -558,7 +554,7 @@ fn brief(effect: &Effect<Payload, Report>) -> String {
             let (ticket, attempt) = (output.ticket, output.attempt);
             format!("stage {}:{} attempt {attempt} {:?}", ticket.partition.0, ticket.offset, output.disposition)
         }
-        Effect::Commit { transaction, offsets } => {
+        Effect::Commit { transaction, offsets, .. } => {
             let at: Vec<_> = offsets.iter().map(|commit| (commit.partition.0, commit.position.0)).collect();
             format!("commit {} {at:?}", transaction.0)
         }

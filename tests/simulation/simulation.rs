@@ -64,7 +64,8 @@ impl Simulation {
             self.world.truth.every_event_ended()?;
         }
         (0..self.processes.len()).for_each(|slot| self.shut_down(slot, None));
-        let bound = self.world.now + self.world.profile.settings.drain_timeout * 4 + Duration::from_secs(2);
+        let thawed = self.processes.iter().flatten().map(|process| process.frozen_until).max().unwrap_or_default();
+        let bound = self.world.now.max(thawed) + self.world.profile.settings.drain_timeout * 4 + Duration::from_secs(2);
         while self.processes.iter().any(Option::is_some) {
             ensure(self.world.now < bound, "I8", || format!("not shut down by {} ms", bound.0 / 1000))?;
             self.step()?;
