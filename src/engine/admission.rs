@@ -61,8 +61,11 @@ impl<P: Clone, R> Engine<P, R> {
             counted,
             payload: (!resolved).then_some(record.payload),
         });
-        if resolved {
+        if resolved || counted {
+            // What the map said of it, the next map says too.
             partition.tracker.start(sequence);
+        }
+        if resolved {
             if let Some(identity) = record.identity {
                 partition.window.note(identity, record.offset);
             }

@@ -33,6 +33,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.in_flight -= 1;
         if partition.suspicion.one_at_a_time() {
             partition.suspicion.came_back(offset);
+            self.exclusive = None;
         }
         self.in_flight -= 1;
         self.routes[route.0 as usize].in_flight -= 1;
@@ -54,7 +55,6 @@ impl<P: Clone, R> Engine<P, R> {
             Attempt::NotStarted | Attempt::Cancelled => {}
         }
         self.run_advanced(id, lane);
-        self.retry_held_lanes_if_suspect(id);
     }
 
     fn count_attempt(&mut self, id: PartitionId, sequence: u64) {
@@ -208,7 +208,6 @@ impl<P: Clone, R> Engine<P, R> {
             report,
         };
         self.transaction.pending.push_back(output);
-        self.stage_pending();
     }
 
     /// One record of the lane's run has come back.
@@ -248,12 +247,6 @@ impl<P: Clone, R> Engine<P, R> {
         self.unblock(id, lane);
         if let Some(partition) = self.partition(id) {
             partition.lanes.release_if_empty(lane);
-        }
-    }
-
-    fn retry_held_lanes_if_suspect(&mut self, id: PartitionId) {
-        if self.partition(id).is_some_and(|partition| partition.suspicion.one_at_a_time() && partition.in_flight == 0) {
-            self.retry_held_lanes(id);
         }
     }
 

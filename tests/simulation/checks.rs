@@ -52,7 +52,7 @@ struct Run {
     /// Committed ends other than a move to a retry topic.
     ends: Vec<&'static str>,
     starts: u32,
-    /// Unclean ends of a process or assignment while this record was with a handler.
+    /// Deaths that named it and that no other record has caused.
     deaths: u32,
 }
 
@@ -64,7 +64,8 @@ pub(crate) struct Truth {
     crash_deaths: u32,
     fates: BTreeMap<(PartitionId, Offset), Fate>,
     lanes: BTreeMap<(PartitionId, Lane), Vec<Offset>>,
-    /// Unresolved records: what a full check goes through.
+    /// What the last owner's unclean end was the doing of.
+    killers: BTreeMap<PartitionId, Option<Origin>>,
     runs: BTreeMap<Origin, Run>,
     positions: BTreeMap<PartitionId, NextOffset>,
     /// Committed ends by name, for the summary and the scenarios.
@@ -80,6 +81,7 @@ impl Truth {
             crash_deaths: profile.settings.crash_deaths,
             fates: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            killers: BTreeMap::new(),
             runs: BTreeMap::new(),
             positions: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -125,9 +127,20 @@ impl Truth {
         self.runs.entry(origin).or_default().starts += 1;
     }
 
-    /// A process died, or lost its partition, while it ran this record.
-    pub(crate) fn died_with(&mut self, origin: Origin) {
-        self.runs.entry(origin).or_default().deaths += 1;
+    /// An owner died, or lost the partition: by this record's doing, or by no record's.
+    pub(crate) fn owner_died(&mut self, partition: PartitionId, killer: Option<Origin>) {
+        self.killers.insert(partition, killer);
+    }
+
+    /// The next owner reads that this record was about to run when the last one died. It counts, unless another record is
+    /// known to have done it: that one's deaths condemn nobody else.
+    pub(crate) fn named_by_a_death(&mut self, partition: PartitionId, offset: Offset) {
+        let Some(fate) = self.fates.get(&(partition, offset)) else { return };
+        let origin = fate.message.payload.origin;
+        let killer = self.killers.get(&partition).copied().flatten();
+        if killer.is_none_or(|killer| killer == origin) {
+            self.runs.entry(origin).or_default().deaths += 1;
+        }
     }
 
     pub(crate) fn starts(&self, origin: Origin) -> u32 {

@@ -26,6 +26,8 @@ const SPIN_LIMIT: u32 = 2000;
 pub(crate) enum Input {
     Poll,
     Wake,
+    /// Effects of earlier inputs of the same step.
+    Settle,
     /// What was polled reaches the engine; meanwhile the partition may be gone.
     Records { partition: PartitionId, epoch: Epoch, from: NextOffset, batch: Vec<(Offset, Message)>, to: NextOffset, at_end: bool },
     Receipt { partition: PartitionId, epoch: Epoch, from: NextOffset, to: NextOffset },
@@ -140,7 +142,7 @@ impl Process {
 
     /// The records that handlers are running now.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Job<Payload>> {
-        self.running.values().map(|run| &run.jobs[run.at])
+        self.running.values().filter_map(|run| run.jobs.get(run.at))
     }
 
     pub(crate) fn later(&self, world: &mut World, delay: Duration, input: Input) {
@@ -160,6 +162,7 @@ impl Process {
         ensure(self.instant.1 < SPIN_LIMIT, "I8", || format!("process {} spins: {input:?}", self.id))?;
         match input {
             Input::Poll => self.poll(world),
+            Input::Settle => {}
             Input::Wake => {
                 self.wake_at = None;
                 self.engine.tick(now);
@@ -205,6 +208,11 @@ impl Process {
                 }
                 self.engine.shut_down(now);
             }
+        }
+        // The driver may have several inputs in one step before it looks at the effects.
+        if world.random.chance(15) {
+            self.later(world, Duration::ZERO, Input::Settle);
+            return Ok(());
         }
         self.settle(world)
     }
@@ -456,7 +464,11 @@ impl Process {
         let epoch = self.engine.assigned(world.now, &assignment);
         world.note(|| format!("p{} assigned  {} at {} epoch {}", self.id, partition.0, committed.position, epoch.0));
         let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position);
-        self.custody.assigned(partition, epoch, map.unwrap_or_default().resolved);
+        let map = map.unwrap_or_default();
+        if let Some(named) = map.running.filter(|_| map.dirty > 0) {
+            world.truth.named_by_a_death(partition, named);
+        }
+        self.custody.assigned(partition, epoch, map.resolved);
         let held = Held {
             epoch,
             claim,
@@ -484,10 +496,10 @@ impl Process {
     /// Every partition is gone already.
     pub(crate) fn lose_everything(&mut self, world: &mut World) {
         let partitions: Vec<_> = std::mem::take(&mut self.held).into_keys().collect();
-        for job in self.running() {
-            world.truth.died_with(job.payload.origin);
+        for partition in &partitions {
+            world.truth.owner_died(*partition, None);
+            self.custody.dropped(*partition);
         }
-        partitions.iter().for_each(|partition| self.custody.dropped(*partition));
         self.engine.lost(world.now, &partitions);
     }
 

@@ -112,9 +112,11 @@ impl Simulation {
             Event::Coordinate => self.coordinate(),
             Event::Start { slot } => self.start(slot),
             Event::Kill { slot, process } => {
-                if self.processes[slot].as_ref().is_some_and(|running| running.id == process) {
+                if let Some(dying) = self.processes[slot].as_ref().filter(|running| running.id == process) {
+                    let killers = dying.running().filter(|job| matches!(job.payload.behaviour, Behaviour::Kill { .. }));
+                    let killer = killers.map(|job| job.payload.origin).next();
                     let down = self.world.random.millis(10, 500);
-                    self.crash(slot, down);
+                    self.end_uncleanly(slot, down, killer);
                 }
             }
             Event::Process { slot, process, input } => self.deliver(slot, process, input)?,
@@ -179,11 +181,13 @@ impl Simulation {
 
     /// kill -9: what ran is gone, what it had not committed too. The group learns by the session timeout.
     pub(crate) fn crash(&mut self, slot: usize, down: Duration) {
+        self.end_uncleanly(slot, down, None);
+    }
+
+    fn end_uncleanly(&mut self, slot: usize, down: Duration, killer: Option<Origin>) {
         let Some(process) = self.processes[slot].take() else { return };
         self.world.note(|| format!("p{} is dead", process.id));
-        for job in process.running() {
-            self.world.truth.died_with(job.payload.origin);
-        }
+        process.held.keys().for_each(|partition| self.world.truth.owner_died(*partition, killer));
         self.world.coordinator.silent(process.member, self.world.now);
         let at = self.world.now + down;
         self.world.schedule(at, Event::Start { slot });
