@@ -15,6 +15,7 @@ pub mod connectors;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod handlers;
 pub mod kafka;
 pub mod runtime;
 pub mod schema;
