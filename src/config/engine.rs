@@ -92,7 +92,7 @@ impl Engine {
 
 impl Circuit {
     fn read(section: &mut Section<'_>) -> Self {
-        let (ms, minutes) = (Duration::from_millis, |n| Duration::from_secs(60 * n));
+        let (ms, minutes) = (Duration::from_millis, |n: u64| Duration::from_secs(60 * n));
         let circuit = Self {
             failures: section.integer("failures", 5, 1..=10_000),
             decide_within: section.duration("decide_within", ms(2_000), ms(10)..=minutes(10)),

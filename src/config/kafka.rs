@@ -84,7 +84,7 @@ const OWNED: [(&str, &str); 16] = [
 
 impl Kafka {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         let ms = Duration::from_millis;
         let owned = |name: &str| OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, instead)| *instead);
         let kafka = Self {

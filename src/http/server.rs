@@ -19,7 +19,9 @@ pub struct Server {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("address {address} is in use by another process; choose another one with http.listen or COAFI__HTTP__LISTEN")]
+    #[error(
+        "address {address} is in use by another process; choose another one with http.listen or COAFI__HTTP__LISTEN"
+    )]
     InUse { address: SocketAddr },
     #[error("cannot listen on {address}")]
     Bind { address: SocketAddr, source: std::io::Error },

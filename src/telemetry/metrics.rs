@@ -15,8 +15,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use prometheus::{Encoder, TextEncoder};
 
-pub use state::{CircuitState, Counts, Gauges, Lag, PartitionLag};
 use state::State;
+pub use state::{CircuitState, Counts, Gauges, Lag, PartitionLag};
 
 use super::TelemetryError;
 use super::otlp::resource;
@@ -48,10 +48,8 @@ impl Metrics {
             .build()
             .map_err(|error| TelemetryError::Metrics(error.to_string()))?;
         let more_series = |_: &Instrument| Stream::builder().with_cardinality_limit(MAX_SERIES).build().ok();
-        let mut provider = SdkMeterProvider::builder()
-            .with_resource(resource(service))
-            .with_view(more_series)
-            .with_reader(prometheus);
+        let mut provider =
+            SdkMeterProvider::builder().with_resource(resource(service)).with_view(more_series).with_reader(prometheus);
         if let Some(reader) = otlp {
             provider = provider.with_reader(reader);
         }

@@ -32,7 +32,9 @@ pub struct Telemetry {
 pub enum TelemetryError {
     #[error(transparent)]
     Otlp(#[from] OtlpError),
-    #[error("log filter {directives:?} is not understood: {message}; allowed: a level or directives such as info,coafi::kafka=debug")]
+    #[error(
+        "log filter {directives:?} is not understood: {message}; allowed: a level or directives such as info,coafi::kafka=debug"
+    )]
     Filter { directives: String, message: String },
     #[error("metrics registry: {0}")]
     Metrics(String),

@@ -100,14 +100,20 @@ impl Exporters {
     pub fn start(targets: &Targets, service: &str) -> Result<Self, OtlpError> {
         let mut exporters = Self::default();
         if let Some(endpoint) = &targets.traces {
-            let exporter =
-                SpanExporter::builder().with_http().with_endpoint(endpoint).build().map_err(|e| refused(endpoint, &e))?;
+            let exporter = SpanExporter::builder()
+                .with_http()
+                .with_endpoint(endpoint)
+                .build()
+                .map_err(|e| refused(endpoint, &e))?;
             let provider = SdkTracerProvider::builder().with_resource(resource(service)).with_batch_exporter(exporter);
             exporters.tracer = Some(provider.build());
         }
         if let Some(endpoint) = &targets.metrics {
-            let exporter =
-                MetricExporter::builder().with_http().with_endpoint(endpoint).build().map_err(|e| refused(endpoint, &e))?;
+            let exporter = MetricExporter::builder()
+                .with_http()
+                .with_endpoint(endpoint)
+                .build()
+                .map_err(|e| refused(endpoint, &e))?;
             exporters.metric_reader = Some(PeriodicReader::builder(exporter).build());
         }
         Ok(exporters)
@@ -156,7 +162,8 @@ mod tests {
         ];
         assert_eq!(targets(&one), Ok(Targets { traces: Some("http://t/spans".into()), metrics: None }));
         let grpc = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-        let message = "environment variable OTEL_EXPORTER_OTLP_PROTOCOL: \"grpc\" is not supported; allowed: http/protobuf";
+        let message =
+            "environment variable OTEL_EXPORTER_OTLP_PROTOCOL: \"grpc\" is not supported; allowed: http/protobuf";
         assert_eq!(targets(&grpc), Err(message.to_owned()));
     }
 }
