@@ -20,6 +20,7 @@ pub mod event;
 pub mod handlers;
 pub mod http;
 pub mod kafka;
+pub mod registry;
 pub mod runtime;
 pub mod schema;
 pub mod store;
