@@ -1,1 +1,2 @@
 //! One contract, every implementation.
+mod registry;
