@@ -1,3 +1,5 @@
-//! Handlers: one file each. A new file here is a new handler; no list names it (see [`crate::dispatch::Registration`]).
+//! Handlers: one file each. A new handler is a new file here that submits a [`Registration`]; nothing lists them.
+//!
+//! [`Registration`]: crate::dispatch::Registration
 
 automod::dir!(pub "src/handlers");

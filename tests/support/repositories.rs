@@ -158,7 +158,8 @@ pub fn random_history(path: impl Into<PathBuf>, seed: u64, commits: u32, branche
                     parents.insert(n - 1 - u32::try_from(random.below(u64::from(back))).unwrap());
                 }
             }
-            let seconds = 1_700_000_000 + random.below(if random.below(5) == 0 { 900_000_000 } else { 50 });
+            let spread = if random.below(5) == 0 { 900_000_000 } else { 50 };
+            let seconds = 1_700_000_000 + random.below(spread);
             let mut text = format!(
                 "commit refs/scratch/{n}\nmark :{n}\ncommitter Grace <grace@example.org> {seconds} +0000\ndata 2\nx\n"
             );
