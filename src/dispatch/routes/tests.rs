@@ -31,7 +31,7 @@ fn a_short_route_has_the_documented_defaults() {
     assert_eq!(route.policy.exhausted, Exhausted::DeadLetter);
     assert_eq!((route.policy.retry.in_place_attempts, route.policy.retry.fault_attempts), (3, 2));
     assert_eq!(route.policy.concurrency, 256);
-    assert!(!route.policy.continue_after_loss);
+    assert!(!route.continue_after_loss);
 }
 
 #[test]
@@ -60,7 +60,7 @@ on_loss: continue"))
     assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
     assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
     assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
-    assert_eq!((route.audit, route.enabled, route.policy.continue_after_loss), (Audit::WriteAhead, false, true));
+    assert_eq!((route.audit, route.enabled, route.continue_after_loss), (Audit::WriteAhead, false, true));
     assert_eq!(
         route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["database", "artifacts"]
