@@ -3,9 +3,10 @@
 use clap::{Args, Subcommand};
 use tokio::sync::watch;
 
+use super::consume::flush;
 use super::output::table;
 use super::{Bar, Context, Exit, Failure};
-use crate::app::{Places, git_connector};
+use crate::app;
 use crate::config::Repository;
 use crate::connectors::git::{ConnectorError, Progress};
 use crate::runtime::Shutdown;
@@ -41,16 +42,16 @@ impl Connect {
 
 impl Git {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut settings = context.settings().clone();
+        let mut git = context.settings().git.clone();
         if !self.repositories.is_empty() {
-            settings.git.repositories = self.repositories.into_iter().map(Repository::new).collect();
+            git.repositories = self.repositories.into_iter().map(Repository::new).collect();
         }
-        if settings.git.repositories.is_empty() {
+        if git.repositories.is_empty() {
             return Err(Failure::usage("no repository is named").next("give --repo PATH|URL, or set git.repositories"));
         }
-        let telemetry = context.start_telemetry()?;
+        let telemetry = context.start_quiet_telemetry()?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
-        let mut connector = git_connector(&settings, &Places::configured(&settings))?;
+        let mut connector = app::lone_connector(&git, &context.places(), context.codec()?)?;
         connector.once = self.once;
 
         let (report, mut reports) = watch::channel(Progress::default());
@@ -63,10 +64,7 @@ impl Git {
         };
         let (ended, ()) = shutdown.watch(async { tokio::join!(running, showing) }).await;
         drop(bar);
-        let flushed = tokio::task::spawn_blocking(move || telemetry.shut_down()).await;
-        if let Ok(Err(error)) = flushed {
-            context.output().remark(&error.to_string());
-        }
+        flush(context, telemetry).await;
         let progress = ended.map_err(failure)?;
         let rows: Vec<_> = progress.repositories.iter().map(|(name, r)| (name.clone(), r.found, r.published)).collect();
         let json = serde_json::json!({

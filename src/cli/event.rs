@@ -1,95 +1,66 @@
-//! `coafi event`.
+//! `coafi event`: what happened to one event (`show`), and making one (`send`).
 
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
 
-use clap::{Args, Subcommand};
-use serde_json::json;
+use super::Answer;
+use crate::bitt::{Progress, Story, Trail};
+use crate::schema::Codec;
 
-use super::{Context, Exit, Failure};
-use crate::app::Places;
-use crate::connectors::publish_event::{EventToSend, SendError, prepare, send};
-use crate::schema::{Codec, registry};
-
-/// Single events.
-#[derive(Debug, Subcommand)]
-pub(super) enum Event {
-    /// Publish one event, made from JSON, as a connector would.
-    #[command(after_help = "Examples:\n  coafi event send --type git.commit --data commit.json\n  \
-                            echo '{…}' | coafi event send --type git.commit --data - --id main:abc1234 --output json")]
-    Send(Send),
-}
-
+/// What happened to an event, step by step, from the audit records.
 #[derive(Debug, Args)]
-pub(super) struct Send {
-    /// CloudEvents type, e.g. git.commit.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: String,
-    /// JSON file with the event's data; - reads standard input.
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
-    /// CloudEvents id; by default from the data, else random.
-    #[arg(long)]
-    id: Option<String>,
-    /// CloudEvents source; by default from the data.
-    #[arg(long)]
-    source: Option<String>,
-    /// The record's key; refused if it is not what the data says.
-    #[arg(long)]
-    key: Option<String>,
-    /// By default the topic whose declaration names the type's schema.
-    #[arg(long)]
-    topic: Option<String>,
+#[command(after_help = "Examples:
+  coafi event show main:3f2a9c
+  coafi event show main:3f2a9c --output json | jq '.steps[].type'
+
+Exit codes: 0 found, 1 no audit record has this id.")]
+pub struct Show {
+    /// CloudEvents id of the event.
+    pub id: String,
 }
 
-impl Event {
-    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        match self {
-            Self::Send(send) => send.run(context).await,
-        }
+impl Show {
+    /// `progress` hears how far reading has come. The answer is no if no audit record has the id.
+    ///
+    /// # Errors
+    /// The topic cannot be read or decoded ([`crate::bitt::TrailError`]).
+    pub async fn run(
+        &self,
+        trail: &Trail,
+        codec: &Codec,
+        progress: impl FnMut(Progress) + Send + 'static,
+    ) -> anyhow::Result<Answer> {
+        let outcomes = trail.read(&self.id, codec, progress).await?;
+        Ok(match Story::of(outcomes) {
+            Some(story) => Answer { json: serde_json::to_value(&story)?, text: table(&story), yes: true },
+            None => Answer {
+                json: serde_json::Value::Null,
+                text: format!("no audit record of event {:?} (yet)", self.id),
+                yes: false,
+            },
+        })
     }
 }
 
-impl Send {
-    async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let data = read_json(&self.data)?;
-        let settings = context.settings();
-        let places = Places::configured(settings);
-        let client = registry::Client::new(places.registry.clone()).map_err(anyhow::Error::new)?;
-        let codec = Codec::new(client, settings.schema_registry.auto_register);
-        let base = std::env::current_dir()?;
-        let Self { event_type, id, source, key, topic, .. } = self;
-        let event = EventToSend { event_type, data, id, source, key, topic, base };
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let record = prepare(&codec, event, i64::try_from(now_ms).unwrap_or(i64::MAX)).await?;
-        let sent = send(&places.client_config(), &record).await?;
-        let shown = json!({"id": sent.id, "source": sent.source, "topic": sent.topic, "partition": sent.partition,
-                           "offset": sent.offset});
-        context.output().show(&shown, |_| {
-            format!("event {} is record {} of {}[{}]", sent.id, sent.offset, sent.topic, sent.partition)
-        })?;
-        Ok(Exit::Ok)
+fn table(story: &Story) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["time", "attempt", "record", "step", "detail"]);
+    for step in &story.steps {
+        let detail = if step.detail.as_object().is_some_and(serde_json::Map::is_empty) {
+            String::new()
+        } else {
+            step.detail.to_string()
+        };
+        table.add_row([step.at.clone(), step.attempt.to_string(), step.place.clone(), step.kind.clone(), detail]);
     }
-}
-
-fn read_json(path: &std::path::Path) -> Result<serde_json::Value, Failure> {
-    let from_stdin = path.as_os_str() == "-";
-    let text = if from_stdin { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
-    let name = if from_stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let text = text.map_err(|error| Failure::usage(format!("{name} cannot be read")).because(error))?;
-    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{name} is no JSON")).because(error))
-}
-
-impl From<SendError> for Failure {
-    fn from(error: SendError) -> Self {
-        let message = error.to_string();
-        match error {
-            SendError::Type { .. } | SendError::Topic { .. } | SendError::Data { .. } | SendError::Key { .. } => {
-                Self::usage(message)
-            }
-            SendError::Registry { .. } => Self::unavailable(message).next("check schema_registry.url, and `coafi schemas register`"),
-            SendError::Kafka { .. } => Self::unavailable(message).next("check kafka.bootstrap_servers, and `coafi topics apply`"),
-            SendError::Schema { .. } => Self::failed(message),
-        }
-    }
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    format!(
+        "event       {}\ntype        {}\nsource      {}\ncorrelation {}\noutcome     {}\n\n{table}",
+        story.event_id,
+        or_none(&story.event_type),
+        or_none(&story.source),
+        or_none(&story.correlation_id),
+        serde_json::to_value(story.outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+    )
 }

@@ -28,7 +28,7 @@ pub(super) struct AtLeastOnce {
     stop: Stop,
     consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
-    sink: Sink<Failures, ()>,
+    sink: Sink<Failures>,
     broken: Option<KafkaError>,
 }
 

@@ -78,7 +78,7 @@ impl<P, R> Lookups<P, R> {
         while let Ok(question) = questions.recv() {
             let answer = match question {
                 Question::Locate { token, partitions } => {
-                    self.locate(&partitions).map(|partitions| Found::Located { token, partitions })
+                    self.locate(&partitions).map(|found| found.map(|partitions| Found::Located { token, partitions }))
                 }
                 Question::Ends { partitions } => Some(Ok(Found::Ends(self.ends(&partitions)))),
                 Question::ProveEnd { partition, epoch, source, from, live } => {

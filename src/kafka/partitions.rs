@@ -116,6 +116,10 @@ impl<P> Partitions<P> {
         &mut self.all[index]
     }
 
+    pub(super) fn source(&self, index: usize) -> &TopicPartition {
+        &self.all[index].source
+    }
+
     pub(super) fn by_id(&mut self, id: PartitionId) -> &mut Partition<P> {
         &mut self.all[id.0 as usize]
     }

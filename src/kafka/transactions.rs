@@ -44,7 +44,7 @@ pub(super) struct Transactions {
     /// For reading back what is committed.
     consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
-    sink: Option<Sink<Failures, ()>>,
+    sink: Option<Sink<Failures>>,
     begun: bool,
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
@@ -142,7 +142,7 @@ impl Transactions {
 
     /// Fatal errors within the window end the replica: fencings, since a second owner of the id will not go away by itself,
     /// and whatever else comes back with every new producer.
-    fn count_fatal(&mut self, sink: &Sink<Failures, ()>) -> Result<(), DriverError> {
+    fn count_fatal(&mut self, sink: &Sink<Failures>) -> Result<(), DriverError> {
         let Some((code, message)) = sink.producer().client().fatal_error() else { return Ok(()) };
         let now = Instant::now();
         self.fatal.push_back(now);
