@@ -132,7 +132,11 @@ impl Dev {
         Moment {
             caught_up: read && !progress.repositories.is_empty() && summary.events.ended() >= published,
             total: published.max(progress.found()),
-            errors: progress.repositories.iter().filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?))).collect(),
+            errors: progress
+                .repositories
+                .iter()
+                .filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?)))
+                .collect(),
             summary,
         }
     }
