@@ -17,7 +17,7 @@ use crate::connectors::git::{ConnectorError, Progress, Sharing};
 use crate::connectors::{Delivery as Publishing, LagBased};
 use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
 use crate::runtime::{Events, Summary};
-use crate::schema::builtin::BuiltinRegistry;
+use crate::schema::BuiltinRegistry;
 use crate::schema::{register, registry};
 
 /// The consumer group.

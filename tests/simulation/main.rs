@@ -16,11 +16,15 @@ mod coordinator;
 mod custody;
 mod faults;
 mod handlers;
+mod membership;
+mod polling;
 mod profile;
 mod random;
 mod replica;
 mod scenarios;
 mod simulation;
+mod truth;
+mod working;
 mod world;
 
 use std::collections::BTreeMap;
