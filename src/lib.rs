@@ -13,12 +13,16 @@
 
 pub mod bitt;
 pub mod cli;
+pub mod config;
 pub mod connectors;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
 pub mod handlers;
+pub mod http;
 pub mod kafka;
+pub mod registry;
 pub mod runtime;
 pub mod schema;
 pub mod store;
+pub mod telemetry;

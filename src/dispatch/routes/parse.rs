@@ -114,6 +114,12 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
             &[("before_commit", Audit::BeforeCommit), ("write_ahead", Audit::WriteAhead)],
         )?,
         enabled: at.flag("enabled", raw.enabled.as_ref(), true)?,
+        continue_after_loss: at.choice(
+            "on_loss",
+            raw.on_loss.as_ref(),
+            false,
+            &[("halt", false), ("continue", true)],
+        )?,
     })
 }
 
@@ -216,12 +222,6 @@ fn policy(
             Some(value) => at.texts("dependencies", value)?.iter().map(String::as_str).map(Dependency::new).collect(),
             None => Vec::new(),
         },
-        continue_after_loss: at.choice(
-            "on_loss",
-            raw.on_loss.as_ref(),
-            false,
-            &[("halt", false), ("continue", true)],
-        )?,
     })
 }
 

@@ -31,7 +31,7 @@ fn a_short_route_has_the_documented_defaults() {
     assert_eq!(route.policy.exhausted, Exhausted::DeadLetter);
     assert_eq!((route.policy.retry.in_place_attempts, route.policy.retry.fault_attempts), (3, 2));
     assert_eq!(route.policy.concurrency, 256);
-    assert!(!route.policy.continue_after_loss);
+    assert!(!route.continue_after_loss);
 }
 
 #[test]
@@ -60,7 +60,7 @@ on_loss: continue"))
     assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
     assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
     assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
-    assert_eq!((route.audit, route.enabled, route.policy.continue_after_loss), (Audit::WriteAhead, false, true));
+    assert_eq!((route.audit, route.enabled, route.continue_after_loss), (Audit::WriteAhead, false, true));
     assert_eq!(
         route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["database", "artifacts"]
@@ -175,6 +175,21 @@ fn lint_finds_what_cannot_be_reached() {
     assert!(warnings[1].contains("\"off\" is disabled"));
     assert!(warnings[2].contains("\"ordered\""));
     assert_eq!(parse(THREE).unwrap().lint(), []);
+}
+
+#[test]
+fn a_topic_goes_on_after_a_loss_only_if_all_its_routes_say_so() {
+    let routes = parse(
+        "routes:
+  - {name: a, match: {type: a, topic: coafi.git}, handler: log, on_loss: continue}
+  - {name: b, match: {type: b, topic: coafi.*}, handler: log}
+  - {name: c, match: {type: c, topic: other}, handler: log, on_loss: continue}
+",
+    )
+    .unwrap();
+    for (topic, expected) in [("coafi.git", false), ("other", true), ("other.retry.5s", true), ("nobodys", false)] {
+        assert_eq!(routes.continue_after_loss(topic), expected, "{topic}");
+    }
 }
 
 #[test]

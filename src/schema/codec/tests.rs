@@ -188,6 +188,24 @@ async fn an_unregistered_schema_stops_the_producer_unless_it_may_register() {
 }
 
 #[tokio::test]
+async fn any_data_can_be_looked_at_as_json() {
+    let registry = registry().await;
+    let codec = codec(registry.url());
+    let data = codec.encode(TOPIC, &sample::git_commit()).await.unwrap();
+    for _ in 0..2 {
+        let json = codec.decode_json(&avro(&data)).await.unwrap();
+        assert_eq!(json, serde_json::to_value(sample::git_commit()).unwrap());
+    }
+    let check = async |data: &[u8], class: &str| {
+        assert_eq!(codec.decode_json(&avro(data)).await.unwrap_err().class.name(), class);
+    };
+    check(&data[..data.len() - 1], "poison").await;
+    check(&[&data[..], b"x"].concat(), "poison").await;
+    check(&[0, 0, 0, 0, 9], "poison").await;
+    assert_eq!(codec.decode_json(&event("application/json", b"[1]")).await.unwrap(), serde_json::json!([1]));
+}
+
+#[tokio::test]
 async fn json_is_decoded_without_a_registry() {
     let codec = codec("http://127.0.0.1:1");
     let value = sample::git_commit();
