@@ -47,14 +47,15 @@ pub struct Route {
     /// At least one, each once; a handler's bit in `done` is its index.
     pub handlers: Vec<String>,
     pub policy: RoutePolicy,
+    /// Go on after retention has passed the committed position, instead of standing still (I10). A topic's partitions go on
+    /// if every route that takes its events says so.
+    pub continue_after_loss: bool,
     pub rate_limit: Option<RateLimit>,
     /// How long each handler may take for one attempt.
     pub deadline: Duration,
     pub audit: Audit,
     /// A disabled route still takes its events, so that no later route does: they go to `coafi.unprocessed`.
     pub enabled: bool,
-    /// Go on after retention took events before they were read, instead of standing still (I10).
-    pub continue_after_loss: bool,
 }
 
 /// Events of a route that may start, all workers of the replica together.

@@ -105,6 +105,12 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
         filter: raw.filter.as_ref().map(|filter| compile(at, filter)).transpose()?,
         handlers: handlers(at, raw, known)?,
         policy,
+        continue_after_loss: at.choice(
+            "on_loss",
+            raw.on_loss.as_ref(),
+            false,
+            &[("halt", false), ("continue", true)],
+        )?,
         rate_limit: raw.rate_limit.as_ref().map(|limit| rate_limit(at, limit)).transpose()?,
         deadline: at.duration("deadline", raw.deadline.as_ref(), DEADLINE, MILLISECOND..=MAX_DEADLINE)?,
         audit: at.choice(
@@ -114,12 +120,6 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
             &[("before_commit", Audit::BeforeCommit), ("write_ahead", Audit::WriteAhead)],
         )?,
         enabled: at.flag("enabled", raw.enabled.as_ref(), true)?,
-        continue_after_loss: at.choice(
-            "on_loss",
-            raw.on_loss.as_ref(),
-            false,
-            &[("halt", false), ("continue", true)],
-        )?,
     })
 }
 
