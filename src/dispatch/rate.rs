@@ -26,6 +26,7 @@ impl Limiter {
     }
 
     /// Waits for a token.
+    #[expect(clippy::disallowed_methods, reason = "a rate limit is a wait by the clock")]
     pub(super) async fn admit(&self) {
         while let Err(refused) = self.bucket.check() {
             let wait = refused.wait_time_from(self.clock.now());
