@@ -159,7 +159,11 @@ impl<A: Application> Driver<A> {
         let now = self.clock.now();
         match input {
             Input::Wake => self.awake.store(false, Ordering::Release),
-            Input::Finished(finished) => self.engine.finished(now, finished),
+            Input::Finished(results) => {
+                for finished in results {
+                    self.engine.finished(now, finished);
+                }
+            }
             Input::Ended { transaction, result } => {
                 if matches!(result, CommitResult::Committed) {
                     self.note_committed(transaction);

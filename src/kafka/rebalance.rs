@@ -52,12 +52,12 @@ impl<A: Application> Driver<A> {
             let next = self.state.rebalances.pop_front().expect("just seen");
             self.status.brokers_answer();
             self.status.update(|status| {
-                status.member = true;
+                status.member = !matches!(next, Rebalance::Lost(_));
                 status.rebalances += 1;
             });
             self.state.round = None;
             match next {
-                Rebalance::Assign(partitions) => self.assign(&partitions),
+                Rebalance::Assign(partitions) => self.assign(&partitions)?,
                 Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
                 Rebalance::Lost(partitions) => self.lose(&partitions)?,
             }
@@ -65,10 +65,15 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
-    fn assign(&mut self, partitions: &[(String, i32)]) {
+    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
+        if partitions.is_empty() {
+            // A standing member, or nothing new: the group still waits for an answer.
+            return self.start(Vec::new());
+        }
         let partitions: Vec<TopicPartition> = partitions.iter().map(|(t, p)| self.source(t, *p)).collect();
         let token = self.ask_where(partitions);
         self.state.round = Some(Round::Assigning { token });
+        Ok(())
     }
 
     fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> u64 {
@@ -129,6 +134,7 @@ impl<A: Application> Driver<A> {
                 identity: located.identity,
                 claim: located.fence.as_ref().map(|fence| fence.epoch),
                 log_start: located.log_start,
+                continue_after_loss: self.config.continue_after_loss.contains(&*located.source.topic),
             };
             let epoch = self.engine.assigned(now, &assignment);
             let mut owned = Owned::new(epoch, located.position, located.fence);
@@ -166,10 +172,13 @@ impl<A: Application> Driver<A> {
         let mut unasked = Vec::new();
         for &id in partitions {
             self.partitions.by_id(id).owned = None;
-            match &mut self.state.round {
-                Some(Round::Revoking { waiting, .. }) if waiting.remove(&id) => {}
+            let asked = match &mut self.state.round {
+                Some(Round::Revoking { waiting, .. }) => waiting.remove(&id),
+                _ => false,
+            };
+            if !asked {
                 // A shutdown gives up what nobody has asked for.
-                _ => unasked.push(id.0 as usize),
+                unasked.push(id.0 as usize);
             }
         }
         if !unasked.is_empty() {
@@ -262,8 +271,7 @@ impl<A: Application> Driver<A> {
     }
 
     pub(super) fn list(&self, indices: &[usize]) -> TopicPartitionList {
-        let sources: Vec<_> = indices.iter().filter_map(|&index| self.partitions.iter().nth(index)).collect();
-        let sources: Vec<_> = sources.into_iter().map(|partition| partition.source.clone()).collect();
+        let sources: Vec<_> = indices.iter().map(|&index| self.partitions.source(index).clone()).collect();
         list_of(&sources, KafkaOffset::Invalid)
     }
 
