@@ -43,6 +43,9 @@ impl<P: Clone, R> Engine<P, R> {
         };
         let attempted = partition.take_attempted(record.offset);
         let attempts = attempted.map_or(record.attempts, |known| known.attempts.max(record.attempts));
+        let done = record.done | attempted.map_or(0, |known| known.done);
+        let counted = !resolved && attempts > record.attempts;
+        partition.parked += usize::from(counted);
         let bytes = if resolved { 0 } else { record.bytes };
         let sequence = partition.tracker.push(Entry {
             offset: record.offset,
@@ -53,11 +56,16 @@ impl<P: Clone, R> Engine<P, R> {
             attempts,
             audited: attempts,
             inherited: record.attempts,
-            done: record.done | attempted.map_or(0, |known| known.done),
+            done,
+            audited_done: done,
+            counted,
             payload: (!resolved).then_some(record.payload),
         });
-        if resolved {
+        if resolved || counted {
+            // What the map said of it, the next map says too.
             partition.tracker.start(sequence);
+        }
+        if resolved {
             if let Some(identity) = record.identity {
                 partition.window.note(identity, record.offset);
             }

@@ -8,7 +8,8 @@ use super::{CommitResult, Effect, Engine, EventsLost, Output, PartitionCommit, P
 use crate::event::NextOffset;
 
 impl<P: Clone, R> Engine<P, R> {
-    /// Outputs that wait go into the transaction, if it takes any.
+    /// Outputs that wait go into the transaction, if it takes any. Only when a step is settled: until then a partition may be
+    /// lost with what it had decided (I4).
     pub(super) fn stage_pending(&mut self) {
         while self.accepts_outputs() {
             let Some(output) = self.transaction.pending.pop_front() else { return };
@@ -24,6 +25,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.staged_to = partition.staged_to.max(output.ticket.offset.next());
         if let Some(entry) = partition.tracker.entry_mut(output.ticket.sequence) {
             entry.audited = entry.audited.max(output.attempt);
+            entry.audited_done |= output.done;
             if output.disposition.resolves() {
                 entry.state = State::Staged(transaction);
             }
@@ -59,8 +61,7 @@ impl<P: Clone, R> Engine<P, R> {
             self.transaction.stage = Stage::Sealed;
             return;
         }
-        self.transaction.stage = Stage::Committing;
-        let transaction = self.transaction.id;
+        let transaction = self.transaction.committing();
         let mut offsets = Vec::new();
         let mut lost = Vec::new();
         for id in std::mem::take(&mut self.changed) {
@@ -94,8 +95,10 @@ impl<P: Clone, R> Engine<P, R> {
             partition.mark = Some(transaction);
         }
         partition.suspicion.included_in(transaction);
-        let (position, resolved, attempts) = partition.tracker.map(transaction);
-        let mut map = OffsetMap { claim: partition.claim, resolved, attempts, ..OffsetMap::default() };
+        let (position, resolved, mut attempts) = partition.tracker.map(transaction);
+        let next = partition.tracker.next();
+        attempts.extend(partition.attempted.iter().filter(|known| !next.covers(known.offset)));
+        let mut map = OffsetMap { claim: partition.claim, transaction: transaction.0, resolved, attempts, ..OffsetMap::default() };
         partition.suspicion.write(&mut map, position, clean, circuit_open);
         let metadata = map.encode(partition.identity, position);
         Some(PartitionCommit { partition: id, epoch: partition.epoch, position, metadata })
@@ -145,7 +148,7 @@ impl<P: Clone, R> Engine<P, R> {
             partition.mark = None;
             partition.lost = None;
         }
-        let announced = partition.suspicion.committed(transaction);
+        partition.suspicion.committed(transaction);
         let starts = marked && partition.phase == Phase::Marking;
         if starts {
             partition.phase = Phase::Running;
@@ -161,7 +164,7 @@ impl<P: Clone, R> Engine<P, R> {
         }
         if starts {
             self.wake_all_lanes(id);
-        } else if moved || announced {
+        } else if moved {
             self.retry_held_lanes(id);
         }
         if moved {
@@ -200,7 +203,6 @@ impl<P: Clone, R> Engine<P, R> {
                 self.transaction.urgent = true;
             }
         }
-        self.stage_pending();
     }
 
     /// Ends the probation of a partition whose earlier owners died, once it is past what they can have had in flight.

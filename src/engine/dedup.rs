@@ -11,34 +11,42 @@ use crate::event::{Identity, Offset};
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    first_seen: HashMap<u128, Offset, BuildHasherDefault<Prehashed>>,
+    sightings: HashMap<u128, Sighting, BuildHasherDefault<Prehashed>>,
     order: VecDeque<(Offset, Identity)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    first: Offset,
+    /// An identity stays in the window as long as it is seen again, whether it was first seen before or after a restart.
+    last: Offset,
 }
 
 impl Window {
     /// Notes `identity` at `offset`. Gives the earlier offset if this is a duplicate of it.
     pub(super) fn note(&mut self, identity: Identity, offset: Offset) -> Option<Offset> {
-        let first = *self.first_seen.entry(identity.0).or_insert(offset);
-        if first == offset {
+        let sighting = self.sightings.entry(identity.0).or_insert(Sighting { first: offset, last: offset });
+        if sighting.first == offset || sighting.last < offset {
+            sighting.last = sighting.last.max(offset);
             self.order.push_back((offset, identity));
         }
-        (first < offset).then_some(first)
+        (sighting.first < offset).then_some(sighting.first)
     }
 
-    /// Forgets what is older than `window` offsets before `newest`, and the oldest beyond `max_entries`.
+    /// Forgets what was last seen more than `window` offsets before `newest`, and the oldest beyond `max_entries`.
     pub(super) fn trim(&mut self, newest: Offset, window: u32, max_entries: usize) {
         let oldest = newest.0.saturating_sub(i64::from(window));
         while self.order.front().is_some_and(|(offset, _)| offset.0 < oldest) || self.order.len() > max_entries {
             let (offset, identity) = self.order.pop_front().expect("not empty: both conditions need an entry");
-            if self.first_seen.get(&identity.0) == Some(&offset) {
-                self.first_seen.remove(&identity.0);
+            if self.sightings.get(&identity.0).is_some_and(|sighting| sighting.last == offset) {
+                self.sightings.remove(&identity.0);
             }
         }
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.first_seen.len()
+        self.sightings.len()
     }
 }
 
@@ -53,6 +61,16 @@ mod tests {
         assert_eq!(window.note(Identity(1), Offset(5)), None);
         assert_eq!(window.note(Identity(1), Offset(9)), Some(Offset(5)));
         assert_eq!(window.note(Identity(2), Offset(9)), None);
+    }
+
+    #[test]
+    fn a_duplicate_keeps_its_identity_in_the_window() {
+        let mut window = Window::default();
+        for (offset, first) in [(0, None), (8, Some(0)), (16, Some(0)), (40, None)] {
+            assert_eq!(window.note(Identity(1), Offset(offset)), first.map(Offset));
+            window.note(Identity(2), Offset(offset + 1));
+            window.trim(Offset(offset + 10), 10, 1_000);
+        }
     }
 
     #[test]

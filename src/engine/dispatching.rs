@@ -4,12 +4,14 @@ use super::lanes::LaneState;
 use super::machine::Route;
 use super::suspicion::Permission;
 use super::tracker::State;
-use super::{Effect, Engine, Job, PartitionId, RouteId, offset_map};
+use super::{Effect, Engine, Epoch, Job, PartitionId, RouteId, offset_map};
 
 /// What stands between a lane's head and a worker.
 enum Head {
     Runs,
-    /// The offset map might not hold it, or a suspect has to end first: the lane is put aside.
+    /// It is of a suspect partition: everything else ends first, and it is announced.
+    RunsAlone,
+    /// The offset map might not hold it: the lane is put aside.
     Held,
     /// The lane is not ready any more.
     Gone,
@@ -18,6 +20,9 @@ enum Head {
 impl<P: Clone, R> Engine<P, R> {
     /// Dispatches as long as a lane is ready and a slot is free.
     pub(super) fn dispatch(&mut self) {
+        if self.exclusive.is_some() && !self.dispatch_exclusive() {
+            return;
+        }
         for index in self.routes_in_turn() {
             let route = RouteId(u32::try_from(index).expect("routes are numbered by u32"));
             while self.may_dispatch(route) {
@@ -27,6 +32,11 @@ impl<P: Clone, R> Engine<P, R> {
                 }
                 match self.look_at_head(id, lane) {
                     Head::Runs => self.dispatch_run(route, id, lane),
+                    Head::RunsAlone => {
+                        self.exclusive = Some((id, epoch, lane));
+                        self.dispatch_exclusive();
+                        return;
+                    }
                     Head::Held => self.hold_lane(id, lane),
                     Head::Gone => {}
                 }
@@ -55,19 +65,47 @@ impl<P: Clone, R> Engine<P, R> {
         if !offset_map::fits(span, records, max_parked) {
             return Head::Held;
         }
-        if !partition.suspicion.one_at_a_time() {
-            return Head::Runs;
+        if partition.suspicion.one_at_a_time() { Head::RunsAlone } else { Head::Runs }
+    }
+
+    /// The head of the exclusive lane runs when nothing else does in the whole process and its announcement is committed: a
+    /// death is then its doing, and not that of a record of another partition. True if others may run.
+    fn dispatch_exclusive(&mut self) -> bool {
+        let Some((id, epoch, lane)) = self.exclusive else { return true };
+        if self.in_flight > 0 {
+            return false;
         }
-        if partition.in_flight > 0 {
-            return Head::Held;
+        let head = self
+            .live(id, epoch)
+            .filter(|partition| partition.dispatches() && partition.suspicion.one_at_a_time())
+            .filter(|partition| partition.lanes.lane(lane).state == LaneState::Ready)
+            .and_then(|partition| {
+                let sequence = partition.lanes.lane(lane).queue.front()?;
+                partition.tracker.entry(*sequence).map(|entry| (entry.route, entry.offset))
+            });
+        let Some((route, offset)) = head.filter(|(route, _)| !self.is_down(*route)) else {
+            self.exclusive = None;
+            self.withdraw(id, epoch, lane);
+            return true;
+        };
+        match self.live(id, epoch).map(|partition| partition.suspicion.permission(offset)) {
+            Some(Permission::Granted) => self.dispatch_run(route, id, lane),
+            Some(Permission::Announce) => self.note_urgent_change(id),
+            Some(Permission::Wait) | None => {}
         }
-        match partition.suspicion.permission(offset) {
-            Permission::Granted => Head::Runs,
-            Permission::Wait => Head::Held,
-            Permission::Announce => {
-                self.note_urgent_change(id);
-                Head::Held
-            }
+        false
+    }
+
+    /// A lane that was to run alone waits like the others again.
+    fn withdraw(&mut self, id: PartitionId, epoch: Epoch, lane: u32) {
+        let Some(partition) = self.live(id, epoch) else { return };
+        let announced = partition.suspicion.withdraw();
+        if partition.lanes.lane(lane).state == LaneState::Ready {
+            partition.lanes.lane_mut(lane).state = LaneState::Idle;
+            self.wake_lane(id, lane);
+        }
+        if announced {
+            self.note_change(id);
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) enum LaneState {
     Running(u32),
     /// The head waits for a time, or stands still for good.
     Blocked,
-    /// The head does not fit into the offset map, or another record of a suspect partition has to end first.
+    /// The head does not fit into the offset map.
     Held,
 }
 

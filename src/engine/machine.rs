@@ -32,6 +32,8 @@ pub struct Engine<P, R> {
     pub(super) revocations: Vec<BTreeSet<PartitionId>>,
     pub(super) totals: Census,
     pub(super) in_flight: usize,
+    /// A lane of a suspect partition whose head runs next, alone.
+    pub(super) exclusive: Option<(PartitionId, Epoch, u32)>,
     /// Records and bytes of all partitions, and of those that are paused (I7).
     pub(super) buffered: Budget,
     pub(super) paused: Budget,
@@ -106,6 +108,7 @@ impl<P: Clone, R> Engine<P, R> {
             revocations: Vec::new(),
             totals: Census::default(),
             in_flight: 0,
+            exclusive: None,
             buffered: Budget::default(),
             paused: Budget::default(),
             now: Time(0),

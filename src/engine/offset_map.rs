@@ -6,7 +6,7 @@
 //! tools copy metadata to translated offsets, and operators reset offsets, so whatever does not match is ignored.
 //!
 //! ```text
-//! "coafi1:" base64( identity u64 LE · position · claim · dirty · running · suspects · attempts · form · resolved )
+//! "coafi1:" base64( identity u64 LE · position · claim · transaction · dirty · running · suspects · attempts · form · resolved )
 //! ```
 //! Numbers are LEB128 varints. `resolved` is, whichever is shorter, alternating run lengths (form 0: unresolved, resolved,
 //! unresolved, …, from the position on) or a bitmap (form 1: bit n is offset position + n).
@@ -24,8 +24,8 @@ const PREFIX: &str = "coafi1:";
 /// Raw bytes that fit behind the prefix: base64 makes four characters of three.
 const MAX_RAW_BYTES: usize = (MAX_METADATA_BYTES - PREFIX.len()) / 4 * 3;
 
-/// Identity, position, claim, dirty, running and counts at their longest.
-const FIXED_BYTES: usize = 8 + 10 + 10 + 5 + 10 + 2 + 2 + 1 + 4;
+/// Identity, position, claim, transaction, dirty, running and counts at their longest.
+const FIXED_BYTES: usize = 8 + 10 + 10 + 10 + 5 + 10 + 2 + 2 + 1 + 4;
 
 /// Offset delta, attempts and done bits of one record with attempts at their longest in a window of 24,000 offsets.
 const ATTEMPTED_BYTES: usize = 3 + 2 + 5;
@@ -38,6 +38,9 @@ pub const MAX_SUSPECTS: usize = 8;
 pub struct OffsetMap {
     /// Rises with every assignment; see [`super::Assignment::claim`].
     pub claim: i64,
+    /// Number of the transaction that committed it: no two commits of one claim have equal metadata, so a driver that reads
+    /// it back knows which of two commits with the same offsets has happened.
+    pub transaction: u64,
     /// Owners in a row, this one included, that have not ended cleanly.
     pub dirty: u32,
     /// In suspect mode: the record that is about to run.
@@ -84,6 +87,7 @@ impl OffsetMap {
         let mut raw = identity.to_le_bytes().to_vec();
         put(&mut raw, position.0.cast_unsigned());
         put(&mut raw, self.claim.cast_unsigned());
+        put(&mut raw, self.transaction);
         put(&mut raw, u64::from(self.dirty));
         let delta = |offset: Offset| (offset.0 - position.0).cast_unsigned();
         put(&mut raw, self.running.map_or(0, |offset| delta(offset) + 1));
@@ -145,7 +149,7 @@ impl OffsetMap {
             return None;
         }
         let offset = |delta: u64| i64::try_from(delta).ok().and_then(|delta| position.0.checked_add(delta)).map(Offset);
-        let mut map = Self { claim: input.number()?.cast_signed(), dirty: input.small()?, ..Self::default() };
+        let mut map = Self { claim: input.number()?.cast_signed(), transaction: input.number()?, dirty: input.small()?, ..Self::default() };
         map.running = match input.number()? {
             0 => None,
             delta => Some(offset(delta - 1)?),
@@ -295,6 +299,7 @@ mod tests {
         round_trip(&OffsetMap::default());
         round_trip(&OffsetMap {
             claim: 41,
+            transaction: 7,
             dirty: 2,
             running: Some(Offset(POSITION.0)),
             suspects: vec![Suspect { offset: Offset(POSITION.0 + 3), deaths: 2 }],

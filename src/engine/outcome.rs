@@ -31,10 +31,16 @@ impl<P: Clone, R> Engine<P, R> {
         entry.done |= finished.done;
         let (route, lane) = (entry.route, entry.lane);
         partition.in_flight -= 1;
-        if partition.suspicion.one_at_a_time() {
+        let suspect = partition.suspicion.one_at_a_time();
+        if suspect {
             partition.suspicion.came_back(offset);
         }
         self.in_flight -= 1;
+        if suspect {
+            // The next announcement is committed together with the end of this one, so a death names one record only.
+            self.exclusive = None;
+            self.note_urgent_change(id);
+        }
         self.routes[route.0 as usize].in_flight -= 1;
         match finished.verdict {
             Attempt::Succeeded => {
@@ -54,7 +60,6 @@ impl<P: Clone, R> Engine<P, R> {
             Attempt::NotStarted | Attempt::Cancelled => {}
         }
         self.run_advanced(id, lane);
-        self.retry_held_lanes_if_suspect(id);
     }
 
     fn count_attempt(&mut self, id: PartitionId, sequence: u64) {
@@ -73,7 +78,7 @@ impl<P: Clone, R> Engine<P, R> {
         let policy = &self.routes[route.0 as usize].policy;
         let disposition = next_step(policy, attempts, class, self.now, random);
         match disposition {
-            Disposition::RetryInPlace { due, .. } if self.may_park(id) => {
+            Disposition::RetryInPlace { due, .. } if self.may_park(id, sequence) => {
                 self.park(id, sequence, due);
                 self.output(id, sequence, disposition, false, report);
             }
@@ -85,9 +90,13 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    fn may_park(&mut self, id: PartitionId) -> bool {
+    /// Whether the offset map has room for the record's attempts: it has a place already, or one is free.
+    fn may_park(&mut self, id: PartitionId, sequence: u64) -> bool {
         let max_parked = self.settings.max_parked;
-        self.partition(id).is_some_and(|partition| partition.parked < max_parked)
+        self.partition(id).is_some_and(|partition| {
+            partition.tracker.entry(sequence).is_some_and(|entry| entry.counted)
+                || partition.parked + partition.attempted.len() < max_parked
+        })
     }
 
     fn end_or_halt(
@@ -113,7 +122,7 @@ impl<P: Clone, R> Engine<P, R> {
     fn park(&mut self, id: PartitionId, sequence: u64, due: Time) {
         let Some(partition) = self.partition(id) else { return };
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
-        if entry.attempts == entry.inherited + 1 {
+        if !std::mem::replace(&mut entry.counted, true) {
             partition.parked += 1;
         }
         self.delay(id, sequence, due);
@@ -175,8 +184,8 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
         entry.state = State::Pending;
         let lane = entry.lane;
-        if entry.audited > entry.inherited {
-            partition.parked = partition.parked.saturating_sub(1);
+        if std::mem::replace(&mut entry.counted, false) {
+            partition.parked -= 1;
         }
         if lane != NO_LANE {
             let queue = &mut partition.lanes.lane_mut(lane).queue;
@@ -204,7 +213,6 @@ impl<P: Clone, R> Engine<P, R> {
             report,
         };
         self.transaction.pending.push_back(output);
-        self.stage_pending();
     }
 
     /// One record of the lane's run has come back.
@@ -244,12 +252,6 @@ impl<P: Clone, R> Engine<P, R> {
         self.unblock(id, lane);
         if let Some(partition) = self.partition(id) {
             partition.lanes.release_if_empty(lane);
-        }
-    }
-
-    fn retry_held_lanes_if_suspect(&mut self, id: PartitionId) {
-        if self.partition(id).is_some_and(|partition| partition.suspicion.one_at_a_time() && partition.in_flight == 0) {
-            self.retry_held_lanes(id);
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) struct Partition<P> {
     pub(super) tally: Tally,
     /// Position after the highest record with an output in the open transaction.
     pub(super) staged_to: NextOffset,
-    /// Lanes whose head has to wait for room in the offset map or for a suspect.
+    /// Lanes whose head has to wait for room in the offset map.
     pub(super) held_lanes: VecDeque<u32>,
     pub(super) paused: bool,
     /// In the engine's list of partitions that the next commit has something to say about.

@@ -2,7 +2,7 @@
 //!
 //! Each owner commits a *dirty mark* before its first dispatch and clears it when it gives the partition up in good order,
 //! so the number of owners in a row that died is known. After several the partition is *suspect*: its records run one at
-//! a time, each named in committed metadata before it starts. A record that was named by enough deaths is dead-lettered
+//! a time, alone in the whole process, each named in committed metadata before it starts. A record that was named by enough deaths is dead-lettered
 //! as a crash. While a circuit is open the mark says clean: a deploy loop during an outage condemns no record.
 
 use super::offset_map::{MAX_SUSPECTS, OffsetMap, Suspect};
@@ -73,12 +73,13 @@ impl Suspicion {
         self.one_at_a_time
     }
 
-    /// Whether the record at `offset` may run now, nothing else of its partition being with a worker.
+    /// Whether the record at `offset` may run now, nothing else being with a worker.
     pub(super) fn permission(&mut self, offset: Offset) -> Permission {
         match self.announced {
-            Some(announced) if announced.offset == offset && announced.committed => Permission::Granted,
-            Some(_) => Permission::Wait,
-            None => {
+            Some(announced) if announced.offset == offset => {
+                if announced.committed { Permission::Granted } else { Permission::Wait }
+            }
+            _ => {
                 self.announced = Some(Announced { offset, transaction: None, committed: false });
                 Permission::Announce
             }
@@ -92,12 +93,11 @@ impl Suspicion {
         }
     }
 
-    /// Whether the announcement is committed by this.
-    pub(super) fn committed(&mut self, transaction: TransactionId) -> bool {
-        let Some(announced) = self.announced.as_mut().filter(|a| a.transaction == Some(transaction)) else {
-            return false;
-        };
-        !std::mem::replace(&mut announced.committed, true)
+    /// `transaction` is committed, and with it what it announced.
+    pub(super) fn committed(&mut self, transaction: TransactionId) {
+        if let Some(announced) = self.announced.as_mut().filter(|a| a.transaction == Some(transaction)) {
+            announced.committed = true;
+        }
     }
 
     /// A transaction was aborted: what only it announced is not known to anybody.
@@ -105,6 +105,11 @@ impl Suspicion {
         if let Some(announced) = self.announced.as_mut().filter(|announced| !announced.committed) {
             announced.transaction = None;
         }
+    }
+
+    /// The record is not going to run now after all. True if somebody may have been told that it does.
+    pub(super) fn withdraw(&mut self) -> bool {
+        self.announced.take().is_some()
     }
 
     pub(super) fn announced_offset(&self) -> Option<Offset> {

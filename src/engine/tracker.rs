@@ -40,7 +40,12 @@ pub(super) struct Entry<P> {
     pub(super) audited: u32,
     /// Attempts that the record came with.
     pub(super) inherited: u32,
+    /// Handlers that are done.
     pub(super) done: u32,
+    /// Of those, the ones that an outcome record says: what the offset map may say.
+    pub(super) audited_done: u32,
+    /// Counts among the partition's parked records: the offset map has, or will have, its attempts.
+    pub(super) counted: bool,
     /// `None` once it has ended.
     pub(super) payload: Option<P>,
 }
@@ -149,7 +154,7 @@ impl<P> Tracker<P> {
             close_run(&mut resolved, at, last_resolved.take());
             at = entry.offset.next().0;
             if entry.audited > entry.inherited {
-                attempts.push(Attempted { offset: entry.offset, attempts: entry.audited, done: entry.done });
+                attempts.push(Attempted { offset: entry.offset, attempts: entry.audited, done: entry.audited_done });
             }
         }
         close_run(&mut resolved, at, last_resolved);
@@ -223,6 +228,8 @@ mod tests {
             audited: 0,
             inherited: 0,
             done: 0,
+            audited_done: 0,
+            counted: false,
             payload: None,
         });
         tracker.start(sequence);

@@ -48,6 +48,14 @@ impl<P, R> Transaction<P, R> {
         }
     }
 
+    /// Its commit begins: what changes from now on is for the next one, and wakes for it.
+    pub(super) fn committing(&mut self) -> TransactionId {
+        self.stage = Stage::Committing;
+        self.since = None;
+        self.urgent = false;
+        self.id
+    }
+
     /// The next transaction, after this one was committed.
     pub(super) fn committed(&mut self) {
         self.aborts = 0;
@@ -71,7 +79,5 @@ impl<P, R> Transaction<P, R> {
         self.id = TransactionId(self.id.0 + 1);
         self.stage = Stage::Open;
         self.staged = 0;
-        self.since = None;
-        self.urgent = false;
     }
 }

@@ -12,6 +12,7 @@
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
 //! reached through [`Application`].
 
+pub mod admin;
 mod application;
 mod at_least_once;
 mod claims;
@@ -24,6 +25,7 @@ mod embedded;
 mod ends;
 mod error;
 mod inbox;
+mod lag;
 mod lookup;
 mod partitions;
 mod polling;
@@ -34,10 +36,12 @@ mod replica;
 mod sink;
 mod status;
 mod stop;
+pub mod topics;
 mod transactions;
 mod writer;
 
 pub use application::{Application, PolledBatch};
+pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use claims::{Claims, StoreClaims};
 pub use config::{Config, Delivery, Start};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};

@@ -5,3 +5,4 @@
 mod cluster;
 mod driver;
 mod echo;
+mod topics;
