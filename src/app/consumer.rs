@@ -65,7 +65,7 @@ impl Consumer {
         let results = inbox.results();
         let sink = Arc::new(move |finished: Vec<Finished<Report>>| {
             // After the replica's end nobody is interested in results.
-            finished.into_iter().all(|one| results.finished(one));
+            results.finished(finished);
         });
         let settings = DispatchSettings {
             workers: parts.settings.workers.threads(),
