@@ -1,11 +1,37 @@
 //! Schemas: the registry client, the Avro codec, JSON Schema, compatibility.
+//!
+//! `avro/*.avsc` are the truth for event data ([`embedded`](schema_files) in the binary); the registry is where other
+//! software finds them. Nothing here knows of routes, handlers or partitions: what does not decode is a [`Failure`] with
+//! a class, and what follows is the engine's decision.
+//!
+//! | a record's schema id | class |
+//! |---|---|
+//! | known, the writer's schema resolves to ours | decoded |
+//! | known, it does not resolve | poison, naming both |
+//! | the registry says that it does not exist (404 with one of its error codes) | poison |
+//! | anything else: refused, 401, 5xx, time-out, an answer that is not a registry's | systemic (`schema-registry`) |
+//!
+//! [`Failure`]: crate::dispatch::Failure
 
+mod builtin;
+mod codec;
+pub mod compatibility;
+mod embedded;
+mod encoder;
 pub mod json;
+pub mod payloads;
+mod reader;
+pub mod register;
+pub mod registry;
+#[cfg(test)]
+mod sample;
+mod wire;
 
-use bytes::Bytes;
-
-use crate::dispatch::Failure;
-use crate::event::Event;
+pub use builtin::BuiltinRegistry;
+pub use codec::Codec;
+pub use embedded::{SchemaFile, json_schema_files, schema_file, schema_files, topic_files};
+pub use encoder::Encoder;
+pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError};
 
 /// A type that travels as Avro data of an event; its schema is a file under `avro/`.
 pub trait Payload: serde::Serialize + serde::de::DeserializeOwned + Send + 'static {
@@ -17,26 +43,8 @@ pub trait Payload: serde::Serialize + serde::de::DeserializeOwned + Send + 'stat
     const SCHEMA: &'static str;
 }
 
-/// Decodes and encodes event data. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Codec;
-
-impl Codec {
-    /// The event's data as `T`: Confluent wire format (writer's schema from the registry, resolved to the reader's) or,
-    /// where `content-type` says JSON, JSON.
-    ///
-    /// # Errors
-    /// Poison: bytes that do not decode, a schema id that the registry says does not exist, an incompatible writer.
-    /// Systemic (`schema-registry`): the registry does not answer.
-    pub async fn decode<T: Payload>(&self, _event: &Event) -> Result<T, Failure> {
-        Err(Failure::poison("undecodable", "no codec yet"))
-    }
-
-    /// `value` in Confluent wire format under the subject `<topic>-<record name>`.
-    ///
-    /// # Errors
-    /// Systemic (`schema-registry`); permanent if the value does not fit its schema.
-    pub async fn encode<T: Payload>(&self, _topic: &str, _value: &T) -> Result<Bytes, Failure> {
-        Err(Failure::permanent("unencodable", "no codec yet"))
-    }
+/// The subject of a record's schema in a topic (Confluent's TopicRecordNameStrategy).
+#[must_use]
+pub fn subject(topic: &str, record: &str) -> String {
+    format!("{topic}-{record}")
 }

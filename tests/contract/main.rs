@@ -1,1 +1,3 @@
 //! One contract, every implementation.
+
+mod store;

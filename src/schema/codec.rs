@@ -1,0 +1,270 @@
+//! Decodes and encodes event data.
+//!
+//! On the hot path a record costs one read of a lock that is written when a schema is first seen, and no schema is parsed.
+
+use std::any::TypeId;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
+
+use super::reader::{Decoder, Reader};
+use super::registry::{Client, RegistryError};
+use super::{Encoder, Payload, SchemaId, subject, wire};
+use crate::dispatch::Failure;
+use crate::engine::Dependency;
+use crate::event::Event;
+
+/// (type, schema id) pairs kept; when it is full it starts anew.
+pub const MAX_CACHED_DECODERS: usize = 4_096;
+/// (type, topic) pairs kept; likewise.
+pub const MAX_CACHED_ENCODERS: usize = 4_096;
+/// Ids kept of which the registry said that they do not exist; likewise.
+pub const MAX_CACHED_ABSENT: usize = 1_024;
+/// After this the registry is asked again about such an id.
+pub const ABSENT_FOR: Duration = Duration::from_secs(30);
+
+/// Decodes and encodes event data. Cheap to clone.
+#[derive(Clone)]
+pub struct Codec(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    auto_register: bool,
+    readers: RwLock<FxHashMap<TypeId, Arc<Reader>>>,
+    decoders: RwLock<FxHashMap<(TypeId, SchemaId), Arc<Decoder>>>,
+    encoders: RwLock<FxHashMap<TypeId, FxHashMap<String, (SchemaId, Arc<serde_avro_fast::Schema>)>>>,
+    /// One question to the registry at a time.
+    turn: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Turn {
+    absent: FxHashMap<SchemaId, (Instant, Failure)>,
+    /// When the registry last did not answer, and how.
+    failed: Option<(Instant, Failure)>,
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codec({})", self.0.client.url())
+    }
+}
+
+impl Codec {
+    /// `auto_register`: a schema that the registry does not have is registered by the first one to encode with it, which is
+    /// for development; otherwise `coafi schemas register` does that, after its check.
+    #[must_use]
+    pub fn new(client: Client, auto_register: bool) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            auto_register,
+            readers: RwLock::default(),
+            decoders: RwLock::default(),
+            encoders: RwLock::default(),
+            turn: Mutex::default(),
+        }))
+    }
+
+    /// The registry that it asks; for `/ready` and probes.
+    #[must_use]
+    pub fn registry(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// The event's data as `T`: Confluent wire format (writer's schema from the registry, resolved to the reader's) or,
+    /// where `content-type` says JSON, JSON.
+    ///
+    /// # Errors
+    /// Poison: bytes that do not decode, a schema id that the registry says does not exist, an incompatible writer.
+    /// Systemic (`schema-registry`): the registry does not answer.
+    pub async fn decode<T: Payload>(&self, event: &Event) -> Result<T, Failure> {
+        if is_json(event.content_type()) {
+            return from_json(event.data());
+        }
+        self.decode_avro(event.data()).await
+    }
+
+    /// [`Codec::decode`] of data in Confluent wire format, whatever its `content-type`.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    pub async fn decode_avro<T: Payload>(&self, data: &[u8]) -> Result<T, Failure> {
+        let (id, datum) = wire::split(data).map_err(|e| Failure::poison("undecodable", e))?;
+        let decoder = match self.cached_decoder::<T>(id) {
+            Some(decoder) => decoder,
+            None => self.new_decoder::<T>(id).await?,
+        };
+        decoder.decode(id, datum)
+    }
+
+    /// [`Codec::decode`] without waiting: `None` where the registry would have to be asked.
+    #[must_use]
+    pub fn try_decode_cached<T: Payload>(&self, event: &Event) -> Option<Result<T, Failure>> {
+        if is_json(event.content_type()) {
+            return Some(from_json(event.data()));
+        }
+        match wire::split(event.data()) {
+            Ok((id, datum)) => Some(self.cached_decoder::<T>(id)?.decode(id, datum)),
+            Err(e) => Some(Err(Failure::poison("undecodable", e))),
+        }
+    }
+
+    /// `value` in Confluent wire format under the subject `<topic>-<record name>`.
+    ///
+    /// # Errors
+    /// Systemic (`schema-registry`): the registry does not answer, or does not have the schema; permanent if the value does
+    /// not fit its schema.
+    pub async fn encode<T: Payload>(&self, topic: &str, value: &T) -> Result<Bytes, Failure> {
+        let mut data = Vec::with_capacity(INITIAL_BYTES);
+        self.encoder::<T>(topic).await?.write(value, &mut data)?;
+        Ok(data.into())
+    }
+
+    /// What encodes `T` for `topic` without waiting.
+    ///
+    /// # Errors
+    /// As [`Codec::encode`], of the registry.
+    pub async fn encoder<T: Payload>(&self, topic: &str) -> Result<Encoder<T>, Failure> {
+        if let Some(encoder) = self.cached_encoder(topic) {
+            return Ok(encoder);
+        }
+        let asked = Instant::now();
+        let mut turn = self.0.turn.lock().await;
+        if let Some(encoder) = self.cached_encoder(topic) {
+            return Ok(encoder);
+        }
+        turn.failed_since(asked)?;
+        let subject = subject(topic, T::RECORD_NAME);
+        let found = match self.0.client.lookup(&subject, T::SCHEMA).await {
+            Err(error) if error.is_absent() && self.0.auto_register => {
+                self.0.client.register(&subject, T::SCHEMA).await
+            }
+            other => other,
+        };
+        let id = found.map_err(|error| turn.failed(&error, T::RECORD_NAME))?;
+        let schema = T::SCHEMA.parse().map_err(|e| {
+            Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
+        })?;
+        let schema = Arc::new(schema);
+        let mut encoders = self.0.encoders.write().unwrap_or_else(PoisonError::into_inner);
+        if encoders.values().map(FxHashMap::len).sum::<usize>() >= MAX_CACHED_ENCODERS {
+            encoders.clear();
+        }
+        encoders.entry(TypeId::of::<T>()).or_default().insert(topic.to_owned(), (id, Arc::clone(&schema)));
+        Ok(Encoder::new(id, schema))
+    }
+
+    fn cached_encoder<T: Payload>(&self, topic: &str) -> Option<Encoder<T>> {
+        let encoders = self.0.encoders.read().unwrap_or_else(PoisonError::into_inner);
+        let (id, schema) = encoders.get(&TypeId::of::<T>())?.get(topic)?;
+        Some(Encoder::new(*id, Arc::clone(schema)))
+    }
+
+    fn cached_decoder<T: Payload>(&self, id: SchemaId) -> Option<Arc<Decoder>> {
+        let decoders = self.0.decoders.read().unwrap_or_else(PoisonError::into_inner);
+        decoders.get(&(TypeId::of::<T>(), id)).cloned()
+    }
+
+    async fn new_decoder<T: Payload>(&self, id: SchemaId) -> Result<Arc<Decoder>, Failure> {
+        let asked = Instant::now();
+        let mut turn = self.0.turn.lock().await;
+        if let Some(decoder) = self.cached_decoder::<T>(id) {
+            return Ok(decoder);
+        }
+        turn.known_absent(id)?;
+        turn.failed_since(asked)?;
+        let writer = match self.0.client.schema(id).await {
+            Ok(writer) => writer,
+            Err(error) if error.is_absent() => {
+                return Err(turn.absent(id, Failure::poison("unknown_schema", format!("{error}"))));
+            }
+            Err(error @ RegistryError::Refused { .. }) => return Err(Failure::poison("unknown_schema", error)),
+            Err(error) => return Err(turn.failed(&error, T::RECORD_NAME)),
+        };
+        let decoder = Arc::new(Decoder::new(self.reader::<T>()?, id, &writer));
+        let mut decoders = self.0.decoders.write().unwrap_or_else(PoisonError::into_inner);
+        if decoders.len() >= MAX_CACHED_DECODERS {
+            decoders.clear();
+        }
+        decoders.insert((TypeId::of::<T>(), id), Arc::clone(&decoder));
+        Ok(decoder)
+    }
+
+    fn reader<T: Payload>(&self) -> Result<Arc<Reader>, Failure> {
+        let mut readers = self.0.readers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = readers.get(&TypeId::of::<T>()) {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = Arc::new(Reader::new::<T>()?);
+        readers.insert(TypeId::of::<T>(), Arc::clone(&reader));
+        Ok(reader)
+    }
+}
+
+/// What most events fit in.
+const INITIAL_BYTES: usize = 1_024;
+
+impl Turn {
+    fn known_absent(&self, id: SchemaId) -> Result<(), Failure> {
+        match self.absent.get(&id) {
+            Some((at, failure)) if at.elapsed() < ABSENT_FOR => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn absent(&mut self, id: SchemaId, failure: Failure) -> Failure {
+        if self.absent.len() >= MAX_CACHED_ABSENT {
+            self.absent.clear();
+        }
+        self.absent.insert(id, (Instant::now(), failure.clone()));
+        failure
+    }
+
+    /// A failure that came after the question was put answers it too: many records that wait for a registry which is down
+    /// wait for one time-out, not for one each.
+    fn failed_since(&self, asked: Instant) -> Result<(), Failure> {
+        match &self.failed {
+            Some((at, failure)) if *at >= asked => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&mut self, error: &RegistryError, record: &str) -> Failure {
+        let failure = unusable(error, record);
+        if matches!(error, RegistryError::Unavailable { .. }) {
+            self.failed = Some((Instant::now(), failure.clone()));
+        }
+        failure
+    }
+}
+
+fn unusable(error: &RegistryError, record: &str) -> Failure {
+    let (code, hint) = match error {
+        RegistryError::Absent { .. } => ("schema_not_registered", "; `coafi schemas register` registers it"),
+        RegistryError::Refused { .. } => ("schema_refused", "; `coafi schemas check` says why"),
+        RegistryError::Unavailable { .. } | RegistryError::Settings(_) => ("schema_registry_unavailable", ""),
+    };
+    Failure::systemic(Dependency::SCHEMA_REGISTRY, code, format!("{record}: {error}{hint}"))
+}
+
+fn is_json(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|media| {
+        let suffix = media.len().checked_sub(5).map(|at| &media.as_bytes()[at..]);
+        ["application/json", "text/json"].iter().any(|json| media.eq_ignore_ascii_case(json))
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
+    })
+}
+
+fn from_json<T: Payload>(data: &[u8]) -> Result<T, Failure> {
+    if data.is_empty() {
+        return Err(Failure::poison("undecodable", format!("the data is empty; expected a JSON {}", T::RECORD_NAME)));
+    }
+    serde_json::from_slice(data).map_err(|e| Failure::poison("undecodable", format!("no JSON {}: {e}", T::RECORD_NAME)))
+}
+
+#[cfg(test)]
+mod tests;

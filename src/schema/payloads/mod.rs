@@ -1,0 +1,25 @@
+//! The Rust side of `avro/*.avsc`: one file per record, fields in the schema's order (which spares the encoder a buffer).
+//!
+//! The `.avsc` files are the truth; `tests` here fail when a field is on one side only or has another type. Times are
+//! milliseconds since the Unix epoch.
+
+mod git_commit;
+mod git_push;
+mod git_tag;
+mod outcome;
+mod receipt;
+mod source_offset;
+#[cfg(test)]
+mod tests;
+
+pub use git_commit::{ChangedFile, FileKind, FileStatus, GitCommit, Person};
+pub use git_push::GitPush;
+pub use git_tag::{GitTag, TagAction};
+pub use outcome::{Outcome, OutcomeKind, OutcomeStep};
+pub use receipt::Receipt;
+pub use source_offset::SourceOffset;
+
+use super::Payload;
+
+/// What an [`super::Encoder`] of `T` takes: `T` itself, or a form of it that borrows.
+pub trait Encodes<T: Payload>: serde::Serialize {}

@@ -1,0 +1,110 @@
+//! How data of one writer's schema becomes a value of one of our types.
+
+use std::borrow::Cow;
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use serde_avro_fast::de::read::SliceRead;
+use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
+
+use super::{Payload, SchemaId, compatibility};
+use crate::dispatch::Failure;
+
+/// Nesting of a datum: ours have four levels.
+const MAX_DEPTH: usize = 32;
+/// What one length in a datum of another writer may make the resolver allocate.
+const MAX_RESOLVED_BYTES: usize = 64 << 20;
+
+/// Our schema of a type, parsed once.
+pub(super) struct Reader {
+    schema: Schema,
+    canonical: String,
+    fast: serde_avro_fast::Schema,
+}
+
+/// Decodes what was written with one schema into one type. Made once per (type, schema id).
+pub(super) enum Decoder {
+    /// The writer's schema is ours: straight into the type, nothing in between.
+    Same(std::sync::Arc<Reader>),
+    /// Resolved by Avro's rules, through a generic value: for as long as older or newer writers are about.
+    Resolved { writer: Box<Schema>, reader: std::sync::Arc<Reader> },
+    /// No datum of that schema can be read.
+    Incompatible(String),
+}
+
+impl Reader {
+    pub(super) fn new<T: Payload>() -> Result<Self, Failure> {
+        let bad = |e: &dyn std::fmt::Display| {
+            Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
+        };
+        let schema = Schema::parse_str(T::SCHEMA).map_err(|e| bad(&e))?;
+        let fast = T::SCHEMA.parse().map_err(|e| bad(&e))?;
+        let canonical = schema.canonical_form();
+        Ok(Self { schema, canonical, fast })
+    }
+}
+
+impl Decoder {
+    pub(super) fn new(reader: std::sync::Arc<Reader>, id: SchemaId, writer: &str) -> Self {
+        let ours = || reader.schema.name().map_or(Cow::Borrowed("?"), |name| name.fullname(None).into());
+        let writer = match Schema::parse_str(writer) {
+            Ok(writer) => writer,
+            Err(e) => return Self::Incompatible(format!("schema id {id} is not an Avro schema: {e}")),
+        };
+        if writer.canonical_form() == reader.canonical {
+            return Self::Same(reader);
+        }
+        let breaks = compatibility::unreadable(&writer, &reader.schema);
+        if breaks.is_empty() {
+            // Set once per process: the first caller's value stays.
+            apache_avro::util::max_allocation_bytes(MAX_RESOLVED_BYTES);
+            return Self::Resolved { writer: Box::new(writer), reader };
+        }
+        let theirs = writer.name().map_or(Cow::Borrowed("a schema without name"), |name| name.fullname(None).into());
+        let why: Vec<String> = breaks.iter().map(ToString::to_string).collect();
+        Self::Incompatible(format!("schema id {id} ({theirs}) does not resolve to {}: {}", ours(), why.join("; ")))
+    }
+
+    pub(super) fn decode<T: Payload>(&self, id: SchemaId, datum: &[u8]) -> Result<T, Failure> {
+        match self {
+            Self::Same(reader) => straight(&reader.fast, id, datum),
+            Self::Resolved { writer, reader } => resolved(writer, &reader.schema, id, datum),
+            Self::Incompatible(why) => Err(Failure::poison("incompatible_schema", why)),
+        }
+    }
+}
+
+fn straight<T: Payload>(schema: &serde_avro_fast::Schema, id: SchemaId, datum: &[u8]) -> Result<T, Failure> {
+    let mut config = DeserializerConfig::new(schema);
+    // Every item of ours takes a byte at least, so a longer list cannot be in the datum.
+    config.max_seq_size = datum.len();
+    config.allowed_depth = MAX_DEPTH;
+    let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
+    let value = T::deserialize(state.deserializer()).map_err(|e| undecodable::<T>(id, datum, &e))?;
+    let mut reader = state.into_reader();
+    let rest = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_or_default();
+    if rest == 0 { Ok(value) } else { Err(trailing::<T>(id, datum, rest)) }
+}
+
+/// The reader's schema and its names are resolved per record: the price of another writer's schema, which lasts as long
+/// as a migration.
+fn resolved<T: Payload>(writer: &Schema, reader: &Schema, id: SchemaId, datum: &[u8]) -> Result<T, Failure> {
+    let mut rest = datum;
+    let value = GenericDatumReader::builder(writer)
+        .reader_schema(reader)
+        .build()
+        .and_then(|decoder| decoder.read_value(&mut rest))
+        .and_then(|value| apache_avro::from_value::<T>(&value))
+        .map_err(|e| undecodable::<T>(id, datum, &e))?;
+    if rest.is_empty() { Ok(value) } else { Err(trailing::<T>(id, datum, rest.len() as u64)) }
+}
+
+fn undecodable<T: Payload>(id: SchemaId, datum: &[u8], error: &dyn std::fmt::Display) -> Failure {
+    let (name, len) = (T::RECORD_NAME, datum.len());
+    Failure::poison("undecodable", format!("{len} bytes of schema id {id} are no whole {name}: {error}"))
+}
+
+fn trailing<T: Payload>(id: SchemaId, datum: &[u8], rest: u64) -> Failure {
+    let (name, len) = (T::RECORD_NAME, datum.len());
+    Failure::poison("undecodable", format!("{rest} of {len} bytes of schema id {id} are left after the {name}"))
+}

@@ -1,0 +1,121 @@
+//! One value of each payload with every optional part present, for tests.
+
+use super::payloads::*;
+
+pub(crate) fn git_commit() -> GitCommit {
+    GitCommit {
+        commit_sha: "9fceb02d0ae598e95dc970b74767f19372d61af8".into(),
+        repository_url: "https://example.org/repo.git".into(),
+        branch: "main".into(),
+        author: Person { name: "Ada".into(), email: "ada@example.org".into() },
+        committer: Person { name: "Grace".into(), email: "grace@example.org".into() },
+        message: "Füge ein Kapitel hinzu\n".into(),
+        parents: vec!["1111111111111111111111111111111111111111".into()],
+        committed_at: 1_763_740_800_000,
+        changed_files: vec![ChangedFile {
+            path: "docs/\u{fffd}.md".into(),
+            path_bytes: Some((&b"docs/\xff.md"[..]).into()),
+            status: FileStatus::Renamed,
+            old_path: Some("docs/\u{fffd}.txt".into()),
+            old_path_bytes: Some((&b"docs/\xfe.txt"[..]).into()),
+            kind: FileKind::Executable,
+        }],
+        changed_files_truncated: true,
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn git_tag() -> GitTag {
+    GitTag {
+        repository_url: "https://example.org/repo.git".into(),
+        tag: "v1".into(),
+        action: TagAction::Moved,
+        commit_sha: Some("2222222222222222222222222222222222222222".into()),
+        previous_sha: Some("1111111111111111111111111111111111111111".into()),
+        tag_object_sha: Some("3333333333333333333333333333333333333333".into()),
+        tagger: Some(Person { name: "Ada".into(), email: "ada@example.org".into() }),
+        message: Some("first".into()),
+        tagged_at: Some(1_763_740_800_000),
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn git_push() -> GitPush {
+    GitPush {
+        repository_url: "https://example.org/repo.git".into(),
+        branch: "main".into(),
+        before: Some("1111111111111111111111111111111111111111".into()),
+        after: Some("2222222222222222222222222222222222222222".into()),
+        forced: true,
+        commit_count: 3,
+        observed_at: 1_763_740_800_000,
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn receipt() -> Receipt<'static> {
+    Receipt {
+        cluster_id: "cluster".into(),
+        topic_id: "topic-id".into(),
+        topic: "coafi.git".into(),
+        partition: 3,
+        from_offset: 40,
+        to_offset: 44,
+        event_ids: vec!["a".into(), "b".into()],
+        part: 1,
+        parts: 1,
+        group: "coafi".into(),
+        worker_id: "worker-1".into(),
+        epoch: 7,
+        received_at: 1_763_740_800_000,
+    }
+}
+
+pub(crate) fn outcome() -> Outcome<'static> {
+    Outcome {
+        cluster_id: "cluster".into(),
+        topic_id: "topic-id".into(),
+        topic: "coafi.git".into(),
+        partition: 3,
+        offset: 42,
+        run: "run-2".into(),
+        attempt: 2,
+        group: "coafi".into(),
+        event_id: Some("a".into()),
+        event_type: Some("git.commit".into()),
+        source: Some("/git/repo".into()),
+        utids: vec!["UT-1".into()],
+        correlation_id: Some("c".into()),
+        causation_id: Some("d".into()),
+        route: Some("git-commits".into()),
+        route_version: Some("1".into()),
+        handlers: vec!["git_commit".into()],
+        outcome: OutcomeKind::RetriedTopic,
+        error_class: Some("transient".into()),
+        error_code: Some("timeout".into()),
+        error: Some("it took too long".into()),
+        steps: vec![OutcomeStep {
+            kind: "HANDLER_INVOKED".into(),
+            at: Some(1_763_740_800_000),
+            detail: "{\"handler\":\"git_commit\"}".into(),
+        }],
+        result: Some("{}".into()),
+        due_at: Some(1_763_740_805_000),
+        first_seen_offset: Some(1),
+        lost_to_offset: Some(2),
+        worker_id: "worker-1".into(),
+        epoch: 7,
+        started_at: Some(1_763_740_800_000),
+        ended_at: 1_763_740_800_100,
+    }
+}
+
+pub(crate) fn source_offset() -> SourceOffset {
+    SourceOffset {
+        connector: "git".into(),
+        source: "https://example.org/repo.git".into(),
+        part: "refs/heads/main".into(),
+        offset: "{\"tip\":\"9fceb02\"}".into(),
+        updated_at: 1_763_740_800_000,
+    }
+}
