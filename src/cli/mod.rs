@@ -13,6 +13,8 @@ mod group;
 mod health;
 mod output;
 mod progress;
+mod schemas;
+mod topics;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

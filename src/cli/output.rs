@@ -90,7 +90,7 @@ impl Output {
 
 /// Rows under a header. Columns from `numbers_from` on are numbers and flush right.
 #[must_use]
-pub fn table<R>(header: &[&str], numbers_from: usize, rows: impl IntoIterator<Item = R>) -> String
+pub(crate) fn table<R>(header: &[&str], numbers_from: usize, rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
 {

@@ -20,7 +20,7 @@ use super::contain::{Contain, Panicked, contain};
 use super::delivery::Delivery;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, Route, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Route, Success, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -152,14 +152,11 @@ async fn handle(
     HandlerRun {
         handler: Some(u8::try_from(index).expect("at most MAX_HANDLERS")),
         took: shared.clock.now() - started,
-        result: outcome(result, route.deadline),
+        result: outcome(result, route.deadline).and_then(|success| producible(success, shared.max_record_bytes)),
     }
 }
 
-fn outcome(
-    result: Option<Result<Result<Success, Failure>, Panicked>>,
-    deadline: Duration,
-) -> Result<Success, Refusal> {
+fn outcome(result: Option<Result<Result<Success, Failure>, Panicked>>, deadline: Duration) -> Result<Success, Refusal> {
     match result {
         Some(Ok(answer)) => answer.map_err(Refusal::from),
         Some(Err(Panicked { message, location })) => {
@@ -171,6 +168,21 @@ fn outcome(
         }
     }
 }
+
+/// A derived event that no broker takes would stop the transaction that it is in, again and again.
+fn producible(success: Success, max_record_bytes: usize) -> Result<Success, Refusal> {
+    let size = |new: &NewEvent| new.data.len() + new.key.len() + new.id.len() + new.source.len() + DERIVED_OVERHEAD;
+    match success.emit.iter().find(|new| size(new) > max_record_bytes) {
+        None => Ok(success),
+        Some(new) => {
+            let message = format!("derived event {:?} has {} bytes; allowed: {max_record_bytes}", new.id, size(new));
+            Err(Failure::permanent("derived_event_too_large", message).into())
+        }
+    }
+}
+
+/// Attributes that a derived event inherits, and what Kafka adds.
+const DERIVED_OVERHEAD: usize = 4_096;
 
 /// `None` if it takes longer. The timer is made only for what is not ready at once.
 async fn within<F: Future + Unpin>(deadline: Duration, mut future: F) -> Option<F::Output> {

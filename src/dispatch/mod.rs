@@ -5,11 +5,14 @@ mod classify;
 mod contain;
 pub mod delay;
 mod delivery;
+mod dispatcher;
 mod filter;
 mod handler;
 pub mod hop;
+mod probe;
 mod rate;
 mod registry;
+mod render;
 mod report;
 pub mod routes;
 mod run;
@@ -20,6 +23,7 @@ mod worker;
 mod workers;
 
 pub use delivery::{Content, Delivery};
+pub use dispatcher::{Dispatcher, Parts, Settings};
 
 pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};

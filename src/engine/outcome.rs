@@ -31,11 +31,16 @@ impl<P: Clone, R> Engine<P, R> {
         entry.done |= finished.done;
         let (route, lane) = (entry.route, entry.lane);
         partition.in_flight -= 1;
-        if partition.suspicion.one_at_a_time() {
+        let suspect = partition.suspicion.one_at_a_time();
+        if suspect {
             partition.suspicion.came_back(offset);
-            self.exclusive = None;
         }
         self.in_flight -= 1;
+        if suspect {
+            // The next announcement is committed together with the end of this one, so a death names one record only.
+            self.exclusive = None;
+            self.note_urgent_change(id);
+        }
         self.routes[route.0 as usize].in_flight -= 1;
         match finished.verdict {
             Attempt::Succeeded => {

@@ -12,6 +12,7 @@
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
 //! reached through [`Application`].
 
+pub mod admin;
 mod application;
 mod at_least_once;
 mod claims;
@@ -35,6 +36,7 @@ mod replica;
 mod sink;
 mod status;
 mod stop;
+pub mod topics;
 mod transactions;
 mod writer;
 

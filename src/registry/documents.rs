@@ -44,12 +44,7 @@ pub fn remove(repository_url: &str, path: &[u8], utids: Option<String>) -> Entry
     change(repository_url, path, None, utids)
 }
 
-fn change(
-    repository_url: &str,
-    path: &[u8],
-    data: Option<serde_json::Value>,
-    utids: Option<String>,
-) -> EntryChange {
+fn change(repository_url: &str, path: &[u8], data: Option<serde_json::Value>, utids: Option<String>) -> EntryChange {
     let entry = entry_name(repository_url, path);
     EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None }
 }

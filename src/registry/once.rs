@@ -44,8 +44,9 @@ pub fn utids(event: &Event) -> Option<String> {
 /// A redrive and a replay are runs of their own: they are asked for so that the handler runs again.
 #[must_use]
 pub fn run(event: &Event) -> String {
-    let header = |name| event.record().headers().text(name).unwrap_or_default();
-    format!("{}/{}", header("coafi-run"), header("coafi-redrive"))
+    let headers = event.record().headers();
+    let text = |name| headers.text(name).unwrap_or_default();
+    format!("{}/{}", text("coafi-run"), text("coafi-redrive"))
 }
 
 fn inbox_key(event: &Event, handler: &str) -> InboxKey {

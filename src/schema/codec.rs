@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
-use super::reader::{Decoder, Reader};
+use super::reader::{Decoder, Generic, Reader};
 use super::registry::{Client, RegistryError};
 use super::{Encoder, Payload, SchemaId, subject, wire};
 use crate::dispatch::Failure;
@@ -36,6 +36,7 @@ struct Inner {
     auto_register: bool,
     readers: RwLock<FxHashMap<TypeId, Arc<Reader>>>,
     decoders: RwLock<FxHashMap<(TypeId, SchemaId), Arc<Decoder>>>,
+    generic: RwLock<FxHashMap<SchemaId, Arc<Generic>>>,
     encoders: RwLock<FxHashMap<TypeId, FxHashMap<String, (SchemaId, Arc<serde_avro_fast::Schema>)>>>,
     /// One question to the registry at a time.
     turn: Mutex<Turn>,
@@ -64,6 +65,7 @@ impl Codec {
             auto_register,
             readers: RwLock::default(),
             decoders: RwLock::default(),
+            generic: RwLock::default(),
             encoders: RwLock::default(),
             turn: Mutex::default(),
         }))
@@ -113,6 +115,30 @@ impl Codec {
         }
     }
 
+    /// The event's data as JSON, whatever its type: for filters and for people. Several times slower than into a type.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    pub async fn decode_json(&self, event: &Event) -> Result<serde_json::Value, Failure> {
+        if is_json(event.content_type()) {
+            return serde_json::from_slice(event.data()).map_err(|e| Failure::poison("undecodable", e));
+        }
+        let (id, datum) = wire::split(event.data()).map_err(|e| Failure::poison("undecodable", e))?;
+        let known = || self.0.generic.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(generic) = known() {
+            return generic.decode(id, datum);
+        }
+        let asked = Instant::now();
+        let mut turn = self.0.turn.lock().await;
+        if let Some(generic) = known() {
+            return generic.decode(id, datum);
+        }
+        let writer = self.writer(&mut turn, id, asked).await?;
+        let generic = Arc::new(Generic::new(id, &writer)?);
+        insert(&self.0.generic, MAX_CACHED_DECODERS, id, Arc::clone(&generic));
+        generic.decode(id, datum)
+    }
+
     /// `value` in Confluent wire format under the subject `<topic>-<record name>`.
     ///
     /// # Errors
@@ -145,7 +171,7 @@ impl Codec {
             }
             other => other,
         };
-        let id = found.map_err(|error| turn.failed(&error, T::RECORD_NAME))?;
+        let id = found.map_err(|error| turn.failed(&error))?;
         let schema = T::SCHEMA.parse().map_err(|e| {
             Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
         })?;
@@ -175,23 +201,22 @@ impl Codec {
         if let Some(decoder) = self.cached_decoder::<T>(id) {
             return Ok(decoder);
         }
+        let writer = self.writer(&mut turn, id, asked).await?;
+        let decoder = Arc::new(Decoder::new(self.reader::<T>()?, id, &writer));
+        insert(&self.0.decoders, MAX_CACHED_DECODERS, (TypeId::of::<T>(), id), Arc::clone(&decoder));
+        Ok(decoder)
+    }
+
+    /// The text of a writer's schema.
+    async fn writer(&self, turn: &mut Turn, id: SchemaId, asked: Instant) -> Result<String, Failure> {
         turn.known_absent(id)?;
         turn.failed_since(asked)?;
-        let writer = match self.0.client.schema(id).await {
-            Ok(writer) => writer,
-            Err(error) if error.is_absent() => {
-                return Err(turn.absent(id, Failure::poison("unknown_schema", format!("{error}"))));
-            }
-            Err(error @ RegistryError::Refused { .. }) => return Err(Failure::poison("unknown_schema", error)),
-            Err(error) => return Err(turn.failed(&error, T::RECORD_NAME)),
-        };
-        let decoder = Arc::new(Decoder::new(self.reader::<T>()?, id, &writer));
-        let mut decoders = self.0.decoders.write().unwrap_or_else(PoisonError::into_inner);
-        if decoders.len() >= MAX_CACHED_DECODERS {
-            decoders.clear();
+        match self.0.client.schema(id).await {
+            Ok(writer) => Ok(writer),
+            Err(error) if error.is_absent() => Err(turn.absent(id, Failure::poison("unknown_schema", error))),
+            Err(error @ RegistryError::Refused { .. }) => Err(Failure::poison("unknown_schema", error)),
+            Err(error) => Err(turn.failed(&error)),
         }
-        decoders.insert((TypeId::of::<T>(), id), Arc::clone(&decoder));
-        Ok(decoder)
     }
 
     fn reader<T: Payload>(&self) -> Result<Arc<Reader>, Failure> {
@@ -203,6 +228,15 @@ impl Codec {
         readers.insert(TypeId::of::<T>(), Arc::clone(&reader));
         Ok(reader)
     }
+}
+
+/// A full cache starts anew: what is in use is soon back, and nothing needs to know what that is.
+fn insert<K: Eq + std::hash::Hash, V>(cache: &RwLock<FxHashMap<K, V>>, limit: usize, key: K, value: V) {
+    let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
+    if cache.len() >= limit {
+        cache.clear();
+    }
+    cache.insert(key, value);
 }
 
 /// What most events fit in.
@@ -233,8 +267,8 @@ impl Turn {
         }
     }
 
-    fn failed(&mut self, error: &RegistryError, record: &str) -> Failure {
-        let failure = unusable(error, record);
+    fn failed(&mut self, error: &RegistryError) -> Failure {
+        let failure = unusable(error);
         if matches!(error, RegistryError::Unavailable { .. }) {
             self.failed = Some((Instant::now(), failure.clone()));
         }
@@ -242,13 +276,13 @@ impl Turn {
     }
 }
 
-fn unusable(error: &RegistryError, record: &str) -> Failure {
+fn unusable(error: &RegistryError) -> Failure {
     let (code, hint) = match error {
         RegistryError::Absent { .. } => ("schema_not_registered", "; `coafi schemas register` registers it"),
         RegistryError::Refused { .. } => ("schema_refused", "; `coafi schemas check` says why"),
         RegistryError::Unavailable { .. } | RegistryError::Settings(_) => ("schema_registry_unavailable", ""),
     };
-    Failure::systemic(Dependency::SCHEMA_REGISTRY, code, format!("{record}: {error}{hint}"))
+    Failure::systemic(Dependency::SCHEMA_REGISTRY, code, format!("{error}{hint}"))
 }
 
 fn is_json(content_type: Option<&str>) -> bool {

@@ -32,6 +32,34 @@ pub(super) enum Decoder {
     Incompatible(String),
 }
 
+/// Data of any schema as JSON: what filters and people look at.
+pub(super) struct Generic(Schema);
+
+impl Generic {
+    pub(super) fn new(id: SchemaId, writer: &str) -> Result<Self, Failure> {
+        limit_allocations();
+        let parsed = Schema::parse_str(writer).map(Self);
+        parsed.map_err(|e| Failure::poison("incompatible_schema", format!("schema id {id} is not an Avro schema: {e}")))
+    }
+
+    /// Bytes become arrays of numbers, enums their symbol, a union the value in it.
+    pub(super) fn decode(&self, id: SchemaId, datum: &[u8]) -> Result<serde_json::Value, Failure> {
+        let mut rest = datum;
+        let name = || self.0.name().map_or_else(|| "datum".to_owned(), |name| name.fullname(None));
+        let value = GenericDatumReader::builder(&self.0)
+            .build()
+            .and_then(|decoder| decoder.read_value(&mut rest))
+            .and_then(serde_json::Value::try_from)
+            .map_err(|e| undecodable(&name(), id, datum, &e))?;
+        if rest.is_empty() { Ok(value) } else { Err(trailing(&name(), id, datum, rest.len() as u64)) }
+    }
+}
+
+/// Set once per process: the first caller's value stays.
+fn limit_allocations() {
+    apache_avro::util::max_allocation_bytes(MAX_RESOLVED_BYTES);
+}
+
 impl Reader {
     pub(super) fn new<T: Payload>() -> Result<Self, Failure> {
         let bad = |e: &dyn std::fmt::Display| {
@@ -56,8 +84,7 @@ impl Decoder {
         }
         let breaks = compatibility::unreadable(&writer, &reader.schema);
         if breaks.is_empty() {
-            // Set once per process: the first caller's value stays.
-            apache_avro::util::max_allocation_bytes(MAX_RESOLVED_BYTES);
+            limit_allocations();
             return Self::Resolved { writer: Box::new(writer), reader };
         }
         let theirs = writer.name().map_or(Cow::Borrowed("a schema without name"), |name| name.fullname(None).into());
@@ -80,10 +107,10 @@ fn straight<T: Payload>(schema: &serde_avro_fast::Schema, id: SchemaId, datum: &
     config.max_seq_size = datum.len();
     config.allowed_depth = MAX_DEPTH;
     let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
-    let value = T::deserialize(state.deserializer()).map_err(|e| undecodable::<T>(id, datum, &e))?;
+    let value = T::deserialize(state.deserializer()).map_err(|e| undecodable(T::RECORD_NAME, id, datum, &e))?;
     let mut reader = state.into_reader();
     let rest = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_or_default();
-    if rest == 0 { Ok(value) } else { Err(trailing::<T>(id, datum, rest)) }
+    if rest == 0 { Ok(value) } else { Err(trailing(T::RECORD_NAME, id, datum, rest)) }
 }
 
 /// The reader's schema and its names are resolved per record: the price of another writer's schema, which lasts as long
@@ -95,16 +122,16 @@ fn resolved<T: Payload>(writer: &Schema, reader: &Schema, id: SchemaId, datum: &
         .build()
         .and_then(|decoder| decoder.read_value(&mut rest))
         .and_then(|value| apache_avro::from_value::<T>(&value))
-        .map_err(|e| undecodable::<T>(id, datum, &e))?;
-    if rest.is_empty() { Ok(value) } else { Err(trailing::<T>(id, datum, rest.len() as u64)) }
+        .map_err(|e| undecodable(T::RECORD_NAME, id, datum, &e))?;
+    if rest.is_empty() { Ok(value) } else { Err(trailing(T::RECORD_NAME, id, datum, rest.len() as u64)) }
 }
 
-fn undecodable<T: Payload>(id: SchemaId, datum: &[u8], error: &dyn std::fmt::Display) -> Failure {
-    let (name, len) = (T::RECORD_NAME, datum.len());
+fn undecodable(name: &str, id: SchemaId, datum: &[u8], error: &dyn std::fmt::Display) -> Failure {
+    let len = datum.len();
     Failure::poison("undecodable", format!("{len} bytes of schema id {id} are no whole {name}: {error}"))
 }
 
-fn trailing<T: Payload>(id: SchemaId, datum: &[u8], rest: u64) -> Failure {
-    let (name, len) = (T::RECORD_NAME, datum.len());
+fn trailing(name: &str, id: SchemaId, datum: &[u8], rest: u64) -> Failure {
+    let len = datum.len();
     Failure::poison("undecodable", format!("{rest} of {len} bytes of schema id {id} are left after the {name}"))
 }

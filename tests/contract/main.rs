@@ -1,3 +1,3 @@
 //! One contract, every implementation.
-
+mod registry;
 mod store;

@@ -1,1 +1,2 @@
 //! Against a real Kafka and schema registry.
+mod topics;

@@ -41,7 +41,9 @@ struct Fate {
     /// The committed end.
     end: Option<&'static str>,
     receipted: bool,
-    /// Retention took it, and the loss was reported.
+    /// Retention took it: whoever starts now cannot know of it.
+    taken: bool,
+    /// ... before it was handled, and the loss was reported.
     lost: bool,
 }
 
@@ -105,13 +107,19 @@ impl Truth {
         }
         let (attempts, done) = (message.attempts, message.done);
         let message = message.clone();
-        let fate = Fate { message, lane, attempts, done, end: None, receipted: false, lost: false };
+        let fate = Fate { message, lane, attempts, done, end: None, receipted: false, taken: false, lost: false };
         self.fates.insert((partition, offset), fate);
     }
 
     pub(crate) fn receipted(&mut self, partition: PartitionId, from: NextOffset, to: NextOffset) {
         for (_, fate) in self.fates.range_mut((partition, from.first())..(partition, to.first())) {
             fate.receipted = true;
+        }
+    }
+
+    pub(crate) fn truncated(&mut self, partition: PartitionId, start: NextOffset) {
+        for (_, fate) in self.fates.range_mut((partition, Offset(i64::MIN))..(partition, start.first())) {
+            fate.taken = true;
         }
     }
 
@@ -283,7 +291,7 @@ impl Truth {
         ensure(expected, "outcome", || {
             format!("{} ({:?}, {run:?}) must not end as {:?}", place(outcome), payload.behaviour, outcome.disposition)
         })?;
-        let kept = outcome.done & fate.done == fate.done || outcome.attempt == 0;
+        let kept = outcome.done & fate.done == fate.done || outcome.attempt == 0 || self.mode == Mode::AtLeastOnce;
         ensure(kept, "I9", || format!("{} has forgotten handlers that are done", place(outcome)))
     }
 
@@ -295,7 +303,7 @@ impl Truth {
         let (partition, offset) = (outcome.ticket.partition, outcome.ticket.offset);
         let window = (partition, Offset(offset.0 - self.dedup_window + 1))..(partition, offset);
         let twin = self.fates.range(window).find(|(_, earlier)| {
-            earlier.message.identity == fate.message.identity && !earlier.lost && earlier.end.is_some()
+            earlier.message.identity == fate.message.identity && !earlier.taken && earlier.end.is_some()
         });
         ensure(twin.is_none(), "dedup", || {
             format!("{} was handled, though it is a duplicate of offset {}", place(outcome), twin.expect("some").0.1)

@@ -148,5 +148,6 @@ fn retention(simulation: &mut Simulation, partition: PartitionId, beyond: i64) {
     let start = NextOffset((position.0 + beyond).min(end.0));
     if start > broker.log_start(partition) {
         broker.truncate(partition, start);
+        simulation.world.truth.truncated(partition, start);
     }
 }

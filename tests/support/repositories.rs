@@ -136,7 +136,9 @@ fn document(n: u32) -> (String, String) {
     match n % 4 {
         0 => (format!("config/{}.yaml", n % 37), format!("version: {n}\nname: service-{}\n", n % 37)),
         1 => (format!("data/{}.json", n % 41), format!("{{\"version\": {n}}}\n")),
-        2 if n % 50 == 2 => (format!("docs/broken-{}.md", n % 7), format!("### Skips levels\n\n[gone](missing-{n}.md)\n")),
+        2 if n % 50 == 2 => {
+            (format!("docs/broken-{}.md", n % 7), format!("### Skips levels\n\n[gone](missing-{n}.md)\n"))
+        }
         _ => (format!("docs/{}.md", n % 43), format!("# Document {}\n\nRevision {n}.\n", n % 43)),
     }
 }
@@ -156,7 +158,8 @@ pub fn random_history(path: impl Into<PathBuf>, seed: u64, commits: u32, branche
                     parents.insert(n - 1 - u32::try_from(random.below(u64::from(back))).unwrap());
                 }
             }
-            let seconds = 1_700_000_000 + random.below(if random.below(5) == 0 { 900_000_000 } else { 50 });
+            let spread = if random.below(5) == 0 { 900_000_000 } else { 50 };
+            let seconds = 1_700_000_000 + random.below(spread);
             let mut text = format!(
                 "commit refs/scratch/{n}\nmark :{n}\ncommitter Grace <grace@example.org> {seconds} +0000\ndata 2\nx\n"
             );
@@ -190,11 +193,8 @@ impl Random {
 }
 
 fn import(repository: &Repository, write: impl FnOnce(&mut BufWriter<std::process::ChildStdin>)) {
-    let mut child = command(&repository.path)
-        .args(["fast-import", "--quiet", "--done"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&repository.path).args(["fast-import", "--quiet", "--done"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stream = BufWriter::with_capacity(1 << 20, child.stdin.take().unwrap());
     write(&mut stream);
     stream.write_all(b"done\n").unwrap();

@@ -2,7 +2,8 @@
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// A list of globs that matches if any of them does. `*` stays within one path segment, `**` crosses them.
+/// A list of globs that matches if any of them does. `*` stays within one path segment, `**` crosses them; `*` alone
+/// matches everything.
 #[derive(Clone, Debug)]
 pub struct Patterns {
     set: GlobSet,
@@ -35,7 +36,7 @@ impl Patterns {
             set.add(glob(pattern.as_ref())?);
         }
         let set = set.build().map_err(|error| BadPattern { pattern: String::new(), reason: error.to_string() })?;
-        Ok(Self { set, any: patterns.is_empty() })
+        Ok(Self { set, any: patterns.is_empty() || patterns.iter().any(|pattern| pattern.as_ref() == "*") })
     }
 
     #[must_use]
@@ -82,6 +83,7 @@ mod tests {
         check(&["main", "dev*"], "develop", true);
         check(&["main"], "maint", false);
         check(&[], "anything/at/all", true);
+        check(&["*"], "anything/at/all", true);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::world::World;
 use super::*;
 use crate::engine::Class;
-use crate::store::{Fence, Store as _};
+use crate::store::Fence;
 
 fn files(success: &Success) -> Vec<(String, String, bool)> {
     let results: Vec<FileResult> = serde_json::from_value(success.data["fileResults"].clone()).unwrap();

@@ -24,7 +24,7 @@ pub fn parse(text: &str, first_line: u64, problems: &mut Problems) -> Option<Vec
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
         // .inf and .nan are YAML; JSON Schema sees null.
-        non_finite_floats: NonFiniteFloatPolicy::PassThrough,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
     };
     match serde_saphyr::from_multiple_with_options::<Value>(text, options) {
         Ok(documents) => Some(documents),

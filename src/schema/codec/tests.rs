@@ -11,8 +11,7 @@ use crate::schema::{BuiltinRegistry, sample, schema_files};
 const TOPIC: &str = "coafi.test";
 
 async fn registry() -> BuiltinRegistry {
-    let entries: Vec<Entry> =
-        schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
+    let entries: Vec<Entry> = schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
     BuiltinRegistry::start(&entries).await.unwrap()
 }
 
@@ -119,10 +118,8 @@ async fn another_writers_data_is_resolved_or_named() {
     let registry = registry().await;
     let codec = codec(registry.url());
     let client = codec.registry().clone();
-    let longer = SourceOffset::SCHEMA.replace(
-        r#"{"name": "part","#,
-        r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#,
-    );
+    let longer = SourceOffset::SCHEMA
+        .replace(r#"{"name": "part","#, r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#);
     let other = r#"{"type":"record","name":"SourceOffset","fields":[{"name":"connector","type":"int"}]}"#;
     let id = client.register("longer", &longer).await.unwrap();
     let other_id = client.register("other", other).await.unwrap();
@@ -188,6 +185,24 @@ async fn an_unregistered_schema_stops_the_producer_unless_it_may_register() {
     assert!(failure.message.contains("coafi schemas register"), "{failure}");
     Codec::new(client.clone(), true).encode(TOPIC, &sample::git_commit()).await.unwrap();
     assert_eq!(client.versions(&subject(TOPIC, GitCommit::RECORD_NAME)).await.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn any_data_can_be_looked_at_as_json() {
+    let registry = registry().await;
+    let codec = codec(registry.url());
+    let data = codec.encode(TOPIC, &sample::git_commit()).await.unwrap();
+    for _ in 0..2 {
+        let json = codec.decode_json(&avro(&data)).await.unwrap();
+        assert_eq!(json, serde_json::to_value(sample::git_commit()).unwrap());
+    }
+    let check = async |data: &[u8], class: &str| {
+        assert_eq!(codec.decode_json(&avro(data)).await.unwrap_err().class.name(), class);
+    };
+    check(&data[..data.len() - 1], "poison").await;
+    check(&[&data[..], b"x"].concat(), "poison").await;
+    check(&[0, 0, 0, 0, 9], "poison").await;
+    assert_eq!(codec.decode_json(&event("application/json", b"[1]")).await.unwrap(), serde_json::json!([1]));
 }
 
 #[tokio::test]

@@ -76,9 +76,9 @@ fn moves_of_a_branch_publish_the_difference_to_all_its_tips() {
         let mut tips: Vec<String> = Vec::new();
         for _ in 0..12 {
             let tip = all[random.below(all.len() as u64) as usize].clone();
-            let forced = tips.last().is_some_and(|before| {
-                *before != tip && repository.git(&["merge-base", before, &tip]) != *before
-            });
+            let forced = tips
+                .last()
+                .is_some_and(|before| *before != tip && repository.git(&["merge-base", before, &tip]) != *before);
             repository.git(&["update-ref", "refs/heads/b0", &tip]);
             let changes = watch.poll(&repository);
             let expected = [vec![tip.clone()], tips.iter().map(|tip| format!("^{tip}")).collect()].concat();
@@ -143,7 +143,16 @@ fn changed_files_are_those_of_diff_tree() {
     for repository in [generate_documents(dir.path().join("a"), 60), random_history(dir.path().join("b"), 5, 120, 1)] {
         let mut handle = super::open(&repository);
         for sha in repository.lines(&["rev-list", "HEAD"]) {
-            let args = ["diff-tree", "-r", "-M", "--root", "--name-status", "--diff-merges=first-parent", "--no-commit-id", &sha];
+            let args = [
+                "diff-tree",
+                "-r",
+                "-M",
+                "--root",
+                "--name-status",
+                "--diff-merges=first-parent",
+                "--no-commit-id",
+                &sha,
+            ];
             let expected: BTreeSet<String> = repository.lines(&args).into_iter().collect();
             let changed = handle.changed_files(sha.parse().unwrap()).unwrap();
             let found: BTreeSet<String> = changed.iter().map(super::reading::name_status).collect();

@@ -30,7 +30,7 @@ struct Page {
     html: String,
 }
 
-impl fmt::Write for Page {
+impl Write for Page {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.html.len() + text.len() > MAX_HTML_BYTES {
             return Err(fmt::Error);

@@ -1,0 +1,116 @@
+//! `coafi schemas`.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::Answer;
+use super::answer::table;
+use crate::kafka::topics;
+use crate::schema::register::{self, Entry, Finding, State};
+use crate::schema::registry::{Client, Settings};
+use crate::schema::{SchemaId, schema_file, subject};
+
+/// The schemas of `avro/` in the registry, one subject per topic and record.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Schemas {
+    /// Check that data of every registered version can still be read. Exit code 1 if not, with what breaks.
+    #[command(after_help = "Examples:\n  coafi schemas check\n  coafi schemas check --output json")]
+    Check,
+    /// Register the schemas, after the same check.
+    #[command(after_help = "Example:\n  coafi schemas register")]
+    Register,
+}
+
+impl Schemas {
+    /// # Errors
+    /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
+    pub async fn run(self, settings: Settings) -> anyhow::Result<Answer> {
+        let client = Client::new(settings)?;
+        let entries = entries()?;
+        let findings = register::check(&client, &entries).await?;
+        let passed = findings.iter().all(|finding| finding.state != State::Incompatible);
+        let ids = match self {
+            Self::Register if passed => register::register(&client, &entries).await?,
+            Self::Register | Self::Check => Vec::new(),
+        };
+        Ok(answer(self, &findings, &ids, passed))
+    }
+}
+
+/// Every schema of a topic's declaration under its subject.
+///
+/// # Errors
+/// None in a released binary: a test parses the declarations.
+pub fn entries() -> anyhow::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for declaration in topics::embedded()? {
+        for record in &declaration.schemas {
+            let file = schema_file(record).with_context(|| format!("no file of avro/ has {record}"))?;
+            entries.push(Entry { subject: subject(&declaration.topic, record), file });
+        }
+    }
+    Ok(entries)
+}
+
+fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passed: bool) -> Answer {
+    let last = match (verb, passed) {
+        (_, false) => "not compatible: data that is in the topics could not be read; nothing was registered".to_owned(),
+        (Schemas::Check, true) => format!("{} subjects are compatible", findings.len()),
+        (Schemas::Register, true) => format!("{} subjects are registered", ids.len()),
+    };
+    let id = |subject: &str| ids.iter().find(|(known, _)| known == subject).map(|(_, id)| id.0);
+    let mut rows = Vec::new();
+    for Finding { subject, file, state, problems } in findings {
+        let mut state = serde_json::to_value(state).ok().and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default();
+        if let Some(id) = id(subject) {
+            state = format!("registered as id {id}");
+        }
+        if problems.is_empty() {
+            rows.push([subject.clone(), format!("avro/{file}"), state.clone(), String::new(), String::new(), String::new()]);
+        }
+        for problem in problems {
+            let version = problem.version.map_or_else(String::new, |version| version.to_string());
+            let (field, reason) = (problem.field.clone(), problem.reason.clone());
+            rows.push([subject.clone(), format!("avro/{file}"), state.clone(), version, field, reason]);
+        }
+    }
+    let header = ["subject", "file", "state", "version", "field", "reason"];
+    let ids: serde_json::Map<String, serde_json::Value> =
+        ids.iter().map(|(subject, id)| (subject.clone(), id.0.into())).collect();
+    let json = json!({"subjects": findings, "registered": ids, "compatible": passed});
+    Answer { json, text: table(header, rows, &last), yes: passed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::BuiltinRegistry;
+
+    #[tokio::test]
+    async fn check_register_and_a_break() {
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let settings = Settings::new(registry.url());
+        let before = Schemas::Check.run(settings.clone()).await.unwrap();
+        assert!(before.yes && before.json["subjects"][0]["state"] == "new", "{}", before.json);
+        let done = Schemas::Register.run(settings.clone()).await.unwrap();
+        assert!(done.yes && done.text.contains("registered as id"), "{}", done.text);
+        let again = Schemas::Check.run(settings.clone()).await.unwrap();
+        assert!(again.json["subjects"].as_array().unwrap().iter().all(|s| s["state"] == "registered"));
+
+        let other = BuiltinRegistry::start(&[]).await.unwrap();
+        let entry = &entries().unwrap()[0];
+        let short = entry.file.record.rsplit('.').next().unwrap();
+        let old = format!(
+            r#"{{"type":"record","name":"{short}","namespace":"org.coafi.events","fields":[{{"name":"branch","type":"int"}}]}}"#
+        );
+        let client = Client::new(Settings::new(other.url())).unwrap();
+        client.register(&entry.subject, &old).await.unwrap();
+        for verb in [Schemas::Check, Schemas::Register] {
+            let broken = verb.run(Settings::new(other.url())).await.unwrap();
+            assert!(!broken.yes && broken.text.contains("branch"), "{}", broken.text);
+            assert_eq!(broken.json["registered"], json!({}));
+        }
+        assert_eq!(client.versions(&entry.subject).await.unwrap(), [1]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Times and sizes as topic declarations write them.
+
+use std::time::Duration;
+
+pub(super) const DURATION_ALLOWED: &str = "a whole number with ms, s, m, h or d, such as 5s or 7d";
+pub(super) const SIZE_ALLOWED: &str = "a whole number of bytes, or one with KiB or MiB";
+
+const DURATIONS_MS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let (_, unit_ms) = DURATIONS_MS.into_iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(unit_ms).map(Duration::from_millis)
+}
+
+pub(super) fn bytes(text: &str) -> Option<u32> {
+    let (number, unit) = split(text)?;
+    let factor = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    // Kafka's limit is an int32.
+    number.checked_mul(factor).and_then(|n| i32::try_from(n).ok()).and_then(|n| u32::try_from(n).ok())
+}
+
+/// The shortest form up to hours, which is how a retry topic is named.
+pub(super) fn delay(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let (unit, unit_ms) = DURATIONS_MS[..4]
+        .iter()
+        .rev()
+        .find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(u128::from(*unit_ms)))
+        .unwrap_or(&DURATIONS_MS[0]);
+    format!("{}{unit}", ms / u128::from(*unit_ms))
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_and_nothing_else() {
+        for (text, ms) in [("250ms", Some(250)), ("5s", Some(5_000)), ("7d", Some(604_800_000)), ("5", None), ("d", None)] {
+            assert_eq!(duration(text).map(|d| d.as_millis()), ms, "{text}");
+        }
+        for (text, n) in [("7", Some(7)), ("1 MiB", Some(1 << 20)), ("64KiB", Some(65_536)), ("3GB", None), ("4096 MiB", None)]
+        {
+            assert_eq!(bytes(text), n, "{text}");
+        }
+    }
+
+    #[test]
+    fn delays_are_named_in_their_shortest_form() {
+        for text in ["250ms", "5s", "90s", "1m", "10m", "2h", "24h"] {
+            assert_eq!(delay(duration(text).unwrap()), text);
+        }
+        assert_eq!(delay(duration("60s").unwrap()), "1m");
+    }
+}

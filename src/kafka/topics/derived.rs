@@ -1,0 +1,89 @@
+//! The topics that a cluster is to have: each declared one, its retry tiers and its dead-letter topic.
+
+use std::collections::BTreeMap;
+
+use super::amounts;
+use super::declaration::{Cleanup, Declaration, Retention};
+
+/// A retry record or a dead letter is the original with more headers, so its topic takes this much more.
+pub const DEAD_LETTER_MARGIN_BYTES: u32 = 256 << 10;
+
+/// One topic as the cluster is to have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub replication: i32,
+    /// Whether a key decides the partition, so that more partitions would break its order.
+    pub keyed: bool,
+    /// As Kafka names and writes it.
+    pub config: BTreeMap<String, String>,
+}
+
+/// All topics of the declarations, each source followed by what is derived from it. `replication` replaces the declared
+/// factor, for clusters of fewer brokers.
+#[must_use]
+pub fn topics(declarations: &[Declaration], replication: Option<i32>) -> Vec<Topic> {
+    declarations.iter().flat_map(|declaration| of(declaration, replication.unwrap_or(declaration.replication))).collect()
+}
+
+fn of(declaration: &Declaration, replication: i32) -> Vec<Topic> {
+    let Declaration { topic, partitions, max_message_bytes, key, config, .. } = declaration;
+    let make = |name: String, cleanup, retention, max_message_bytes: u32| {
+        let mut config = config.clone();
+        config.insert("cleanup.policy".into(), policy(cleanup).into());
+        config.insert("retention.ms".into(), retention_ms(retention));
+        config.insert("max.message.bytes".into(), max_message_bytes.to_string());
+        // One replica may be away while acks=all still means two copies.
+        config.insert("min.insync.replicas".into(), (replication - 1).clamp(1, 2).to_string());
+        Topic { name, partitions: *partitions, replication, keyed: key.is_some(), config }
+    };
+    let derived_bytes = max_message_bytes.saturating_add(DEAD_LETTER_MARGIN_BYTES);
+    let mut all = vec![make(topic.clone(), declaration.cleanup, declaration.retention, *max_message_bytes)];
+    if let Some(retry) = &declaration.retry {
+        for tier in &retry.tiers {
+            let name = format!("{topic}.retry.{}", amounts::delay(*tier));
+            all.push(make(name, Cleanup::Delete, retry.retention, derived_bytes));
+        }
+    }
+    if let Some(dead_letter) = &declaration.dead_letter {
+        all.push(make(format!("{topic}.dlq"), Cleanup::Delete, dead_letter.retention, derived_bytes));
+    }
+    all
+}
+
+const fn policy(cleanup: Cleanup) -> &'static str {
+    match cleanup {
+        Cleanup::Delete => "delete",
+        Cleanup::Compact => "compact",
+    }
+}
+
+fn retention_ms(retention: Retention) -> String {
+    match retention {
+        Retention::For(time) => time.as_millis().to_string(),
+        Retention::Unlimited => "-1".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_topic_brings_its_tiers_and_its_dead_letters() {
+        let text = "{topic: t, owner: o, partitions: 4, replication: 3, key: k, retention: 1d, cleanup: delete, \
+                    max_message_bytes: 1 MiB, retry: {tiers: [5s, 60s], retention: 2d}, dead_letter: {retention: 3d}}";
+        let declaration = Declaration::parse("f", text).unwrap();
+        let all = topics(std::slice::from_ref(&declaration), None);
+        let names: Vec<&str> = all.iter().map(|topic| topic.name.as_str()).collect();
+        assert_eq!(names, ["t", "t.retry.5s", "t.retry.1m", "t.dlq"]);
+        assert!(all.iter().all(|topic| topic.partitions == 4 && topic.replication == 3 && topic.keyed));
+        assert_eq!(all[0].config["retention.ms"], "86400000");
+        assert_eq!(all[0].config["min.insync.replicas"], "2");
+        let limit = |index: usize| all[index].config["max.message.bytes"].parse::<u32>().unwrap();
+        assert!(limit(3) > limit(0) && limit(1) > limit(0), "a dead letter has more headers than its original");
+        let single = topics(&[declaration], Some(1));
+        assert!(single.iter().all(|topic| topic.replication == 1 && topic.config["min.insync.replicas"] == "1"));
+    }
+}
