@@ -12,9 +12,11 @@ mod tally;
 mod topics;
 
 pub use backing::{Backing, json_schemas};
-pub use consumer::{Consumer, ConsumerParts};
+pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use dev::{Dev, DevOptions, Moment};
-pub use git::{connector, repository_settings};
+pub use git::{connector, lone_connector, repository_settings};
 pub use places::Places;
 pub use tally::{Ended, Tally};
-pub use topics::{consumed, declarations, known_topics, routes};
+pub use topics::{consumed, declarations, known, known_topics, routes};
+
+pub(crate) use dev::events;
