@@ -156,10 +156,7 @@ async fn handle(
     }
 }
 
-fn outcome(
-    result: Option<Result<Result<Success, Failure>, Panicked>>,
-    deadline: Duration,
-) -> Result<Success, Refusal> {
+fn outcome(result: Option<Result<Result<Success, Failure>, Panicked>>, deadline: Duration) -> Result<Success, Refusal> {
     match result {
         Some(Ok(answer)) => answer.map_err(Refusal::from),
         Some(Err(Panicked { message, location })) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use tracing::{error, warn};
 
-use super::driver::Driver;
 use super::dedup::Rebuild;
+use super::driver::Driver;
 use super::inbox::Input;
 use super::receipts::Receipt;
 use super::writer::{Command, OffsetCommit};
