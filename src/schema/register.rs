@@ -78,7 +78,8 @@ async fn check_one(client: &Client, Entry { subject, file }: &Entry) -> Result<F
     }
     let verdict = client.compatible(subject, file.text).await?;
     if !verdict.compatible && problems.is_empty() {
-        let said = if verdict.messages.is_empty() { String::new() } else { format!(": {}", verdict.messages.join("; ")) };
+        let said =
+            if verdict.messages.is_empty() { String::new() } else { format!(": {}", verdict.messages.join("; ")) };
         let reason = format!("the registry finds it incompatible{said}");
         problems.push(Problem { version: None, field: String::new(), reason });
     }

@@ -11,8 +11,7 @@ use crate::schema::{BuiltinRegistry, sample, schema_files};
 const TOPIC: &str = "coafi.test";
 
 async fn registry() -> BuiltinRegistry {
-    let entries: Vec<Entry> =
-        schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
+    let entries: Vec<Entry> = schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
     BuiltinRegistry::start(&entries).await.unwrap()
 }
 
@@ -119,10 +118,8 @@ async fn another_writers_data_is_resolved_or_named() {
     let registry = registry().await;
     let codec = codec(registry.url());
     let client = codec.registry().clone();
-    let longer = SourceOffset::SCHEMA.replace(
-        r#"{"name": "part","#,
-        r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#,
-    );
+    let longer = SourceOffset::SCHEMA
+        .replace(r#"{"name": "part","#, r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#);
     let other = r#"{"type":"record","name":"SourceOffset","fields":[{"name":"connector","type":"int"}]}"#;
     let id = client.register("longer", &longer).await.unwrap();
     let other_id = client.register("other", other).await.unwrap();
@@ -162,15 +159,15 @@ async fn a_registry_that_does_not_answer_is_systemic() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // Accepts and says nothing: the listener's backlog takes the connection.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let systemic = Class::Systemic(crate::engine::Dependency::new("schema-registry"));
+    let systemic = Class::Systemic(Dependency::new("schema-registry"));
     for address in [closed, silent.local_addr().unwrap()] {
         let settings = Settings { timeout: Duration::from_millis(300), ..Settings::new(&format!("http://{address}")) };
         let codec = Codec::new(Client::new(settings).unwrap(), true);
-        let started = Instant::now();
+        let (commit, started) = (sample::git_commit(), Instant::now());
         let (one, two, three) = tokio::join!(
             codec.decode_avro::<GitCommit>(&[0, 0, 0, 0, 1, 1]),
             codec.decode_avro::<GitCommit>(&[0, 0, 0, 0, 2, 1]),
-            codec.encode(TOPIC, &sample::git_commit()),
+            codec.encode(TOPIC, &commit),
         );
         for failure in [one.unwrap_err(), two.unwrap_err(), three.unwrap_err()] {
             assert_eq!((&failure.class, failure.code), (&systemic, "schema_registry_unavailable"), "{failure}");

@@ -17,8 +17,7 @@ fn check<T: Payload + PartialEq + std::fmt::Debug>(full: &T) {
     assert_eq!(&from_value::<T>(&resolved).unwrap(), full);
 
     let fast: serde_avro_fast::Schema = T::SCHEMA.parse().unwrap();
-    let bytes =
-        serde_avro_fast::to_datum_vec(full, &mut serde_avro_fast::ser::SerializerConfig::new(&fast)).unwrap();
+    let bytes = serde_avro_fast::to_datum_vec(full, &mut serde_avro_fast::ser::SerializerConfig::new(&fast)).unwrap();
     let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().unwrap();
     assert_eq!(from_value::<T>(&reader.read_value(&mut &bytes[..]).unwrap()).unwrap(), *full);
     assert_eq!(&serde_avro_fast::from_datum_slice::<T>(&bytes, &fast).unwrap(), full);
