@@ -1,3 +1,25 @@
 //! Trigger sources: each publishes to its source topic and keeps its own source offsets.
+//!
+//! What every connector stands on: [`Ownership`] (who runs a source), [`Publisher`] (events and offsets in one
+//! transaction, by one owner), [`Admission`] (when it may publish). Connectors know nothing of routes and handlers.
 
+mod admission;
+mod avro_json;
+mod backoff;
+mod cloud_event;
 pub mod git;
+mod offsets_reader;
+mod ownership;
+pub mod publish_event;
+mod publisher;
+mod source_offset;
+mod trace_parent;
+
+pub use admission::{Admission, AdmissionError, LagBased, Open};
+pub use avro_json::{FieldError, to_avro};
+pub use backoff::{Backoff, jittered, random};
+pub use cloud_event::NewSourceEvent;
+pub use ownership::Ownership;
+pub use publisher::{Delivery, Parts, PublishError, Publisher, PublisherSettings};
+pub use source_offset::{OFFSETS_TOPIC, SourceId};
+pub use trace_parent::of as traceparent_of;

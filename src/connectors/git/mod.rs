@@ -1,5 +1,53 @@
-//! Git repositories as a trigger source, and as something that handlers read from.
+//! Git repositories: as a trigger source, and as something that handlers read from.
+//!
+//! Reading is gix alone: no program is started. `address` says what a repository is called, [`Repositories`] opens and
+//! mirrors, a `Handle` reads on one thread, a `Session` finds what is new, and `source` publishes it.
+//!
+//! It does not know what handlers do with commits, nor the engine.
 
-/// Opens, clones and caches repositories; what handlers read commits through.
-#[derive(Debug, Default)]
-pub struct Repositories;
+mod address;
+mod batch;
+mod blob;
+mod changes;
+mod commit;
+mod connector;
+mod error;
+mod events;
+mod graph;
+mod handle;
+mod identity;
+mod mirror;
+mod patterns;
+mod progress;
+mod refs;
+mod repositories;
+mod session;
+mod settings;
+mod simulate;
+mod source;
+mod state;
+mod tags;
+mod walk;
+
+pub use address::{Address, Location, RepositoryId};
+pub use batch::{Annotation, Batch, Change, Limits, TagTarget};
+pub use blob::Blob;
+pub use changes::{ChangeStatus, ChangedFile, EntryType};
+pub use commit::{Commit, Signature};
+pub use connector::{ConnectorError, GitConnector, SOURCES_MAX, Sharing};
+pub use error::GitError;
+pub use events::GIT_TOPIC;
+pub use handle::Handle;
+pub use identity::Identity;
+pub use patterns::{BadPattern, Patterns};
+pub use progress::{Phase, Progress, RepositoryProgress};
+pub use refs::Snapshot;
+pub use repositories::{Repositories, RepositoriesSettings};
+pub use session::Session;
+pub use settings::{BadStart, PollSettings, RepositorySettings, Start};
+pub use simulate::complete;
+pub use source::SourceError;
+pub use state::{RepositoryState, Sha, UnreadableOffset};
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,7 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::receipt());
     check(&sample::outcome());
     check(&sample::source_offset());
+    check(&sample::workflow_requested());
 }
 
 #[test]
@@ -133,6 +134,7 @@ fn every_schema_file_has_a_rust_type() {
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
         SourceOffset::RECORD_NAME,
+        WorkflowRequested::RECORD_NAME,
     ];
     for file in crate::schema::schema_files() {
         assert!(known.contains(&file.record), "avro/{} has no type in src/schema/payloads", file.file);

@@ -1,0 +1,208 @@
+//! Plain JSON as a value of an Avro schema, with errors that name the field.
+//!
+//! Plain: a union's value is written as itself, not as `{"type": value}`; bytes are base64 text; times are numbers of
+//! milliseconds (or what the logical type counts) or RFC 3339 text. A field that is not given takes its default, else it is
+//! missing; a member that no field takes is an error, because it is most likely a typing error.
+
+use apache_avro::Schema;
+use apache_avro::schema::{NamesRef, RecordSchema, ResolvedSchema, UnionSchema};
+use apache_avro::types::Value as Avro;
+use base64::Engine as _;
+use serde_json::Value as Json;
+
+/// Deeper nesting is refused.
+const DEPTH_MAX: usize = 64;
+
+/// What does not fit the schema, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct FieldError {
+    /// E.g. `changedFiles[2].status`; `data` for the whole.
+    pub path: String,
+    pub problem: String,
+}
+
+/// Converts `json` into a value of `schema`.
+///
+/// # Errors
+/// The first field that does not fit.
+pub fn to_avro(schema: &Schema, json: &Json) -> Result<Avro, FieldError> {
+    let problem = |error: apache_avro::Error| FieldError { path: "data".into(), problem: error.to_string() };
+    let resolved = ResolvedSchema::try_from(schema).map_err(problem)?;
+    Converter { names: resolved.get_names() }.value(schema, json, &Path::Root, 0)
+}
+
+struct Converter<'a> {
+    names: &'a NamesRef<'a>,
+}
+
+/// Where a value stands; text only once there is an error.
+enum Path<'a> {
+    Root,
+    Field(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => f.write_str("data"),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, at) => write!(f, "{parent}[{at}]"),
+        }
+    }
+}
+
+impl Path<'_> {
+    fn error(&self, problem: impl Into<String>) -> FieldError {
+        FieldError { path: self.to_string(), problem: problem.into() }
+    }
+
+    fn expected(&self, what: &str, json: &Json) -> FieldError {
+        let text: String = json.to_string().chars().take(60).collect();
+        self.error(format!("expected {what}, not {text}"))
+    }
+}
+
+impl Converter<'_> {
+    fn value(&self, schema: &Schema, json: &Json, path: &Path<'_>, depth: usize) -> Result<Avro, FieldError> {
+        if depth > DEPTH_MAX {
+            return Err(path.error(format!("it is nested more than {DEPTH_MAX} deep")));
+        }
+        let wrong = |what: &str| path.expected(what, json);
+        let long = || json.as_i64().ok_or_else(|| wrong("a whole number"));
+        let int = || long().and_then(|n| i32::try_from(n).map_err(|_| wrong("a 32-bit number")));
+        let time = |unit_per_ms: i64, what: &str| match json {
+            Json::String(text) => {
+                let time: jiff::Timestamp = text.parse().map_err(|_| wrong(what))?;
+                Ok(time.as_millisecond().saturating_mul(unit_per_ms))
+            }
+            _ => json.as_i64().ok_or_else(|| wrong(what)),
+        };
+        Ok(match schema {
+            Schema::Null if json.is_null() => Avro::Null,
+            Schema::Null => return Err(wrong("null")),
+            Schema::Boolean => Avro::Boolean(json.as_bool().ok_or_else(|| wrong("true or false"))?),
+            Schema::Int => Avro::Int(int()?),
+            Schema::Long => Avro::Long(long()?),
+            #[expect(clippy::cast_possible_truncation, reason = "the schema says that a float is enough")]
+            Schema::Float => Avro::Float(json.as_f64().ok_or_else(|| wrong("a number"))? as f32),
+            Schema::Double => Avro::Double(json.as_f64().ok_or_else(|| wrong("a number"))?),
+            Schema::String => Avro::String(json.as_str().ok_or_else(|| wrong("text"))?.to_owned()),
+            Schema::Bytes => {
+                let decoded = json.as_str().and_then(|t| base64::engine::general_purpose::STANDARD.decode(t).ok());
+                Avro::Bytes(decoded.ok_or_else(|| wrong("base64 text"))?)
+            }
+            Schema::TimestampMillis => Avro::TimestampMillis(time(1, "milliseconds since 1970 or RFC 3339 text")?),
+            Schema::TimestampMicros => Avro::TimestampMicros(time(1_000, "microseconds since 1970 or RFC 3339 text")?),
+            Schema::Enum(schema) => {
+                let symbol = json.as_str().and_then(|t| schema.symbols.iter().position(|symbol| symbol == t));
+                let at = symbol.ok_or_else(|| wrong(&format!("one of {}", schema.symbols.join(", "))))?;
+                Avro::Enum(u32::try_from(at).unwrap_or(u32::MAX), schema.symbols[at].clone())
+            }
+            Schema::Array(schema) => {
+                let items = json.as_array().ok_or_else(|| wrong("a list"))?.iter().enumerate();
+                let items = items.map(|(at, item)| self.value(&schema.items, item, &Path::Item(path, at), depth + 1));
+                Avro::Array(items.collect::<Result<_, _>>()?)
+            }
+            Schema::Map(schema) => {
+                let members = json.as_object().ok_or_else(|| wrong("an object"))?.iter();
+                let members = members.map(|(name, value)| {
+                    Ok((name.clone(), self.value(&schema.types, value, &Path::Field(path, name), depth + 1)?))
+                });
+                Avro::Map(members.collect::<Result<_, _>>()?)
+            }
+            Schema::Record(schema) => self.record(schema, json, path, depth)?,
+            Schema::Union(schema) => self.union(schema, json, path, depth)?,
+            Schema::Ref { name } => match self.names.get(name) {
+                Some(schema) => self.value(schema, json, path, depth + 1)?,
+                None => return Err(path.error(format!("the schema names the unknown type {name:?}"))),
+            },
+            other => return Err(path.error(format!("a value of type {other:?} cannot be given as JSON"))),
+        })
+    }
+
+    fn record(&self, schema: &RecordSchema, json: &Json, path: &Path<'_>, depth: usize) -> Result<Avro, FieldError> {
+        let members = json.as_object().ok_or_else(|| path.expected("an object", json))?;
+        if let Some(unknown) = members.keys().find(|name| !schema.fields.iter().any(|field| field.name == **name)) {
+            let known: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+            return Err(
+                Path::Field(path, unknown).error(format!("there is no such field; allowed: {}", known.join(", ")))
+            );
+        }
+        let mut fields = Vec::with_capacity(schema.fields.len());
+        for field in &schema.fields {
+            let path = Path::Field(path, &field.name);
+            let Some(json) = members.get(&field.name).or(field.default.as_ref()) else {
+                return Err(path.error("it is missing"));
+            };
+            fields.push((field.name.clone(), self.value(&field.schema, json, &path, depth + 1)?));
+        }
+        Ok(Avro::Record(fields))
+    }
+
+    /// The first branch that takes the value. Where only one could, its error is the error.
+    fn union(&self, schema: &UnionSchema, json: &Json, path: &Path<'_>, depth: usize) -> Result<Avro, FieldError> {
+        let mut last = None;
+        for (at, branch) in schema.variants().iter().enumerate() {
+            match self.value(branch, json, path, depth + 1) {
+                Ok(value) => return Ok(Avro::Union(u32::try_from(at).unwrap_or(u32::MAX), Box::new(value))),
+                Err(error) if *branch != Schema::Null => last = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(last.unwrap_or_else(|| path.expected("null", json)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SCHEMA: &str = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}, "default": 0},
+        {"name": "kind", "type": {"type": "enum", "name": "K", "symbols": ["a", "b"]}, "default": "a"},
+        {"name": "note", "type": ["null", "string"], "default": null},
+        {"name": "raw", "type": ["null", "bytes"], "default": null},
+        {"name": "items", "type": {"type": "array", "items": {"type": "record", "name": "I", "fields": [
+            {"name": "n", "type": "int"}]}}, "default": []},
+        {"name": "again", "type": ["null", "I"], "default": null}]}"#;
+
+    fn check(json: Json, expected: Result<(), &str>) {
+        let schema = Schema::parse_str(SCHEMA).unwrap();
+        match (to_avro(&schema, &json), expected) {
+            (Ok(value), Ok(())) => drop(apache_avro::to_avro_datum(&schema, value).unwrap()),
+            (Err(error), Err(text)) => assert_eq!(error.to_string(), text),
+            (got, expected) => panic!("{json}: {got:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn what_fits_is_encoded_and_defaults_are_taken() {
+        check(json!({"id": "x"}), Ok(()));
+        check(json!({"id": "x", "at": "2026-01-01T00:00:00Z", "kind": "b", "note": "n", "raw": "AAE="}), Ok(()));
+        check(json!({"id": "x", "items": [{"n": 1}], "again": {"n": 2}}), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        check(json!([]), Err("data: expected an object, not []"));
+        check(json!({}), Err("id: it is missing"));
+        check(json!({"id": 1}), Err("id: expected text, not 1"));
+        check(json!({"id": "x", "kind": "c"}), Err("kind: expected one of a, b, not \"c\""));
+        check(
+            json!({"id": "x", "items": [{"n": 1}, {"n": "2"}]}),
+            Err("items[1].n: expected a whole number, not \"2\""),
+        );
+        check(
+            json!({"id": "x", "again": {"n": 3_000_000_000_u64}}),
+            Err("again.n: expected a 32-bit number, not 3000000000"),
+        );
+        check(json!({"id": "x", "raw": "?"}), Err("raw: expected base64 text, not \"?\""));
+        let allowed = "allowed: id, at, kind, note, raw, items, again";
+        check(json!({"id": "x", "iD": 1}), Err(&format!("iD: there is no such field; {allowed}")));
+    }
+}

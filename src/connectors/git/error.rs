@@ -1,0 +1,74 @@
+//! What can go wrong with a repository, and which class of failure each is.
+
+use crate::dispatch::Failure;
+
+/// An error about one repository. Cheap to clone: texts only, gix's own errors stop here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GitError {
+    #[error("{text:?} names no repository: {reason}; allowed: a path, file://, https:// or http://")]
+    Address { text: String, reason: String },
+    #[error("{url} cannot be read over {scheme}; allowed: a path, file://, https:// or http://")]
+    Scheme { url: String, scheme: &'static str },
+    #[error("repository {url} is not allowed by the configuration")]
+    NotAllowed { url: String },
+    #[error("no repository at {url}: {detail}")]
+    Missing { url: String, detail: String },
+    #[error("repository {url} is unreachable: {detail}")]
+    Unreachable { url: String, detail: String },
+    #[error("repository {url} did not answer within {seconds} s")]
+    TimedOut { url: String, seconds: u64 },
+    #[error("repository {url} is shallow, so its history is not all here; `git fetch --unshallow` completes it")]
+    Shallow { url: String },
+    #[error("{sha:?} is not a hexadecimal object id")]
+    Sha { sha: String },
+    #[error("repository {url} has no commit {sha}")]
+    UnknownCommit { url: String, sha: String },
+    #[error("repository {url} is corrupt: {detail}")]
+    Corrupt { url: String, detail: String },
+    #[error("repository {url} has more than {limit} {what}")]
+    TooMany { url: String, what: &'static str, limit: usize },
+    #[error("reading repository {url} panicked: {detail}")]
+    Panicked { url: String, detail: String },
+}
+
+impl GitError {
+    /// The failure that a handler returns for this.
+    ///
+    /// | error | class |
+    /// |---|---|
+    /// | not there, unreachable | systemic, dependency `git:<url>` |
+    /// | time-out | transient |
+    /// | anything that reading again cannot change | permanent |
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Missing { url, .. } => Failure::systemic(&dependency(url), "git_repository_missing", self),
+            Self::Unreachable { url, .. } => Failure::systemic(&dependency(url), "git_unreachable", self),
+            Self::TimedOut { .. } => Failure::transient("git_timeout", self),
+            Self::Address { .. } | Self::Scheme { .. } => Failure::permanent("git_address", self),
+            Self::NotAllowed { .. } => Failure::permanent("git_not_allowed", self),
+            Self::Shallow { .. } => Failure::permanent("git_shallow", self),
+            Self::Sha { .. } | Self::UnknownCommit { .. } => Failure::permanent("git_unknown_commit", self),
+            Self::Corrupt { .. } => Failure::permanent("git_corrupt", self),
+            Self::TooMany { .. } => Failure::permanent("git_too_large", self),
+            Self::Panicked { .. } => Failure::permanent("git_panicked", self),
+        }
+    }
+
+    /// Whether asking again soon may help without anybody doing something.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+}
+
+/// The dependency that a route declares, or that the engine learns of, for one repository.
+fn dependency(url: &str) -> String {
+    format!("git:{url}")
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        error.failure()
+    }
+}

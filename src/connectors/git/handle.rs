@@ -1,0 +1,119 @@
+//! One open repository on one thread: gix with its caches. Everything here blocks.
+//!
+//! Nothing of the user's or the system's configuration is read, and nothing is executed: no hooks, filters, diff drivers
+//! or credential helpers.
+
+use std::path::Path;
+
+use gix::ObjectId;
+use gix::diff::blob::Platform;
+use gix::objs::FindExt as _;
+
+use super::{GitError, RepositoryId};
+
+/// Decoded objects that a handle keeps, in bytes: successive commits share nearly all of their trees.
+const OBJECT_CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// gix refuses to allocate more than this for one object; a larger one is reported as corrupt or too large.
+const LARGEST_OBJECT: &str = "268435456";
+
+/// Blobs above this size are never compared for renames.
+const LARGEST_COMPARED_BLOB: &str = "4194304";
+
+/// An open repository. `Send`, not `Sync`: one thread at a time.
+pub struct Handle {
+    pub(super) id: RepositoryId,
+    pub(super) repository: gix::Repository,
+    /// Reused by every tree comparison.
+    pub(super) tree_state: gix::diff::tree::State,
+    /// For comparing contents; made at the first possible rename.
+    pub(super) contents: Option<Platform>,
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Handle {
+    /// Opens the repository in `directory`.
+    ///
+    /// # Errors
+    /// [`GitError::Missing`] or [`GitError::Corrupt`].
+    pub fn open(id: &RepositoryId, directory: &Path) -> Result<Self, GitError> {
+        let mut repository = match gix::open_opts(directory, options()) {
+            Ok(repository) => repository,
+            Err(error) if error.is_corrupted() => return Err(corrupt(id, &error)),
+            Err(error) => return Err(GitError::Missing { url: id.to_string(), detail: chain(&error) }),
+        };
+        repository.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
+        Ok(Self {
+            id: id.clone(),
+            repository,
+            tree_state: gix::diff::tree::State::default(),
+            contents: None,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Whether what was opened is still there: a directory can be removed and made anew under an open handle.
+    pub(super) fn is_current(&self) -> bool {
+        self.repository.common_dir().join("HEAD").is_file() || self.repository.git_dir().join("HEAD").is_file()
+    }
+
+    /// # Errors
+    /// [`GitError::Shallow`].
+    pub(super) fn refuse_shallow(&self) -> Result<(), GitError> {
+        if self.repository.is_shallow().map_err(|error| self.corrupt(&error))? {
+            return Err(GitError::Shallow { url: self.id.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Parents of a commit, in their order; `None` if there is no such object.
+    ///
+    /// # Errors
+    /// [`GitError::Corrupt`], also where the object is not a commit.
+    pub(super) fn parents(&mut self, commit: ObjectId) -> Result<Option<Vec<ObjectId>>, GitError> {
+        match self.repository.objects.find_commit_iter(&commit, &mut self.buffer) {
+            Ok(commit) => Ok(Some(commit.parent_ids().collect())),
+            Err(error) => {
+                let detail = corrupt(&self.id, &error);
+                if self.repository.has_object(commit) { Err(detail) } else { Ok(None) }
+            }
+        }
+    }
+
+    pub(super) fn corrupt(&self, error: &(dyn std::error::Error + 'static)) -> GitError {
+        corrupt(&self.id, error)
+    }
+
+    pub(super) fn unknown(&self, commit: ObjectId) -> GitError {
+        GitError::UnknownCommit { url: self.id.to_string(), sha: commit.to_string() }
+    }
+}
+
+/// How every repository is opened, mirrors too.
+pub(super) fn options() -> gix::open::Options {
+    gix::open::Options::isolated().config_overrides([
+        format!("gitoxide.objects.allocLimit={LARGEST_OBJECT}"),
+        format!("core.bigFileThreshold={LARGEST_COMPARED_BLOB}"),
+        // A replacement would give a commit other content than its id says.
+        "gitoxide.objects.noReplace=true".to_owned(),
+    ])
+}
+
+fn corrupt(id: &RepositoryId, error: &(dyn std::error::Error + 'static)) -> GitError {
+    GitError::Corrupt { url: id.to_string(), detail: chain(error) }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !message.is_empty() && !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}

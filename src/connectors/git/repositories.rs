@@ -1,0 +1,247 @@
+//! Opens, mirrors and caches repositories: how handlers and the connector read them from async code.
+//!
+//! Reads run on tokio's blocking threads, at most [`RepositoriesSettings::reading_max`] at a time; at most
+//! [`RepositoriesSettings::open_max`] handles stay open between reads, the longest unused are closed first.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gix::ObjectId;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+
+use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId, mirror};
+
+/// A read that cannot be interrupted is given up this long after it was told to stop.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct RepositoriesSettings {
+    /// Where mirrors of remote repositories are kept.
+    pub cache_dir: PathBuf,
+    /// Handles that stay open while nobody reads.
+    pub open_max: usize,
+    /// Reads at the same time, of all repositories.
+    pub reading_max: usize,
+    /// For one clone or fetch.
+    pub fetch_timeout: Duration,
+    /// Identities (see [`RepositoryId`]) that may be read. An event's URL is somebody's input: where not everybody who can
+    /// publish is trusted, this keeps them from reading any directory or asking any host.
+    pub allowed: Patterns,
+    /// Where repositories are that cannot be read under their identity, or with which credentials.
+    pub known: Vec<Address>,
+}
+
+impl Default for RepositoriesSettings {
+    fn default() -> Self {
+        Self {
+            cache_dir: PathBuf::from(".coafi/git"),
+            open_max: 64,
+            reading_max: 8,
+            fetch_timeout: Duration::from_secs(300),
+            allowed: Patterns::any(),
+            known: Vec::new(),
+        }
+    }
+}
+
+/// All repositories. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Repositories(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: RepositoriesSettings,
+    known: HashMap<RepositoryId, Location>,
+    reading: Arc<Semaphore>,
+    /// Open and unused, the longest unused first.
+    idle: Mutex<VecDeque<Handle>>,
+    /// One clone or fetch at a time for each mirror.
+    fetching: Mutex<HashMap<RepositoryId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Default for Repositories {
+    fn default() -> Self {
+        Self::new(RepositoriesSettings::default())
+    }
+}
+
+impl Repositories {
+    #[must_use]
+    pub fn new(settings: RepositoriesSettings) -> Self {
+        let known = settings.known.iter().map(|known| (known.id.clone(), known.location.clone())).collect();
+        let reading = Arc::new(Semaphore::new(settings.reading_max.max(1)));
+        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetching: Mutex::default() }))
+    }
+
+    /// What `url`, a URL or a path, names, and where that is read from.
+    ///
+    /// # Errors
+    /// [`GitError::Address`], [`GitError::NotAllowed`].
+    pub fn resolve(&self, url: &str) -> Result<Address, GitError> {
+        let base = std::env::current_dir().unwrap_or_default();
+        let mut address = Address::parse(url, &base)?;
+        if !self.0.settings.allowed.matches(address.id.as_str()) {
+            return Err(GitError::NotAllowed { url: address.id.to_string() });
+        }
+        if let Some(location) = self.0.known.get(&address.id) {
+            address.location = location.clone();
+        }
+        Ok(address)
+    }
+
+    /// Files that the commit changed against its first parent, by path; a root commit's are all added.
+    ///
+    /// # Errors
+    /// [`GitError`], which converts into a handler's [`Failure`](crate::dispatch::Failure).
+    pub async fn changed_files(&self, url: &str, sha: &str) -> Result<Vec<ChangedFile>, GitError> {
+        self.read_commit(url, sha, Handle::changed_files).await
+    }
+
+    /// The content of `path` at the commit, unless it is longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// [`GitError`]. That there is nothing at the path is no error: [`Blob::Missing`].
+    pub async fn blob(&self, url: &str, sha: &str, path: &[u8], limit: usize) -> Result<Blob, GitError> {
+        let path = path.to_vec();
+        self.read_commit(url, sha, move |handle, commit| handle.blob(commit, &path, limit)).await
+    }
+
+    /// Whether there is a file, link, submodule or directory at `path` at the commit.
+    ///
+    /// # Errors
+    /// [`GitError`]
+    pub async fn exists(&self, url: &str, sha: &str, path: &[u8]) -> Result<bool, GitError> {
+        let path = path.to_vec();
+        self.read_commit(url, sha, move |handle, commit| handle.exists(commit, &path)).await
+    }
+
+    /// Runs `work` with the repository open, on a blocking thread. A remote repository is cloned first if it is not
+    /// mirrored yet; call [`Self::update`] to fetch what is new.
+    ///
+    /// # Errors
+    /// [`GitError`]
+    pub async fn read<T: Send + 'static>(
+        &self,
+        address: &Address,
+        work: impl FnOnce(&mut Handle) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        if matches!(address.location, Location::Remote(_)) && !self.0.directory(address)?.exists() {
+            self.update(address).await?;
+        }
+        let permit = Arc::clone(&self.0.reading).acquire_owned().await.expect("the semaphore is never closed");
+        let (inner, of) = (Arc::clone(&self.0), address.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            inner.read(&of, work)
+        });
+        reading.await.unwrap_or_else(|error| panicked(address, &error))
+    }
+
+    /// Fetches what a remote repository has new; nothing to do for a directory.
+    ///
+    /// # Errors
+    /// [`GitError::Unreachable`], [`GitError::TimedOut`], [`GitError::Missing`], [`GitError::Scheme`].
+    pub async fn update(&self, address: &Address) -> Result<(), GitError> {
+        let Location::Remote(url) = address.location.clone() else { return Ok(()) };
+        let directory = self.0.directory(address)?;
+        let limit = self.0.settings.fetch_timeout;
+        let timed_out = || GitError::TimedOut { url: address.id.to_string(), seconds: limit.as_secs() };
+        // The guard lives as long as the fetch itself, also when nobody waits for it any more.
+        let Ok(guard) = tokio::time::timeout(limit, self.0.lock(&address.id)).await else { return Err(timed_out()) };
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let (id, told) = (address.id.clone(), Arc::clone(&interrupt));
+        let mut fetching = tokio::task::spawn_blocking(move || {
+            let _guard = guard;
+            mirror::fetch(&id, &url, &directory, &told)
+        });
+        if let Ok(fetched) = tokio::time::timeout(limit, &mut fetching).await {
+            return fetched.unwrap_or_else(|error| panicked(address, &error));
+        }
+        interrupt.store(true, Ordering::Relaxed);
+        let _stopped = tokio::time::timeout(INTERRUPT_GRACE, fetching).await;
+        Err(timed_out())
+    }
+
+    async fn read_commit<T: Send + 'static>(
+        &self,
+        url: &str,
+        sha: &str,
+        work: impl Fn(&mut Handle, ObjectId) -> Result<T, GitError> + Send + Sync + 'static,
+    ) -> Result<T, GitError> {
+        let address = self.resolve(url)?;
+        let commit =
+            ObjectId::from_hex(sha.as_bytes()).map_err(|_| GitError::Sha { sha: sha.chars().take(64).collect() })?;
+        let work = Arc::new(work);
+        let again = Arc::clone(&work);
+        match self.read(&address, move |handle| work(handle, commit)).await {
+            // A webhook can be faster than our last fetch.
+            Err(GitError::UnknownCommit { .. }) if matches!(address.location, Location::Remote(_)) => {
+                self.update(&address).await?;
+                self.read(&address, move |handle| again(handle, commit)).await
+            }
+            read => read,
+        }
+    }
+}
+
+impl Inner {
+    fn read<T>(&self, address: &Address, work: impl FnOnce(&mut Handle) -> Result<T, GitError>) -> Result<T, GitError> {
+        let mut handle = match self.take(&address.id) {
+            Some(handle) => handle,
+            None => Handle::open(&address.id, &self.directory(address)?)?,
+        };
+        let result = work(&mut handle);
+        if result.is_ok() {
+            self.put(handle);
+        }
+        result
+    }
+
+    fn take(&self, id: &RepositoryId) -> Option<Handle> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = idle.iter().rposition(|handle| handle.id == *id)?;
+        idle.remove(newest).filter(Handle::is_current)
+    }
+
+    fn put(&self, handle: Handle) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push_back(handle);
+        while idle.len() > self.settings.open_max {
+            idle.pop_front();
+        }
+    }
+
+    fn directory(&self, address: &Address) -> Result<PathBuf, GitError> {
+        match &address.location {
+            Location::Directory(path) => Ok(path.clone()),
+            Location::Remote(_) => {
+                let name = xxhash_rust::xxh3::xxh3_128(address.id.as_str().as_bytes());
+                Ok(self.settings.cache_dir.join(format!("{name:032x}.git")))
+            }
+            Location::Unreadable { scheme } => Err(GitError::Scheme { url: address.id.to_string(), scheme }),
+        }
+    }
+
+    async fn lock(&self, id: &RepositoryId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever is in the map alone is not fetching.
+            fetching.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(fetching.entry(id.clone()).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+fn panicked<T>(address: &Address, error: &tokio::task::JoinError) -> Result<T, GitError> {
+    Err(GitError::Panicked { url: address.id.to_string(), detail: error.to_string() })
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.id).finish()
+    }
+}

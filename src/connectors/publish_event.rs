@@ -1,0 +1,175 @@
+//! `coafi event send`: one event of any type with a schema, made from JSON.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apache_avro::Schema;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
+
+use super::avro_json::{self, FieldError};
+use super::git;
+use super::{NewSourceEvent, traceparent_of};
+use crate::event::Outgoing;
+use crate::schema::registry::RegistryError;
+use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, schema_files, subject, topic_files};
+
+/// The `source` of a sent event that names none and whose data has none.
+pub const DEFAULT_SOURCE: &str = "/coafi/event-send";
+
+/// For sending one event.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the command line gives.
+#[derive(Clone, Debug, Default)]
+pub struct EventToSend {
+    pub event_type: String,
+    pub data: Value,
+    /// Else derived from the data (git), else random.
+    pub id: Option<String>,
+    /// Else derived from the data (git), else [`DEFAULT_SOURCE`].
+    pub source: Option<String>,
+    /// Else derived from the data (git), else the id. Refused where it differs from what the data says.
+    pub key: Option<String>,
+    /// Else the topic whose declaration names the type's schema.
+    pub topic: Option<String>,
+    /// What relative repository paths are relative to.
+    pub base: PathBuf,
+}
+
+/// Where an event went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub id: String,
+    pub source: String,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("event type {given:?} has no schema; allowed: {known}")]
+    Type { given: String, known: String },
+    #[error("no topic is declared for {record}; give one")]
+    Topic { record: &'static str },
+    #[error("the data does not fit {record}: {source}")]
+    Data { record: &'static str, source: FieldError },
+    /// Equal events must meet in one partition.
+    #[error("key {given:?} is not the event's: its data gives {derived:?}")]
+    Key { given: String, derived: String },
+    #[error("schema of {subject}: {source}")]
+    Registry { subject: String, source: RegistryError },
+    #[error("schema {record} is not valid: {message}")]
+    Schema { record: &'static str, message: String },
+    #[error("the event was not published to {topic}: {message}")]
+    Kafka { topic: String, message: String },
+}
+
+/// Makes the record of an event. `now_ms` is its time where the data has none.
+///
+/// # Errors
+/// [`SendError`]
+pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Result<Outgoing, SendError> {
+    let file = schema_of(&event.event_type)?;
+    let topic = match event.topic {
+        Some(topic) => topic,
+        None => topic_of(file.record).ok_or(SendError::Topic { record: file.record })?,
+    };
+    git::complete(&event.event_type, &mut event.data, now_ms);
+    let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
+    let parsed = Schema::parse_str(file.text).map_err(schema)?;
+    let value =
+        avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: file.record, source })?;
+    let identity = git::Identity::of_data(&event.event_type, &event.data, &event.base);
+    if let (Some(given), Some(identity)) = (&event.key, &identity)
+        && *given != identity.key
+    {
+        return Err(SendError::Key { given: given.clone(), derived: identity.key.clone() });
+    }
+    let subject = subject(&topic, file.record);
+    let id = codec.registry().lookup(&subject, file.text).await;
+    let schema_id = id.map_err(|source| SendError::Registry { subject, source })?;
+    let mut data = vec![0];
+    data.extend(schema_id.0.to_be_bytes());
+    data.extend(apache_avro::to_avro_datum(&parsed, value).map_err(schema)?);
+    let (source, id, of, key) =
+        identity.map_or((None, None, None, None), |i| (Some(i.source), Some(i.id), Some(i.subject), Some(i.key)));
+    let id = event.id.or(id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let record = NewSourceEvent {
+        topic: Arc::from(topic),
+        event_type: event.event_type,
+        source: event.source.or(source).unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+        subject: of,
+        time_ms: Some(event.data.get("committedAt").and_then(Value::as_i64).unwrap_or(now_ms)),
+        key: key.or(event.key).unwrap_or_else(|| id.clone()),
+        id,
+        correlation_id: None,
+        utids: strings(event.data.get("utids")),
+        content_type: AVRO_CONTENT_TYPE,
+        data: data.into(),
+    };
+    Ok(record.into_record(&traceparent_of(&tracing::Span::current())))
+}
+
+/// Publishes one record and waits until all in-sync replicas have it.
+///
+/// # Errors
+/// [`SendError::Kafka`]
+pub async fn send(client: &ClientConfig, record: &Outgoing) -> Result<Sent, SendError> {
+    let failed = |message: String| SendError::Kafka { topic: record.topic.to_string(), message };
+    let mut client = client.clone();
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.kbytes", "4096")
+        .set("message.timeout.ms", SEND_TIMEOUT.as_millis().to_string());
+    let producer: FutureProducer = client.create().map_err(|error| failed(error.to_string()))?;
+    let mut headers = OwnedHeaders::new();
+    for (name, value) in record.headers.iter() {
+        headers = headers.insert(Header { key: &String::from_utf8_lossy(name), value });
+    }
+    let mut message = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+    message.key = record.key.as_deref();
+    message.payload = record.value.as_deref();
+    let delivered = producer.send(message, SEND_TIMEOUT).await;
+    let delivery = delivered.map_err(|(error, _)| failed(error.to_string()))?;
+    let header = |name: &str| record.headers.text(name).unwrap_or_default().to_owned();
+    Ok(Sent {
+        id: header("ce_id"),
+        source: header("ce_source"),
+        topic: record.topic.to_string(),
+        partition: delivery.partition,
+        offset: delivery.offset,
+    })
+}
+
+/// The schema of an event type: the file `avro/<type>.avsc`.
+fn schema_of(event_type: &str) -> Result<SchemaFile, SendError> {
+    let is_it = |file: &SchemaFile| file.file.strip_suffix(".avsc") == Some(event_type);
+    schema_files().find(is_it).ok_or_else(|| SendError::Type {
+        given: event_type.to_owned(),
+        known: schema_files().filter_map(|file| file.file.strip_suffix(".avsc")).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The topic that declares the record's schema.
+fn topic_of(record: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Declared {
+        topic: String,
+        #[serde(default)]
+        schemas: Vec<String>,
+    }
+    let declared = topic_files().iter().filter_map(|(_, text)| serde_saphyr::from_str::<Declared>(text).ok());
+    declared.into_iter().find(|topic| topic.schemas.iter().any(|schema| schema == record)).map(|topic| topic.topic)
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
