@@ -1,2 +1,3 @@
 //! Against a real Kafka and schema registry.
+mod git_connector;
 mod topics;
