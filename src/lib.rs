@@ -11,12 +11,19 @@
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
 
+pub mod app;
+pub mod bitt;
 pub mod cli;
+pub mod config;
 pub mod connectors;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod handlers;
+pub mod http;
 pub mod kafka;
+pub mod registry;
 pub mod runtime;
 pub mod schema;
 pub mod store;
+pub mod telemetry;

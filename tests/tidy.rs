@@ -1,1 +1,340 @@
-//! Repository rules as tests.
+//! Repository rules as tests: what a reviewer would otherwise have to look for.
+//!
+//! Rules about source text read it as text, without comments and without what follows `#[cfg(test)]`. Where a rule looks
+//! for a word, the word is put together here (`concat!`), so that the rule does not find itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// No file of `src` is longer, tests apart.
+const SOURCE_LINES_MAX: usize = 450;
+
+const EDGES: [&str; 9] = ["cli", "kafka", "http", "store", "connectors", "runtime", "telemetry", "schema", "config"];
+const APPLICATION: [&str; 4] = ["dispatch", "handlers", "bitt", "registry"];
+
+/// Paths of an edge that the application layer may name besides the items of an edge's root module.
+const CONTRACTS_BELOW_THE_ROOT: [&str; 3] = ["connectors::git", "schema::json", "schema::payloads"];
+
+/// What the engine would need to be anything but a function of its inputs.
+const IMPURE: [&str; 11] = [
+    "async ",
+    "tokio::",
+    "tracing::",
+    "println!",
+    "Instant",
+    "SystemTime",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::env",
+    "std::io",
+];
+
+#[test]
+fn the_engine_is_pure() {
+    for file in rust_files("src/engine") {
+        let code = production_code(&file);
+        let modules: BTreeSet<String> = code.lines().filter_map(declared_module).collect();
+        for path in used_paths(&code) {
+            let root = path.split("::").next().unwrap_or_default();
+            let allowed = ["std", "super", "self", "crate"].contains(&root) || modules.contains(root);
+            assert!(allowed, "{}: `use {path}`: the engine imports std, crate::event and itself", file.display());
+        }
+        for path in crate_paths(&code) {
+            let module = path.split("::").next().unwrap_or_default();
+            assert!(["engine", "event"].contains(&module), "{}: crate::{path} is not the core's", file.display());
+        }
+        for word in IMPURE {
+            assert!(!code.contains(word), "{}: {word:?} has no place in the engine", file.display());
+        }
+    }
+}
+
+#[test]
+fn dependencies_point_inward() {
+    for file in rust_files("src") {
+        let components: Vec<_> = file.iter().filter_map(|part| part.to_str()).collect();
+        // `lib.rs`, `main.rs` and `app.rs` wire everything: they stand above the layers.
+        let &[_, module, ..] = &components[..] else { continue };
+        for path in crate_paths(&production_code(&file)) {
+            assert!(
+                may_name(module, &path),
+                "{}: the module {module} may not name crate::{path} (see the table in src/lib.rs)",
+                file.display()
+            );
+        }
+    }
+}
+
+/// The table of `src/lib.rs`. `path` is what follows `crate::`, with at least one module.
+fn may_name(module: &str, path: &str) -> bool {
+    let target = path.split("::").next().unwrap_or_default();
+    match module {
+        "event" => target == "event",
+        "engine" => ["event", "engine"].contains(&target),
+        // Edges and `app` see everything except the command line, which sees everything.
+        _ if !APPLICATION.contains(&module) => target != "cli" || ["cli", "main.rs", "app"].contains(&module),
+        _ if target == "cli" || target == "http" => false,
+        _ if EDGES.contains(&target) => {
+            let item = path.split("::").nth(1).unwrap_or_default();
+            item.starts_with(|first: char| first.is_ascii_uppercase())
+                || CONTRACTS_BELOW_THE_ROOT.iter().any(|contract| path.starts_with(contract))
+        }
+        _ => true,
+    }
+}
+
+#[test]
+fn the_table_of_layers_is_read_right() {
+    for (module, path, allowed) in [
+        ("event", "engine::Time", false),
+        ("engine", "event::Offset", true),
+        ("engine", "runtime::Clock", false),
+        ("dispatch", "store::Store", true),
+        ("dispatch", "store::postgres::PostgresStore", false),
+        ("handlers", "schema::json::JsonSchemas", true),
+        ("handlers", "http::Server", false),
+        ("kafka", "dispatch::Dispatcher", true),
+        ("kafka", "cli::Cli", false),
+    ] {
+        assert_eq!(may_name(module, path), allowed, "{module} → {path}");
+    }
+    assert_eq!(
+        crate_paths("use crate::store::{Fence, sqlite::Store};\nlet a = crate::event::Offset(1);"),
+        ["store::Fence", "store::sqlite::Store", "event::Offset"]
+    );
+}
+
+#[test]
+fn files_hold_one_idea() {
+    for file in rust_files("src") {
+        if file.ends_with("tests.rs") {
+            continue;
+        }
+        let lines = read(&file).lines().count();
+        assert!(lines <= SOURCE_LINES_MAX, "{}: {lines} lines; what is the second idea?", file.display());
+    }
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    const EMPTY_NAMES: [&str; 9] =
+        ["util", "utils", "common", "helper", "helpers", "manager", "managers", "misc", "stuff"];
+    for file in tracked_files() {
+        for part in file.iter().filter_map(|part| part.to_str()) {
+            let stem = part.split('.').next().unwrap_or_default();
+            let empty = stem.split(['_', '-']).any(|word| EMPTY_NAMES.contains(&word));
+            assert!(!empty, "{}: {stem:?} says nothing about what is inside", file.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_unfinished() {
+    let needles = [concat!("#[", "ignore"), concat!("to", "do!("), concat!("unimple", "mented!(")];
+    for file in tracked_files().into_iter().filter(|file| has_extension(file, "rs")) {
+        let text = read(&file);
+        for needle in needles {
+            assert!(!text.contains(needle), "{}: {needle} is not done", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    for manifest in tracked_files().into_iter().filter(|file| file.ends_with("Cargo.toml")) {
+        for dependency in dependencies_without_reason(&read(&manifest)) {
+            panic!("{}: {dependency} has no comment, and its group has none", manifest.display());
+        }
+    }
+}
+
+/// A dependency's reason is the comment above it or above the first line of its group (lines without a blank one).
+fn dependencies_without_reason(manifest: &str) -> Vec<String> {
+    let mut without = Vec::new();
+    let (mut in_dependencies, mut reason) = (false, false);
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+            reason = false;
+        } else if line.is_empty() {
+            reason = false;
+        } else if line.starts_with('#') {
+            reason = true;
+        } else if let Some((name, _)) = line.split_once('=').filter(|_| in_dependencies && !reason) {
+            without.push(name.trim().to_owned());
+        }
+    }
+    without
+}
+
+#[test]
+fn dependencies_without_a_comment_are_found() {
+    let manifest = "[package]\nname = 1\n[dependencies]\na = 1\n\n# why\nb = 1\nc = 1\n[dev-dependencies]\nd = 1\n";
+    assert_eq!(dependencies_without_reason(manifest), ["a", "d"]);
+}
+
+#[test]
+fn no_machine_is_named() {
+    let needles = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/fa", "rm/"), concat!("/home", "/")];
+    for file in tracked_files() {
+        // What is not text has no such path in it that anyone would read.
+        let Ok(text) = fs::read_to_string(top().join(&file)) else { continue };
+        for needle in needles {
+            assert!(!text.contains(needle), "{}: {needle} exists on one machine only", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_handler_registers_itself() {
+    let Ok(entries) = fs::read_dir(top().join("src/handlers")) else { return };
+    // A handler is `name.rs`, with what it needs beside it in `name/`, or all of it in `name/`.
+    let names: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path().with_extension("")).collect();
+    for name in names.into_iter().filter(|name| !name.ends_with("mod")) {
+        let name = name.strip_prefix(top()).unwrap();
+        let mut files =
+            tracked_files().into_iter().filter(|file| file.starts_with(name) || *file == name.with_extension("rs"));
+        let registers = files.any(|file| read(&file).contains("inventory::submit!"));
+        assert!(registers, "{}: registers no handler", name.display());
+    }
+}
+
+#[test]
+fn every_avro_schema_parses() {
+    let files: Vec<_> =
+        tracked_files().into_iter().filter(|file| file.starts_with("avro") && has_extension(file, "avsc")).collect();
+    for file in &files {
+        serde_json::from_str::<serde_json::Value>(&read(file)).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+    // Together, since they name each other's types.
+    let texts: Vec<String> = files.iter().map(|file| read(file)).collect();
+    apache_avro::Schema::parse_list(&texts).unwrap_or_else(|error| panic!("avro/: {error}"));
+}
+
+#[test]
+fn every_yaml_file_parses() {
+    let files = tracked_files().into_iter().filter(|file| has_extension(file, "yaml") || has_extension(file, "yml"));
+    // Helm's templates become YAML only once they are rendered, and some test fixtures are broken on purpose.
+    for file in files.filter(|file| !file.iter().any(|part| part == "templates" || part == "fixtures")) {
+        serde_saphyr::from_str::<serde_json::Value>(&read(&file)).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+}
+
+#[test]
+fn documented_make_targets_exist() {
+    let makefile = read(Path::new("Makefile"));
+    let targets: BTreeSet<&str> =
+        makefile.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    for file in tracked_files().into_iter().filter(|file| has_extension(file, "md")) {
+        for target in made_targets(&read(&file)) {
+            assert!(targets.contains(target.as_str()), "{}: the Makefile has no target {target}", file.display());
+        }
+    }
+    let readme = read(Path::new("README.md"));
+    for command in ["make run", "make test"] {
+        assert!(readme.contains(command), "README.md does not name `{command}`");
+    }
+}
+
+/// The words after `make` in code spans and code blocks: "`make run`", or a line `make up NAME=x`.
+fn made_targets(markdown: &str) -> Vec<String> {
+    let is_target = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let mut targets = Vec::new();
+    for line in markdown.lines() {
+        let spans = line.split('`').skip(1).step_by(2);
+        for code in spans.chain([line.trim_start_matches(['$', ' '])]) {
+            if let Some(arguments) = code.strip_prefix("make ") {
+                targets.extend(arguments.split_whitespace().take_while(|word| is_target(word)).map(str::to_owned));
+            }
+        }
+    }
+    targets
+}
+
+#[test]
+fn make_commands_are_found_in_markdown() {
+    let markdown = "Use `make up NAME=x`, then\n\n    $ make lint test\n\nto make things.";
+    assert_eq!(made_targets(markdown), ["up", "lint", "test"]);
+}
+
+// --- reading the repository ---
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(relative: &Path) -> String {
+    fs::read_to_string(top().join(relative)).unwrap_or_else(|error| panic!("{}: {error}", relative.display()))
+}
+
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|have| have == extension)
+}
+
+/// Files that git tracks or would (new and not ignored), relative to the top, those in `tests` included.
+fn tracked_files() -> Vec<PathBuf> {
+    let git = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(top())
+        .output()
+        .expect("git runs");
+    assert!(git.status.success(), "git ls-files: {}", String::from_utf8_lossy(&git.stderr));
+    let names = String::from_utf8(git.stdout).expect("tracked names are UTF-8");
+    let files: Vec<PathBuf> =
+        names.split_terminator('\0').map(PathBuf::from).filter(|file| top().join(file).is_file()).collect();
+    assert!(files.len() > 20, "only {} files are tracked: not the repository", files.len());
+    files
+}
+
+/// The Rust files below `directory`, relative to the top.
+fn rust_files(directory: &str) -> Vec<PathBuf> {
+    let files: Vec<_> =
+        tracked_files().into_iter().filter(|file| file.starts_with(directory) && has_extension(file, "rs")).collect();
+    assert!(!files.is_empty(), "no Rust files in {directory}");
+    files
+}
+
+/// The file without comments and without its tests.
+fn production_code(file: &Path) -> String {
+    if file.ends_with("tests.rs") || file.iter().any(|part| part == "tests") {
+        return String::new();
+    }
+    let text = read(file);
+    let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    let code = code.map(|line| line.split_once("//").map_or(line, |(code, _)| code));
+    code.collect::<Vec<_>>().join("\n")
+}
+
+fn declared_module(line: &str) -> Option<String> {
+    let declaration = line.trim().strip_suffix(';')?;
+    let (_, name) = declaration.split_once("mod ")?;
+    Some(name.to_owned())
+}
+
+/// What `use` declarations name, up to the first brace.
+fn used_paths(code: &str) -> Vec<String> {
+    let lines = code.lines().map(|line| line.trim().trim_start_matches("pub ").trim_start_matches("pub(crate) "));
+    lines.filter_map(|line| Some(line.strip_prefix("use ")?.trim_end_matches([';', '{']).to_owned())).collect()
+}
+
+/// Every path that starts with `crate::`, without that prefix; a braced group is several paths.
+fn crate_paths(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    // `$crate::` belongs to macros, and `pub(crate)` has no colons.
+    for after in code.split("crate::").skip(1) {
+        let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let path: String = after.chars().take_while(|c| is_path(*c)).collect();
+        match after[path.len()..].strip_prefix('{').filter(|_| path.ends_with("::") || path.is_empty()) {
+            Some(group) => {
+                let group = group.split('}').next().unwrap_or_default().replace('{', ",");
+                let members = group.split(',').map(str::trim).filter(|member| !member.is_empty());
+                paths.extend(members.map(|member| format!("{path}{member}")));
+            }
+            None => paths.push(path.trim_end_matches(':').to_owned()),
+        }
+    }
+    paths
+}

@@ -20,6 +20,12 @@ pub trait Handler: Send + Sync {
     /// # Errors
     /// [`Failure`] with a class; the engine decides what follows (see [`Class`]).
     async fn handle(&self, event: &Event, context: &Context<'_>) -> Result<Success, Failure>;
+
+    /// Whether it may write log lines. Only a handler that never does may say `false`: it is spared the span that puts the
+    /// event's ids on each line.
+    fn logs(&self) -> bool {
+        true
+    }
 }
 
 /// What one attempt gets besides the event.
@@ -150,6 +156,8 @@ impl Failure {
 pub enum HandlerError {
     #[error("no handler is registered under {name:?}; there are: {known}")]
     Unknown { name: String, known: String },
+    #[error("handler {name:?} is registered twice; every handler has a name of its own")]
+    Duplicate { name: &'static str },
     #[error("handler {name:?} cannot start: {source}")]
     Build { name: &'static str, source: anyhow::Error },
 }

@@ -1,5 +1,34 @@
 //! From a routed record to handlers and back: routes, filters, the handler registry, rate limits, deadlines.
 
+mod attempt;
+mod classify;
+mod contain;
+pub mod delay;
+mod delivery;
+mod dispatcher;
+mod filter;
 mod handler;
+pub mod hop;
+mod probe;
+mod rate;
+mod registry;
+mod render;
+mod report;
+pub mod routes;
+mod run;
+mod shared;
+mod topic;
+mod trace;
+mod worker;
+mod workers;
 
+pub use delivery::{Content, Delivery};
+pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as DispatcherSettings};
+
+pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};
+pub use registry::Handlers;
+pub use report::{HandlerRun, Refusal, Report};
+pub use routes::{Known, Route, Routes, RoutesError};
+pub use topic::{ConsumedTopic, dead_letter_topic, retry_topic};
+pub use workers::{ResultSink, WorkerEnded, Workers};

@@ -142,6 +142,8 @@ pub struct Output<P, R> {
     pub attempt: u32,
     pub done: u32,
     pub disposition: Disposition,
+    /// The attempt was reported before, when the record was parked; now it found no room in its place and has to move.
+    pub overflow: bool,
     pub payload: P,
     pub report: Option<R>,
 }
@@ -154,6 +156,15 @@ pub struct PartitionCommit {
     pub position: NextOffset,
     /// The encoded offset map, at most [`super::offset_map::MAX_METADATA_BYTES`].
     pub metadata: String,
+}
+
+/// Offsets that retention took before they were handled (I10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventsLost {
+    pub partition: PartitionId,
+    pub epoch: Epoch,
+    pub from: Offset,
+    pub to: NextOffset,
 }
 
 /// A transaction's number, rising by one.
@@ -180,9 +191,11 @@ pub enum Effect<P, R> {
     },
     Stage(Output<P, R>),
     /// Commit everything staged since the last commit, with these offsets. Nothing is staged before its result is given.
+    /// `lost` becomes audit records of the same transaction (I10).
     Commit {
         transaction: TransactionId,
         offsets: Vec<PartitionCommit>,
+        lost: Vec<EventsLost>,
     },
     /// Abort the open transaction (a partition in it was lost) and give back what was staged.
     Abort {

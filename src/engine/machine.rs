@@ -1,96 +1,253 @@
-//! The engine's inputs, one method each.
+//! The engine's state, its clock and its loop: inputs change state, [`Engine::poll_effect`] settles it into effects.
+//!
+//! The inputs are in the files of their concern: `assignment.rs`, `admission.rs`, `outcome.rs`, `commit.rs`, `outages.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{
-    Arrival, CommitResult, Dependency, Effect, Epoch, Finished, PartitionId, RoutePolicy, Settings, Time, TransactionId,
-};
-use crate::event::{Identity, NextOffset, Offset};
-
-/// A partition that was given to this process, with what its committed offset says.
-#[derive(Clone, Debug)]
-pub struct Assignment<'a> {
-    pub partition: PartitionId,
-    /// The committed offset, or the explicit start where there is none.
-    pub position: NextOffset,
-    /// The committed metadata, ours or foreign.
-    pub metadata: &'a str,
-    /// Hash of cluster id, topic id and partition: an offset map of another one is ignored.
-    pub identity: u64,
-    /// The database's claim, if the replica has a database: an epoch above every earlier one (see `store::Fence`).
-    pub claim: Option<i64>,
-    /// Oldest offset that still exists; a higher one than `position` means that retention has passed it (I10).
-    pub log_start: NextOffset,
-}
+use super::census::Census;
+use super::circuit::Circuit;
+use super::outages::Streak;
+use super::partition::Partition;
+use super::transaction::{Stage, Transaction};
+use super::{Dependency, Effect, Epoch, PartitionId, RouteId, RoutePolicy, Settings, Ticket, Time};
 
 /// The pure core. `P` is a record's payload, `R` a worker's report; both are opaque.
-#[derive(Debug)]
 pub struct Engine<P, R> {
-    effects: VecDeque<Effect<P, R>>,
+    pub(super) settings: Settings,
+    pub(super) routes: Vec<Route<R>>,
+    /// By [`PartitionId`].
+    pub(super) partitions: Vec<Option<Box<Partition<P>>>>,
+    pub(super) assigned_count: usize,
+    pub(super) epochs: u64,
+    pub(super) effects: VecDeque<Effect<P, R>>,
+    pub(super) timers: BTreeMap<(Time, u64), Timer>,
+    timer_count: u64,
+    pub(super) transaction: Transaction<P, R>,
+    /// Partitions that the next commit has something to say about.
+    pub(super) changed: Vec<PartitionId>,
+    pub(super) circuits: BTreeMap<Dependency, Circuit>,
+    /// Dependencies whose circuit is open.
+    pub(super) down: BTreeSet<Dependency>,
+    /// Partitions that were revoked together are released together.
+    pub(super) revocations: Vec<BTreeSet<PartitionId>>,
+    pub(super) totals: Census,
+    pub(super) in_flight: usize,
+    /// A lane of a suspect partition whose head runs next, alone.
+    pub(super) exclusive: Option<(PartitionId, Epoch, u32)>,
+    /// Records and bytes of all partitions, and of those that are paused (I7).
+    pub(super) buffered: Budget,
+    pub(super) paused: Budget,
+    pub(super) now: Time,
+    random: u64,
+    next_route: usize,
+    unsettled: bool,
+    /// A partition may hold more or less than decides whether it is paused.
+    pub(super) unbalanced: bool,
+}
+
+/// A route as the engine runs it.
+pub(super) struct Route<R> {
+    pub(super) policy: RoutePolicy,
+    /// Lanes whose head is of this route and may run, oldest first.
+    pub(super) ready: VecDeque<(PartitionId, Epoch, u32)>,
+    pub(super) in_flight: usize,
+    pub(super) streak: Streak<R>,
+}
+
+/// Something to look at again later. Looking at what is gone by then does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// A parked record is due.
+    Due(Ticket),
+    /// It is time to decide what a held-back failure was.
+    Decide(RouteId),
+    /// A revoked partition's time is up.
+    Drain(PartitionId, Epoch),
+}
+
+/// Records and bytes held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Budget {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn add(&mut self, records: usize, bytes: usize) {
+        self.records += records;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, records: usize, bytes: usize) {
+        self.records -= records;
+        self.bytes -= bytes;
+    }
 }
 
 impl<P: Clone, R> Engine<P, R> {
     /// `seed` feeds the jitter.
     #[must_use]
-    pub fn new(_settings: Settings, _routes: Vec<RoutePolicy>, _seed: u64) -> Self {
-        Self { effects: VecDeque::new() }
+    pub fn new(settings: Settings, routes: Vec<RoutePolicy>, seed: u64) -> Self {
+        let routes = routes
+            .into_iter()
+            .map(|policy| Route { policy, ready: VecDeque::new(), in_flight: 0, streak: Streak::default() })
+            .collect();
+        Self {
+            settings,
+            routes,
+            partitions: Vec::new(),
+            assigned_count: 0,
+            epochs: 0,
+            effects: VecDeque::new(),
+            timers: BTreeMap::new(),
+            timer_count: 0,
+            transaction: Transaction::new(),
+            changed: Vec::new(),
+            circuits: BTreeMap::new(),
+            down: BTreeSet::new(),
+            revocations: Vec::new(),
+            totals: Census::default(),
+            in_flight: 0,
+            exclusive: None,
+            buffered: Budget::default(),
+            paused: Budget::default(),
+            now: Time(0),
+            random: seed,
+            next_route: 0,
+            unsettled: false,
+            unbalanced: false,
+        }
     }
 
-    /// The next thing to do, if any. Call until `None` after every input.
+    /// The next thing to do, if any. Call until `None` after the inputs of a step.
     pub fn poll_effect(&mut self) -> Option<Effect<P, R>> {
+        if self.effects.is_empty() && std::mem::take(&mut self.unsettled) {
+            self.drain();
+            self.stage_pending();
+            self.dispatch();
+            self.balance_pauses();
+            self.commit();
+        }
         self.effects.pop_front()
     }
 
     /// When [`Engine::tick`] is to be called at the latest.
     #[must_use]
     pub fn next_wake(&self) -> Option<Time> {
-        None
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let probes = self.down.iter().filter_map(|name| self.circuits[name].wake_at(&self.settings.circuit)).min();
+        [timer, probes, self.commit_due_at()].into_iter().flatten().min()
     }
 
-    /// Whether another record may be polled (I7). While it is false the driver polls no records.
+    /// Whether another record may be polled (I7). While it is false the driver polls no records. Partitions that hold more
+    /// than their share are paused and do not count against the others, as long as all together are within the bound.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        true
+        if self.buffered.records >= self.settings.max_records || self.buffered.bytes >= self.settings.max_bytes {
+            return false;
+        }
+        let records = self.buffered.records - self.paused.records;
+        let bytes = self.buffered.bytes - self.paused.bytes;
+        records < self.settings.max_records.div_ceil(3) && bytes < self.settings.max_bytes.div_ceil(3)
     }
-
-    pub fn assigned(&mut self, _now: Time, _assignment: &Assignment<'_>) -> Epoch {
-        Epoch(0)
-    }
-
-    /// The group takes these back: finish what runs, commit, then `Effect::Release`.
-    pub fn revoked(&mut self, _now: Time, _partitions: &[PartitionId]) {}
-
-    /// They are gone already: drop everything, commit nothing.
-    pub fn lost(&mut self, _now: Time, _partitions: &[PartitionId]) {}
-
-    /// Polled records of one partition in offset order. Those of a stale epoch are dropped.
-    pub fn records(&mut self, _now: Time, _partition: PartitionId, _epoch: Epoch, _records: Vec<Arrival<P>>) {}
-
-    /// The end of the partition was read: the position may move over markers and compacted offsets before it.
-    pub fn reached_end(&mut self, _now: Time, _partition: PartitionId, _epoch: Epoch, _end: NextOffset) {}
-
-    /// The receipts of all polled records below `up_to` are acknowledged.
-    pub fn receipts_acknowledged(&mut self, _now: Time, _partition: PartitionId, _epoch: Epoch, _up_to: NextOffset) {}
-
-    /// The identities that [`Effect::RebuildDedup`] asked for, in offset order.
-    pub fn dedup_rebuilt(&mut self, _now: Time, _partition: PartitionId, _epoch: Epoch, _seen: &[(Identity, Offset)]) {}
-
-    pub fn finished(&mut self, _now: Time, _finished: Finished<R>) {}
-
-    /// How the commit or abort that was asked for ended.
-    pub fn transaction_ended(&mut self, _now: Time, _transaction: TransactionId, _result: CommitResult<P, R>) {}
-
-    /// The answer to [`Effect::Probe`].
-    pub fn probed(&mut self, _now: Time, _dependency: &Dependency, _up: bool) {}
 
     /// Time has passed.
-    pub fn tick(&mut self, _now: Time) {}
+    pub fn tick(&mut self, now: Time) {
+        self.input(now);
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
+            match entry.remove() {
+                Timer::Due(ticket) => self.unpark(ticket),
+                Timer::Decide(route) => self.decide(route),
+                Timer::Drain(partition, epoch) => self.drain_timer(partition, epoch),
+            }
+        }
+        self.tend_circuits();
+    }
 
-    /// Revokes everything; when `is_drained`, the process may end.
-    pub fn shut_down(&mut self, _now: Time) {}
-
+    /// Where every polled record is (I5).
     #[must_use]
-    pub fn is_drained(&self) -> bool {
-        true
+    pub fn census(&self) -> Census {
+        use super::tracker::State;
+        let mut census = self.totals;
+        for partition in self.partitions.iter().flatten() {
+            for (_, entry) in partition.tracker.iter() {
+                match entry.state {
+                    State::Waiting => census.waiting += 1,
+                    State::InFlight => census.in_flight += 1,
+                    State::Parked | State::Suspected => census.parked += 1,
+                    State::Pending => census.staged += 1,
+                    State::Halted => census.halted += 1,
+                    State::Staged(_) | State::Resolved => {}
+                }
+            }
+            census.staged += partition.tally.total();
+        }
+        census
+    }
+
+    /// Every input begins here.
+    pub(super) fn input(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.unsettled = true;
+    }
+
+    pub(super) fn set_timer(&mut self, at: Time, timer: Timer) {
+        self.timer_count += 1;
+        self.timers.insert((at, self.timer_count), timer);
+    }
+
+    /// A number for jitter: SplitMix64.
+    pub(super) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The partition, if `epoch` is its current one (I4).
+    pub(super) fn live(&mut self, partition: PartitionId, epoch: Epoch) -> Option<&mut Partition<P>> {
+        self.partitions.get_mut(partition.0 as usize)?.as_deref_mut().filter(|live| live.epoch == epoch)
+    }
+
+    pub(super) fn partition(&mut self, partition: PartitionId) -> Option<&mut Partition<P>> {
+        self.partitions.get_mut(partition.0 as usize)?.as_deref_mut()
+    }
+
+    /// Has the next commit say something about this partition.
+    pub(super) fn note_change(&mut self, partition: PartitionId) {
+        let Some(live) = self.partitions.get_mut(partition.0 as usize).and_then(Option::as_deref_mut) else { return };
+        if !std::mem::replace(&mut live.changed, true) {
+            self.changed.push(partition);
+        }
+        self.transaction.since.get_or_insert(self.now);
+    }
+
+    /// The same, without waiting for the interval.
+    pub(super) fn note_urgent_change(&mut self, partition: PartitionId) {
+        self.note_change(partition);
+        self.transaction.urgent = true;
+    }
+
+    /// The routes in turn, so that none starves the others.
+    pub(super) fn routes_in_turn(&mut self) -> impl Iterator<Item = usize> + use<P, R> {
+        let count = self.routes.len();
+        let start = self.next_route;
+        self.next_route = if count == 0 { 0 } else { (start + 1) % count };
+        (0..count).map(move |index| (start + index) % count)
+    }
+
+    pub(super) fn accepts_outputs(&self) -> bool {
+        self.transaction.stage == Stage::Open
+    }
+}
+
+impl<P, R> std::fmt::Debug for Engine<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("assigned", &self.assigned_count)
+            .field("in_flight", &self.in_flight)
+            .field("buffered", &self.buffered)
+            .finish_non_exhaustive()
     }
 }

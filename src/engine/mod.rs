@@ -6,16 +6,34 @@
 //!
 //! What it keeps: I1–I8 of `docs/invariants.md`.
 
+mod admission;
 mod api;
+mod assignment;
+mod census;
+mod circuit;
 mod class;
+mod commit;
+mod dedup;
+mod dispatching;
+mod lanes;
 mod machine;
 pub mod offset_map;
+mod outages;
+mod outcome;
+mod partition;
 pub mod retry;
 mod settings;
+mod suspicion;
+#[cfg(test)]
+mod tests;
 mod time;
+mod tracker;
+mod transaction;
 
 pub use api::*;
+pub use assignment::Assignment;
+pub use census::Census;
 pub use class::{Class, Dependency};
-pub use machine::{Assignment, Engine};
+pub use machine::Engine;
 pub use settings::{CircuitSettings, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
 pub use time::Time;

@@ -1,4 +1,362 @@
-//! The offset map: what a committed offset's metadata says about the records above the position.
+//! The offset map: what a committed offset's metadata says about the records above the position (I1).
+//!
+//! Kafka keeps one string of at most 4,096 bytes beside each committed offset. Ours names the records above the position
+//! that are resolved already, how many attempts the unresolved ones have used, and whether the owner is alive and well;
+//! a restart or a rebalance therefore redoes nothing. It belongs to one cluster, topic, partition and position: mirroring
+//! tools copy metadata to translated offsets, and operators reset offsets, so whatever does not match is ignored.
+//!
+//! ```text
+//! "coafi1:" base64( identity u64 LE · position · claim · transaction · dirty · running · suspects · attempts · form · resolved )
+//! ```
+//! Numbers are LEB128 varints. `resolved` is, whichever is shorter, alternating run lengths (form 0: unresolved, resolved,
+//! unresolved, …, from the position on) or a bitmap (form 1: bit n is offset position + n).
+
+use std::ops::Range;
+
+use crate::event::{NextOffset, Offset};
 
 /// Kafka's default `offset.metadata.max.bytes`.
 pub const MAX_METADATA_BYTES: usize = 4096;
+
+/// Version and origin: metadata that starts otherwise is somebody else's.
+const PREFIX: &str = "coafi1:";
+
+/// Raw bytes that fit behind the prefix: base64 makes four characters of three.
+const MAX_RAW_BYTES: usize = (MAX_METADATA_BYTES - PREFIX.len()) / 4 * 3;
+
+/// Identity, position, claim, transaction, dirty, running and counts at their longest.
+const FIXED_BYTES: usize = 8 + 10 + 10 + 10 + 5 + 10 + 2 + 2 + 1 + 4;
+
+/// Offset delta, attempts and done bits of one record with attempts at their longest in a window of 24,000 offsets.
+const ATTEMPTED_BYTES: usize = 3 + 2 + 5;
+
+/// Suspects remembered, at [`ATTEMPTED_BYTES`] each at most.
+pub const MAX_SUSPECTS: usize = 8;
+
+/// What the metadata of one partition says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OffsetMap {
+    /// Rises with every assignment; see [`super::Assignment::claim`].
+    pub claim: i64,
+    /// Number of the transaction that committed it: no two commits of one claim have equal metadata, so a driver that reads
+    /// it back knows which of two commits with the same offsets has happened.
+    pub transaction: u64,
+    /// Owners in a row, this one included, that have not ended cleanly.
+    pub dirty: u32,
+    /// In suspect mode: the record that is about to run.
+    pub running: Option<Offset>,
+    pub suspects: Vec<Suspect>,
+    pub attempts: Vec<Attempted>,
+    /// Resolved offsets above the position: half-open, ascending, disjoint, not empty.
+    pub resolved: Vec<Range<i64>>,
+}
+
+/// A record that was running when an owner died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    pub offset: Offset,
+    pub deaths: u32,
+}
+
+/// An unresolved record with committed attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    pub offset: Offset,
+    pub attempts: u32,
+    pub done: u32,
+}
+
+/// Whether a map stays encodable whatever becomes of `records` records within `span` offsets above the position, with room
+/// for `max_parked` attempt counts: what is checked before a record is dispatched.
+#[must_use]
+pub fn fits(span: u64, records: usize, max_parked: usize) -> bool {
+    let reserved = FIXED_BYTES + (max_parked + MAX_SUSPECTS) * ATTEMPTED_BYTES;
+    let room = MAX_RAW_BYTES.saturating_sub(reserved) as u64;
+    // Worst case of runs: every record on its own, a run before and a run after it.
+    span.div_ceil(8) <= room || (records as u64 + 1).saturating_mul(2 * varint_len(span)) <= room
+}
+
+impl OffsetMap {
+    /// The metadata string for `position`.
+    ///
+    /// # Panics
+    /// If it does not fit: the engine asks [`fits`] before every dispatch, so that is a bug of ours, and going on would
+    /// repeat resolved records.
+    #[must_use]
+    pub fn encode(&self, identity: u64, position: NextOffset) -> String {
+        let mut raw = identity.to_le_bytes().to_vec();
+        put(&mut raw, position.0.cast_unsigned());
+        put(&mut raw, self.claim.cast_unsigned());
+        put(&mut raw, self.transaction);
+        put(&mut raw, u64::from(self.dirty));
+        let delta = |offset: Offset| (offset.0 - position.0).cast_unsigned();
+        put(&mut raw, self.running.map_or(0, |offset| delta(offset) + 1));
+        put(&mut raw, self.suspects.len() as u64);
+        for suspect in &self.suspects {
+            put(&mut raw, delta(suspect.offset));
+            put(&mut raw, u64::from(suspect.deaths));
+        }
+        put(&mut raw, self.attempts.len() as u64);
+        for attempted in &self.attempts {
+            put(&mut raw, delta(attempted.offset));
+            put(&mut raw, u64::from(attempted.attempts));
+            put(&mut raw, u64::from(attempted.done));
+        }
+        let runs = self.runs(position);
+        let span = self.resolved.last().map_or(0, |last| last.end - position.0).cast_unsigned();
+        let bitmap_len = usize::try_from(span.div_ceil(8)).unwrap_or(usize::MAX);
+        if runs.len() <= bitmap_len {
+            raw.push(0);
+            raw.extend(runs);
+        } else {
+            raw.push(1);
+            raw.extend(self.bitmap(position, bitmap_len));
+        }
+        let text = format!("{PREFIX}{}", base64_encode(&raw));
+        assert!(text.len() <= MAX_METADATA_BYTES, "an offset map of {} bytes was let grow", text.len());
+        text
+    }
+
+    fn runs(&self, position: NextOffset) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut at = position.0;
+        for range in &self.resolved {
+            put(&mut bytes, (range.start - at).cast_unsigned());
+            put(&mut bytes, (range.end - range.start).cast_unsigned());
+            at = range.end;
+        }
+        bytes
+    }
+
+    fn bitmap(&self, position: NextOffset, len: usize) -> Vec<u8> {
+        let mut bits = vec![0u8; len];
+        for range in &self.resolved {
+            for offset in range.clone() {
+                let bit = usize::try_from(offset - position.0).expect("resolved ranges lie above the position");
+                bits[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        bits
+    }
+
+    /// Reads metadata back. `None`: foreign, of another identity or position, or damaged; the position still counts.
+    #[must_use]
+    pub fn decode(text: &str, identity: u64, position: NextOffset) -> Option<Self> {
+        let raw = base64_decode(text.strip_prefix(PREFIX)?)?;
+        let mut input = Reader(&raw);
+        let ours = input.bytes(8)? == identity.to_le_bytes() && input.number()?.cast_signed() == position.0;
+        if !ours {
+            return None;
+        }
+        let offset = |delta: u64| i64::try_from(delta).ok().and_then(|delta| position.0.checked_add(delta)).map(Offset);
+        let mut map = Self {
+            claim: input.number()?.cast_signed(),
+            transaction: input.number()?,
+            dirty: input.small()?,
+            ..Self::default()
+        };
+        map.running = match input.number()? {
+            0 => None,
+            delta => Some(offset(delta - 1)?),
+        };
+        for _ in 0..input.count(MAX_SUSPECTS)? {
+            map.suspects.push(Suspect { offset: offset(input.number()?)?, deaths: input.small()? });
+        }
+        for _ in 0..input.count(MAX_RAW_BYTES)? {
+            let (delta, attempts, done) = (input.number()?, input.small()?, input.small()?);
+            map.attempts.push(Attempted { offset: offset(delta)?, attempts, done });
+        }
+        map.resolved = match input.bytes(1)? {
+            [0] => read_runs(&mut input, position)?,
+            [1] => read_bitmap(input.0, position),
+            _ => return None,
+        };
+        Some(map)
+    }
+}
+
+fn read_runs(input: &mut Reader<'_>, position: NextOffset) -> Option<Vec<Range<i64>>> {
+    let mut ranges = Vec::new();
+    let mut at = position.0;
+    while !input.0.is_empty() {
+        let start = at.checked_add(i64::try_from(input.number()?).ok()?)?;
+        let end = start.checked_add(i64::try_from(input.number()?).ok()?)?;
+        if start < end {
+            ranges.push(start..end);
+        }
+        at = end;
+    }
+    Some(ranges)
+}
+
+fn read_bitmap(bits: &[u8], position: NextOffset) -> Vec<Range<i64>> {
+    let mut ranges: Vec<Range<i64>> = Vec::new();
+    for (index, byte) in bits.iter().enumerate() {
+        for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
+            let offset = position.0 + i64::try_from(index * 8 + bit).expect("at most 4,096 bytes of bits");
+            match ranges.last_mut() {
+                Some(last) if last.end == offset => last.end += 1,
+                _ => ranges.push(offset..offset + 1),
+            }
+        }
+    }
+    ranges
+}
+
+fn put(into: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        into.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
+    }
+    into.push(u8::try_from(number).expect("seven bits"));
+}
+
+const fn varint_len(number: u64) -> u64 {
+    (70 - (number | 1).leading_zeros() as u64) / 7
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.bytes(1)?[0];
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    fn count(&mut self, max: usize) -> Option<usize> {
+        usize::try_from(self.number()?).ok().filter(|count| *count <= max)
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Base64 (RFC 4648) without padding. Here, because the engine imports `std` only.
+fn base64_encode(raw: &[u8]) -> String {
+    let mut text = String::with_capacity(raw.len().div_ceil(3) * 4);
+    for chunk in raw.chunks(3) {
+        let group = chunk.iter().fold(0u32, |group, byte| (group << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for index in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(group >> (18 - 6 * index)) as usize & 63]));
+        }
+    }
+    text
+}
+
+fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    let mut raw = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for chunk in text.as_bytes().chunks(4) {
+        let mut group = 0u32;
+        for byte in chunk {
+            let digit = ALPHABET.iter().position(|symbol| symbol == byte)?;
+            group = (group << 6) | u32::try_from(digit).expect("below 64");
+        }
+        if chunk.len() == 1 {
+            return None;
+        }
+        group <<= 6 * (4 - chunk.len());
+        raw.extend(&group.to_be_bytes()[1..chunk.len()]);
+    }
+    Some(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POSITION: NextOffset = NextOffset(1_000_000);
+
+    fn round_trip(map: &OffsetMap) -> usize {
+        let text = map.encode(7, POSITION);
+        assert_eq!(OffsetMap::decode(&text, 7, POSITION).as_ref(), Some(map));
+        text.len()
+    }
+
+    fn resolved(deltas: impl Iterator<Item = i64>) -> Vec<Range<i64>> {
+        let mut ranges: Vec<Range<i64>> = Vec::new();
+        for offset in deltas.map(|delta| POSITION.0 + delta) {
+            match ranges.last_mut() {
+                Some(last) if last.end == offset => last.end += 1,
+                _ => ranges.push(offset..offset + 1),
+            }
+        }
+        ranges
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        round_trip(&OffsetMap::default());
+        round_trip(&OffsetMap {
+            claim: 41,
+            transaction: 7,
+            dirty: 2,
+            running: Some(Offset(POSITION.0)),
+            suspects: vec![Suspect { offset: Offset(POSITION.0 + 3), deaths: 2 }],
+            attempts: vec![Attempted { offset: Offset(POSITION.0), attempts: 3, done: 5 }],
+            resolved: resolved([1, 2, 3, 9, 500].into_iter()),
+        });
+    }
+
+    #[test]
+    fn the_shorter_form_is_taken() {
+        let long_run = OffsetMap { resolved: resolved(1..1_000_000), ..OffsetMap::default() };
+        assert!(round_trip(&long_run) < 60);
+        let alternating = OffsetMap { resolved: resolved((1..16_000).step_by(2)), ..OffsetMap::default() };
+        assert!(round_trip(&alternating) < 2_750);
+    }
+
+    #[test]
+    fn what_fits_by_the_rule_is_encodable_in_the_worst_case() {
+        let parked = 64;
+        let attempts = |count: i64| {
+            (0..count)
+                .map(|n| Attempted { offset: Offset(POSITION.0 + 2 * n), attempts: 200, done: u32::MAX })
+                .collect()
+        };
+        let span = (0..).take_while(|span| fits(*span, usize::MAX / 4, parked)).last().unwrap();
+        assert!(span >= 16_000, "the window is {span} offsets");
+        let dense = resolved((1..span.cast_signed()).step_by(2));
+        assert!(
+            round_trip(&OffsetMap { attempts: attempts(64), resolved: dense, ..OffsetMap::default() })
+                <= MAX_METADATA_BYTES
+        );
+        let wide = 1 << 40;
+        let records = (0..).take_while(|records| fits(wide, *records, parked)).last().unwrap();
+        assert!(records >= 100, "{records} records in a sparse window");
+        let sparse = resolved((1..=records as i64).map(|n| n * (wide.cast_signed() / records as i64) - 1));
+        assert!(
+            round_trip(&OffsetMap { attempts: attempts(64), resolved: sparse, ..OffsetMap::default() })
+                <= MAX_METADATA_BYTES
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_ignored() {
+        let text = OffsetMap { resolved: resolved(1..5), ..OffsetMap::default() }.encode(7, POSITION);
+        assert_eq!(OffsetMap::decode(&text, 8, POSITION), None, "another topic");
+        assert_eq!(OffsetMap::decode(&text, 7, NextOffset(5)), None, "another position");
+        for foreign in ["", "{\"a\":1}", "coafi1:", "coafi1:!!!!", "coafi2:AAAA", "coafi1:A"] {
+            assert_eq!(OffsetMap::decode(foreign, 7, POSITION), None, "{foreign}");
+        }
+        for cut in 0..text.len() {
+            let decoded = OffsetMap::decode(&text[..cut], 7, POSITION);
+            assert!(decoded.is_none_or(|map| map.resolved.len() <= 1), "cut at {cut}");
+        }
+    }
+}

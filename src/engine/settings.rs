@@ -86,6 +86,4 @@ pub struct RoutePolicy {
     pub concurrency: usize,
     /// Dependencies whose outage stops this route.
     pub dependencies: Vec<Dependency>,
-    /// Go on after retention has passed the position, instead of standing still (I10).
-    pub continue_after_loss: bool,
 }

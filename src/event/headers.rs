@@ -47,7 +47,10 @@ impl Headers {
     }
 }
 
-fn split(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+/// Name, value and what follows.
+type First<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+fn split(bytes: &[u8]) -> Option<First<'_>> {
     let (lengths, rest) = bytes.split_at_checked(8)?;
     let name_len = u32::from_le_bytes(lengths[..4].try_into().ok()?) as usize;
     let value_len = i32::from_le_bytes(lengths[4..].try_into().ok()?);
@@ -66,6 +69,12 @@ fn split(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
 pub struct HeadersBuilder(BytesMut);
 
 impl HeadersBuilder {
+    /// `bytes` is a hint for the allocation.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
     #[must_use]
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.push(name.as_bytes(), Some(value.as_ref()));

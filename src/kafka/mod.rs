@@ -1,7 +1,54 @@
-//! The Kafka edge: poll loop, producers, transactions, rebalances, admin, the embedded cluster.
+//! The Kafka edge: it carries the engine's effects out.
+//!
+//! | thread | owns | file |
+//! |---|---|---|
+//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `effects`, `ends` |
+//! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `at_least_once` |
+//! | `coafi-receipts` | the producer of receipts | `receipts` |
+//! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
+//! | `coafi-windows` | reading deduplication windows back | `dedup` |
+//!
+//! Into the poll thread leads one ordered channel ([`Inbox`]). Vendor types stop here: what leaves is a
+//! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
+//! reached through [`Application`].
+
+#![allow(clippy::disallowed_methods, reason = "edge: threads of its own, and deadlines of requests to the broker")]
 
 pub mod admin;
 mod application;
+mod at_least_once;
+mod claims;
+mod config;
+mod context;
+mod dedup;
+mod driver;
+mod effects;
+mod embedded;
+mod ends;
+mod error;
+mod inbox;
+mod lag;
+mod lookup;
+mod partitions;
+mod polling;
+mod rebalance;
+mod receipts;
+mod record;
+mod replica;
+mod sink;
+mod status;
+mod stop;
 pub mod topics;
+mod transactions;
+mod writer;
 
 pub use application::{Application, PolledBatch};
+pub use claims::{Claims, StoreClaims};
+pub use config::{Config, Delivery, Start};
+pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
+pub use error::DriverError;
+pub use inbox::{Inbox, Results};
+pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
+pub use record::UNREADABLE_HEADERS;
+pub use replica::{Parts, Replica, Watch};
+pub use status::{Counts, PartitionStatus, Status};

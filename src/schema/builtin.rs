@@ -210,10 +210,7 @@ async fn versions(State(store): Shared, Path(subject): Path<String>) -> Result<R
     Ok(answer(&json!((1..=lock(&store).versions(&subject)?.len()).collect::<Vec<_>>())))
 }
 
-async fn version(
-    State(store): Shared,
-    Path((subject, version)): Path<(String, String)>,
-) -> Result<Response, Refusal> {
+async fn version(State(store): Shared, Path((subject, version)): Path<(String, String)>) -> Result<Response, Refusal> {
     Ok(answer(&lock(&store).version(&subject, &version)?))
 }
 

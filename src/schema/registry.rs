@@ -119,8 +119,7 @@ impl Client {
             return Err(RegistryError::Settings("at least one url is needed".into()));
         }
         for url in &mut settings.urls {
-            let parsed: reqwest::Url =
-                url.parse().map_err(|e| RegistryError::Settings(format!("url {url:?}: {e}")))?;
+            let parsed: reqwest::Url = url.parse().map_err(|e| RegistryError::Settings(format!("url {url:?}: {e}")))?;
             if !matches!(parsed.scheme(), "http" | "https") {
                 return Err(RegistryError::Settings(format!("url {url:?}: allowed are http and https")));
             }
@@ -271,11 +270,8 @@ impl Client {
         body: Option<&Value>,
         what: &str,
     ) -> Result<T, RegistryError> {
-        let unavailable = |message: String| RegistryError::Unavailable {
-            url: url.to_owned(),
-            what: what.to_owned(),
-            message,
-        };
+        let unavailable =
+            |message: String| RegistryError::Unavailable { url: url.to_owned(), what: what.to_owned(), message };
         let mut request = self.http.request(method, format!("{url}{path}")).header("accept", MEDIA_TYPE);
         request = match &self.settings.auth {
             Auth::None => request,

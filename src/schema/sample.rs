@@ -119,3 +119,12 @@ pub(crate) fn source_offset() -> SourceOffset {
         updated_at: 1_763_740_800_000,
     }
 }
+
+pub(crate) fn workflow_requested() -> WorkflowRequested {
+    WorkflowRequested {
+        workflow: "GitCommitProcessingWorkflow".into(),
+        workflow_id: "wf-1".into(),
+        input: r#"{"commitSha":"9fceb02d"}"#.into(),
+        utids: vec!["UT-1".into()],
+    }
+}

@@ -1,5 +1,21 @@
 //! The project's database: registry entries, the inbox, partition ownership. SQLite embedded, Postgres otherwise; one
-//! contract (`tests/contract`) over both.
+//! contract (`tests/contract/store.rs`) over both.
+//!
+//! It refuses to know what a handler does; it keeps two invariants for it: nothing is written under an epoch that is over
+//! (I4), and a re-run gets the first run's result (I9).
+
+mod claim;
+mod commit;
+mod error;
+mod failure;
+mod open;
+mod postgres;
+mod sql;
+mod sqlite;
+
+pub use open::{Settings, open};
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,7 +84,7 @@ pub enum Committed {
     Already(Bytes),
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The database does not answer: systemic.
     #[error("database {url} is unavailable: {message}")]
@@ -104,4 +120,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Entries of a registry in order of their names, after `after`, at most `limit`.
     async fn entries(&self, registry: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, StoreError>;
+
+    /// Deletes at most `limit` inbox rows older than this, oldest first, and says how many: fewer than `limit` means that
+    /// no more are left. Redelivery of an older event would run its handler again, so keep them for longer than topics do.
+    async fn purge_inbox(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;
 }

@@ -1,1 +1,164 @@
-//! The engine in a seeded world with virtual time.
+//! The engine in a seeded world with virtual time: the proof of I1–I10 of `docs/invariants.md`.
+//!
+//! A seed makes a [`profile`]: partitions, replicas, settings, routes, events, faults. The [`world`] holds the [`broker`]
+//! (logs with gaps, transactions, committed offsets with metadata), the group's [`coordinator`] (which fences by
+//! generation and, as Kafka, never by ownership) and what [`handlers`] touch. Each [`replica`] is the real engine with the
+//! driver's duties around it. After every step [`checks`] (what is committed) and [`custody`] (what a process holds and
+//! runs) compare the engine with a model kept outside it.
+//!
+//! `COAFI_SIM_SEEDS=N` runs so many seeds, `COAFI_SIM_FROM=S` starts elsewhere, `COAFI_SIM_SEED=S` replays one and prints
+//! every step: `make simulate SEED=S`.
+
+#![allow(clippy::disallowed_methods, reason = "test harness: how long a run took")]
+
+mod broker;
+mod checks;
+mod commit;
+mod coordinator;
+mod custody;
+mod faults;
+mod handlers;
+mod membership;
+mod polling;
+mod profile;
+mod random;
+mod replica;
+mod scenarios;
+mod simulation;
+mod truth;
+mod working;
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use simulation::Simulation;
+
+const DEFAULT_SEEDS: u64 = 2000;
+
+/// Runs over fewer seeds need not meet everything.
+const SEEDS_FOR_COVERAGE: u64 = 1000;
+
+/// Failing seeds that are named, besides the first.
+const OTHERS: usize = 20;
+
+/// What a run over many seeds has seen.
+#[derive(Debug, Default)]
+struct Totals {
+    seeds: u64,
+    steps: u64,
+    virtual_seconds: u64,
+    records: u64,
+    faults: BTreeMap<&'static str, u64>,
+    ends: BTreeMap<&'static str, u64>,
+}
+
+impl Totals {
+    fn add(&mut self, simulation: &Simulation) {
+        self.seeds += 1;
+        self.steps += simulation.steps;
+        self.virtual_seconds += simulation.world.now.0 / 1_000_000;
+        self.records += u64::from(simulation.world.profile.events);
+        simulation.world.faults.iter().for_each(|(name, count)| *self.faults.entry(name).or_default() += count);
+        simulation.world.truth.ended.iter().for_each(|(name, count)| *self.ends.entry(name).or_default() += count);
+    }
+}
+
+/// A seed's end: `Err` says what is violated.
+fn run(simulation: &mut Simulation) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| simulation.run())) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(violation)) => Err(format!("{}: {}", violation.invariant, violation.message)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(format!("panic: {}", text.unwrap_or_default()))
+        }
+    }
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
+}
+
+#[test]
+fn every_seed_keeps_the_invariants() {
+    if let Some(seed) = from_environment("COAFI_SIM_SEED") {
+        return replay(seed);
+    }
+    let count = from_environment("COAFI_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS);
+    let from = from_environment("COAFI_SIM_FROM").unwrap_or(1);
+    let began = Instant::now();
+    let (next, totals, failed) = (AtomicU64::new(0), Mutex::new(Totals::default()), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = from + next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + count {
+                        return;
+                    }
+                    let mut simulation = Simulation::from_seed(seed);
+                    let result = run(&mut simulation);
+                    totals.lock().expect("no thread panics with it").add(&simulation);
+                    if let Err(why) = result {
+                        failed.lock().expect("no thread panics with it").insert(seed, why);
+                    }
+                }
+            });
+        }
+    });
+    let totals = totals.into_inner().expect("all threads have ended");
+    say(&format!(
+        "simulation: {} seeds, {} events, {} steps, {} virtual hours in {:.1} s\n  faults: {:?}\n  ends: {:?}",
+        totals.seeds,
+        totals.records,
+        totals.steps,
+        totals.virtual_seconds / 3600,
+        began.elapsed().as_secs_f64(),
+        totals.faults,
+        totals.ends
+    ));
+    report_failures(&failed.into_inner().expect("all threads have ended"));
+    if count >= SEEDS_FOR_COVERAGE {
+        for fault in faults::Fault::NAMES {
+            assert!(totals.faults.contains_key(fault), "no seed has the fault {fault:?}: the world is too small");
+        }
+        for end in checks::ENDS {
+            assert!(totals.ends.contains_key(end), "no seed has the end {end:?}: the world is too small");
+        }
+    }
+}
+
+fn report_failures(failed: &BTreeMap<u64, String>) {
+    let Some((seed, why)) = failed.first_key_value() else { return };
+    let mut simulation = Simulation::from_seed(*seed);
+    simulation.world.trace.on = true;
+    let again = run(&mut simulation);
+    let others: String = failed.iter().take(OTHERS).map(|(seed, why)| format!("  seed {seed}: {why:.300}\n")).collect();
+    panic!(
+        "seed {seed} violates {why}\n{}replayed: {again:?}\n{} seeds fail:\n{others}replay with: make simulate SEED={seed}",
+        simulation.trace(),
+        failed.len(),
+    );
+}
+
+fn replay(seed: u64) {
+    let mut simulation = Simulation::from_seed(seed);
+    simulation.world.trace.on = true;
+    simulation.world.trace.print = true;
+    println!("{:#?}", simulation.world.profile);
+    if let Err(why) = run(&mut simulation) {
+        panic!("seed {seed} violates {why}");
+    }
+}
+
+/// Past the test harness, which shows what a passing test prints to nobody.
+fn say(line: &str) {
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{line}").and_then(|()| stderr.flush()).expect("stderr can be written");
+}

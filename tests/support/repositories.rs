@@ -136,7 +136,9 @@ fn document(n: u32) -> (String, String) {
     match n % 4 {
         0 => (format!("config/{}.yaml", n % 37), format!("version: {n}\nname: service-{}\n", n % 37)),
         1 => (format!("data/{}.json", n % 41), format!("{{\"version\": {n}}}\n")),
-        2 if n % 50 == 2 => (format!("docs/broken-{}.md", n % 7), format!("### Skips levels\n\n[gone](missing-{n}.md)\n")),
+        2 if n % 50 == 2 => {
+            (format!("docs/broken-{}.md", n % 7), format!("### Skips levels\n\n[gone](missing-{n}.md)\n"))
+        }
         _ => (format!("docs/{}.md", n % 43), format!("# Document {}\n\nRevision {n}.\n", n % 43)),
     }
 }
@@ -191,11 +193,8 @@ impl Random {
 }
 
 fn import(repository: &Repository, write: impl FnOnce(&mut BufWriter<std::process::ChildStdin>)) {
-    let mut child = command(&repository.path)
-        .args(["fast-import", "--quiet", "--done"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&repository.path).args(["fast-import", "--quiet", "--done"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stream = BufWriter::with_capacity(1 << 20, child.stdin.take().unwrap());
     write(&mut stream);
     stream.write_all(b"done\n").unwrap();

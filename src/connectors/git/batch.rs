@@ -35,10 +35,25 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// `files_truncated`: the commit changed more files than are listed.
-    Commit { branch: String, commit: Commit, files_truncated: bool },
+    Commit {
+        branch: String,
+        commit: Commit,
+        files_truncated: bool,
+    },
     /// `after` is `None` for a deleted branch, `before` for a new one.
-    Push { branch: String, before: Option<ObjectId>, after: Option<ObjectId>, forced: bool, commits: u64, at_ms: i64 },
-    Tag { tag: String, before: Option<ObjectId>, after: Option<TagTarget> },
+    Push {
+        branch: String,
+        before: Option<ObjectId>,
+        after: Option<ObjectId>,
+        forced: bool,
+        commits: u64,
+        at_ms: i64,
+    },
+    Tag {
+        tag: String,
+        before: Option<ObjectId>,
+        after: Option<TagTarget>,
+    },
 }
 
 /// What a tag points to.

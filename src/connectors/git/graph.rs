@@ -21,11 +21,7 @@ pub(super) const COMMITS_MAX: usize = 10_000_000;
 
 /// Commits of `target` that `known` does not have, if every line of history from `target` comes to `known` itself within
 /// [`NEAR_MAX`] commits; else `None`. Exact then: a commit on the way that `known` could reach would lie on a cycle.
-pub(super) fn near(
-    handle: &mut Handle,
-    target: ObjectId,
-    known: ObjectId,
-) -> Result<Option<Vec<ObjectId>>, GitError> {
+pub(super) fn near(handle: &mut Handle, target: ObjectId, known: ObjectId) -> Result<Option<Vec<ObjectId>>, GitError> {
     let mut order = Vec::new();
     let mut seen: HashSet = [target, known].into_iter().collect();
     let mut stack = Vec::new();

@@ -71,12 +71,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GitError`]; the session's state is undefined then, and a new one has to be made.
-    pub fn next_batch(
-        &mut self,
-        handle: &mut Handle,
-        limits: Limits,
-        now_ms: i64,
-    ) -> Result<Option<Batch>, GitError> {
+    pub fn next_batch(&mut self, handle: &mut Handle, limits: Limits, now_ms: i64) -> Result<Option<Batch>, GitError> {
         let mut batch = Batch::new(limits);
         if self.state.started.is_none() {
             self.first_start(handle, now_ms, &mut batch)?;
@@ -150,13 +145,7 @@ impl Session {
     }
 
     /// Publishes more of a branch; false when there is nothing more of it.
-    fn advance(
-        &mut self,
-        handle: &mut Handle,
-        branch: &str,
-        now_ms: i64,
-        batch: &mut Batch,
-    ) -> Result<bool, GitError> {
+    fn advance(&mut self, handle: &mut Handle, branch: &str, now_ms: i64, batch: &mut Batch) -> Result<bool, GitError> {
         if self.walk.as_ref().is_none_or(|walk| walk.branch != branch) && !self.begin(handle, branch, batch)? {
             return Ok(false);
         }
@@ -197,7 +186,9 @@ impl Session {
     fn deleted_branches(&mut self, now_ms: i64, batch: &mut Batch) {
         let gone = self.state.branches.iter().filter(|(branch, state)| {
             // A pattern that was taken out of the configuration deletes no branch.
-            state.tip.is_some() && self.settings.branches.matches(branch) && !self.snapshot.branches.contains_key(*branch)
+            state.tip.is_some()
+                && self.settings.branches.matches(branch)
+                && !self.snapshot.branches.contains_key(*branch)
         });
         for branch in gone.map(|(branch, _)| branch.clone()).collect::<Vec<_>>() {
             if batch.is_full() {

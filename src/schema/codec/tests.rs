@@ -11,8 +11,7 @@ use crate::schema::{BuiltinRegistry, sample, schema_files};
 const TOPIC: &str = "coafi.test";
 
 async fn registry() -> BuiltinRegistry {
-    let entries: Vec<Entry> =
-        schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
+    let entries: Vec<Entry> = schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
     BuiltinRegistry::start(&entries).await.unwrap()
 }
 
@@ -119,10 +118,8 @@ async fn another_writers_data_is_resolved_or_named() {
     let registry = registry().await;
     let codec = codec(registry.url());
     let client = codec.registry().clone();
-    let longer = SourceOffset::SCHEMA.replace(
-        r#"{"name": "part","#,
-        r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#,
-    );
+    let longer = SourceOffset::SCHEMA
+        .replace(r#"{"name": "part","#, r#"{"name": "added", "type": "string", "default": "x"}, {"name": "part","#);
     let other = r#"{"type":"record","name":"SourceOffset","fields":[{"name":"connector","type":"int"}]}"#;
     let id = client.register("longer", &longer).await.unwrap();
     let other_id = client.register("other", other).await.unwrap();

@@ -11,6 +11,7 @@ mod receipt;
 mod source_offset;
 #[cfg(test)]
 mod tests;
+mod workflow_requested;
 
 pub use git_commit::{ChangedFile, FileKind, FileStatus, GitCommit, Person};
 pub use git_push::GitPush;
@@ -18,6 +19,7 @@ pub use git_tag::{GitTag, TagAction};
 pub use outcome::{Outcome, OutcomeKind, OutcomeStep};
 pub use receipt::Receipt;
 pub use source_offset::SourceOffset;
+pub use workflow_requested::WorkflowRequested;
 
 use super::Payload;
 

@@ -17,8 +17,7 @@ fn check<T: Payload + PartialEq + std::fmt::Debug>(full: &T) {
     assert_eq!(&from_value::<T>(&resolved).unwrap(), full);
 
     let fast: serde_avro_fast::Schema = T::SCHEMA.parse().unwrap();
-    let bytes =
-        serde_avro_fast::to_datum_vec(full, &mut serde_avro_fast::ser::SerializerConfig::new(&fast)).unwrap();
+    let bytes = serde_avro_fast::to_datum_vec(full, &mut serde_avro_fast::ser::SerializerConfig::new(&fast)).unwrap();
     let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().unwrap();
     assert_eq!(from_value::<T>(&reader.read_value(&mut &bytes[..]).unwrap()).unwrap(), *full);
     assert_eq!(&serde_avro_fast::from_datum_slice::<T>(&bytes, &fast).unwrap(), full);
@@ -101,6 +100,7 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::receipt());
     check(&sample::outcome());
     check(&sample::source_offset());
+    check(&sample::workflow_requested());
 }
 
 #[test]
@@ -134,6 +134,7 @@ fn every_schema_file_has_a_rust_type() {
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
         SourceOffset::RECORD_NAME,
+        WorkflowRequested::RECORD_NAME,
     ];
     for file in crate::schema::schema_files() {
         assert!(known.contains(&file.record), "avro/{} has no type in src/schema/payloads", file.file);

@@ -21,11 +21,8 @@ fn a_push_follows_its_commits() {
     assert_eq!(describe(&watch.poll(&repository)), Vec::<String>::new());
     let b = repository.commit_file("a.md", "2");
     let c = repository.commit_file("a.md", "3");
-    let expected = [
-        format!("main@{}", short(&b)),
-        format!("main@{}", short(&c)),
-        format!("main: {}..{} 2", short(&a), short(&c)),
-    ];
+    let expected =
+        [format!("main@{}", short(&b)), format!("main@{}", short(&c)), format!("main: {}..{} 2", short(&a), short(&c))];
     assert_eq!(describe(&watch.poll(&repository)), expected);
     assert_eq!(describe(&watch.poll(&repository)), Vec::<String>::new());
 }

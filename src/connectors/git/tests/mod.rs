@@ -90,7 +90,8 @@ impl Watch {
 
 /// `branch@sha`, `branch: before..after`, `tag v1: before..after`, with short shas.
 fn describe(changes: &[Change]) -> Vec<String> {
-    let short = |sha: &Option<gix::ObjectId>| sha.map_or_else(|| "-".to_owned(), |sha| sha.to_hex_with_len(7).to_string());
+    let short =
+        |sha: &Option<gix::ObjectId>| sha.map_or_else(|| "-".to_owned(), |sha| sha.to_hex_with_len(7).to_string());
     let describe = |change: &Change| match change {
         Change::Commit { branch, commit, .. } => format!("{branch}@{}", commit.sha.to_hex_with_len(7)),
         Change::Push { branch, before, after, forced, commits, .. } => {

@@ -147,7 +147,16 @@ fn changed_files_are_those_of_diff_tree() {
     for repository in [generate_documents(dir.path().join("a"), 60), random_history(dir.path().join("b"), 5, 120, 1)] {
         let mut handle = super::open(&repository);
         for sha in repository.lines(&["rev-list", "HEAD"]) {
-            let args = ["diff-tree", "-r", "-M", "--root", "--name-status", "--diff-merges=first-parent", "--no-commit-id", &sha];
+            let args = [
+                "diff-tree",
+                "-r",
+                "-M",
+                "--root",
+                "--name-status",
+                "--diff-merges=first-parent",
+                "--no-commit-id",
+                &sha,
+            ];
             let expected: BTreeSet<String> = repository.lines(&args).into_iter().collect();
             let changed = handle.changed_files(sha.parse().unwrap()).unwrap();
             let found: BTreeSet<String> = changed.iter().map(super::reading::name_status).collect();

@@ -29,8 +29,10 @@ fn check(repository: &Repository, sha: &str, expected: &[(&str, ChangeStatus, En
             (text(&file.path), file.status, file.kind, file.old_path.as_deref().map(text))
         })
         .collect();
-    let expected: Vec<_> =
-        expected.iter().map(|(path, status, kind, old)| ((*path).to_owned(), *status, *kind, old.map(str::to_owned))).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(path, status, kind, old)| ((*path).to_owned(), *status, *kind, old.map(str::to_owned)))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -44,12 +46,16 @@ fn every_kind_of_change() {
     repository.write("run.sh", "#!/bin/sh\n");
     std::os::unix::fs::symlink("docs/a.md", repository.path.join("link")).unwrap();
     let root = repository.commit("root");
-    check(&repository, &root, &[
-        ("docs/a.md", Added, File, None),
-        ("docs/deep/er/b.md", Added, File, None),
-        ("link", Added, Symlink, None),
-        ("run.sh", Added, File, None),
-    ]);
+    check(
+        &repository,
+        &root,
+        &[
+            ("docs/a.md", Added, File, None),
+            ("docs/deep/er/b.md", Added, File, None),
+            ("link", Added, Symlink, None),
+            ("run.sh", Added, File, None),
+        ],
+    );
 
     repository.git(&["mv", "docs/a.md", "moved.md"]);
     repository.write("moved.md", long.replace("line 7", "line seven"));
@@ -57,11 +63,15 @@ fn every_kind_of_change() {
     repository.git(&["update-index", "--chmod=+x", "run.sh"]);
     repository.git(&["add", "moved.md"]);
     repository.git(&["commit", "-q", "-m", "changes"]);
-    check(&repository, &repository.head(), &[
-        ("docs/deep/er/b.md", Deleted, File, None),
-        ("moved.md", Renamed, File, Some("docs/a.md")),
-        ("run.sh", Modified, Executable, None),
-    ]);
+    check(
+        &repository,
+        &repository.head(),
+        &[
+            ("docs/deep/er/b.md", Deleted, File, None),
+            ("moved.md", Renamed, File, Some("docs/a.md")),
+            ("run.sh", Modified, Executable, None),
+        ],
+    );
 
     repository.git(&["reset", "-q", "--hard"]);
     std::fs::remove_file(repository.path.join("link")).unwrap();
@@ -69,7 +79,11 @@ fn every_kind_of_change() {
     repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{root},vendor/sub")]);
     repository.git(&["add", "link"]);
     repository.git(&["commit", "-q", "-m", "kinds"]);
-    check(&repository, &repository.head(), &[("link", TypeChanged, File, None), ("vendor/sub", Added, Submodule, None)]);
+    check(
+        &repository,
+        &repository.head(),
+        &[("link", TypeChanged, File, None), ("vendor/sub", Added, Submodule, None)],
+    );
 }
 
 #[test]

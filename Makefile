@@ -1,0 +1,77 @@
+# Everything a person or CI does here; `make` alone lists it.
+
+CARGO_HOME ?= $(HOME)/.cargo
+# Out of the clone, so that clones share what they compile.
+CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coafi/target
+export PATH := $(CARGO_HOME)/bin:$(PATH)
+export CARGO_TARGET_DIR
+SHELL := /bin/sh
+
+CARGO := cargo
+DEBUG := $(CARGO_TARGET_DIR)/debug
+STACK := $(DEBUG)/coafi-testcontainers
+
+# The stack of `make up` and `make down`. Only the command line changes these: an environment may well hold a KAFKA_PORT
+# that means something else.
+NAME = dev
+KAFKA_PORT = 9092
+REGISTRY_PORT = 8081
+POSTGRES_PORT = 5432
+# More arguments for `coafi dev`.
+ARGS =
+# `make bench OUTPUT=json` prints JSON lines and nothing else to standard output.
+OUTPUT =
+# How many seeds `make simulate` runs, and with SEED only that one.
+SEEDS = 20000
+SEED =
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint up down status bench simulate setup-build setup-stack stack-binary
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@echo
+	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
+	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
+
+run: setup-build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
+	$(CARGO) build --locked --package coafi --bin coafi
+	@$(DEBUG)/coafi dev $(ARGS)
+
+test: setup-build setup-stack ## Run every test, against a stack of their own
+	$(CARGO) test --locked --workspace --no-run
+	$(STACK) run -- $(CARGO) test --locked --workspace
+
+lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup .ci/run; \
+	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
+	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
+	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi
+
+up: setup-build setup-stack stack-binary ## Start Kafka, a schema registry and Postgres, and wait until they answer
+	@$(STACK) up --name $(NAME) --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT) --postgres-port $(POSTGRES_PORT)
+
+down: stack-binary ## Stop just those, and remove their data
+	@$(STACK) down --name $(NAME)
+
+status: stack-binary ## Say which of them run and answer
+	@$(STACK) status --name $(NAME)
+
+bench: setup-build setup-stack stack-binary ## Measure the pipeline beside a raw rdkafka loop, on a stack of its own
+	@$(CARGO) build --locked --release --package coafi-bench
+	@$(STACK) run -- $(CARGO) run --locked --quiet --release --package coafi-bench -- $(if $(OUTPUT),--output $(OUTPUT))
+
+simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
+	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) $(CARGO) test --locked --test simulation -- --nocapture
+
+setup-build:
+	@scripts/setup build
+
+setup-stack:
+	@scripts/setup stack
+
+stack-binary:
+	@$(CARGO) build --locked --quiet --package coafi-testcontainers

@@ -1,0 +1,151 @@
+//! The connection to Kafka, the consumer group, and delivery.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Secret;
+use super::section::Section;
+
+/// How outputs and offsets are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Outcomes, derived events and offsets in one Kafka transaction.
+    Transactional,
+    /// Idempotent producer; offsets are committed after all replicas have the outcomes.
+    AtLeastOnce,
+}
+
+/// Where a group without a committed offset starts. It never moves a group that has one (I10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kafka {
+    pub bootstrap_servers: String,
+    /// Further librdkafka properties (security, tuning); those that delivery depends on are refused.
+    pub client: BTreeMap<String, Secret>,
+    pub group_id: String,
+    /// Static membership.
+    pub group_instance_id: Option<String>,
+    /// What stays the same when this replica restarts: see [`Kafka::slot`].
+    slot: Option<String>,
+    pub delivery: Delivery,
+    pub start: Start,
+    pub commit: Commit,
+    /// `transaction.timeout.ms`: how long readers stall after a replica was killed.
+    pub transaction_timeout: Duration,
+    /// How long handlers may run on after a revocation or SIGTERM.
+    pub drain_timeout: Duration,
+    pub session_timeout: Duration,
+    pub heartbeat_interval: Duration,
+    pub queues: Queues,
+}
+
+/// When a transaction is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// At the latest this long after its first output.
+    pub interval: Duration,
+    /// ... or after this many outputs.
+    pub max_records: usize,
+}
+
+/// Bounds of librdkafka's own memory (I7), in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Fetched and not yet polled, over all partitions.
+    pub fetched_max_bytes: u64,
+    /// Produced and not yet acknowledged.
+    pub producer_max_bytes: u64,
+}
+
+/// Properties that this program sets itself, because its guarantees depend on them, and where they are set instead.
+const OWNED: [(&str, &str); 16] = [
+    ("bootstrap.servers", "set kafka.bootstrap_servers instead"),
+    ("group.id", "set kafka.group_id instead"),
+    ("group.instance.id", "set kafka.group_instance_id instead"),
+    ("transactional.id", "it is made from kafka.group_id and kafka.slot"),
+    ("transaction.timeout.ms", "set kafka.transaction_timeout instead"),
+    ("session.timeout.ms", "set kafka.session_timeout instead"),
+    ("heartbeat.interval.ms", "set kafka.heartbeat_interval instead"),
+    ("queued.max.messages.kbytes", "set kafka.queues.fetched_max_bytes instead"),
+    ("queue.buffering.max.kbytes", "set kafka.queues.producer_max_bytes instead"),
+    ("enable.auto.commit", "offsets are committed with their outcomes (I1, I2)"),
+    ("enable.auto.offset.store", "offsets are committed with their outcomes (I1, I2)"),
+    ("auto.offset.reset", "set kafka.start for the first start; a lost position is never reset silently (I10)"),
+    ("enable.idempotence", "every producer is idempotent"),
+    ("acks", "every producer waits for all in-sync replicas"),
+    ("isolation.level", "every consumer reads committed records only"),
+    ("partition.assignment.strategy", "rebalances are cooperative (I4)"),
+];
+
+impl Kafka {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let ms = Duration::from_millis;
+        let owned = |name: &str| OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, instead)| *instead);
+        let kafka = Self {
+            bootstrap_servers: section.text("bootstrap_servers", "127.0.0.1:9092"),
+            client: section.properties("client", "client_files", owned, is_secret),
+            group_id: section.text("group_id", "coafi"),
+            group_instance_id: section.optional_text("group_instance_id"),
+            slot: section.optional_text("slot"),
+            delivery: section.choice(
+                "delivery",
+                &[("transactional", Delivery::Transactional), ("at_least_once", Delivery::AtLeastOnce)],
+            ),
+            start: section.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]),
+            commit: section.section("commit", |s| Commit {
+                interval: s.duration("interval", ms(100), ms(1)..=minutes(1)),
+                max_records: s.integer("max_records", 10_000, 1..=1_000_000),
+            }),
+            transaction_timeout: section.duration("transaction_timeout", ms(10_000), ms(1_000)..=minutes(15)),
+            drain_timeout: section.section("drain", |s| s.duration("timeout", ms(20_000), ms(0)..=minutes(60))),
+            session_timeout: section.duration("session_timeout", ms(10_000), ms(1_000)..=minutes(30)),
+            heartbeat_interval: section.duration("heartbeat_interval", ms(500), ms(50)..=minutes(1)),
+            queues: section.section("queues", |s| Queues {
+                fetched_max_bytes: s.size("fetched_max_bytes", 32 << 20, 1 << 20..=2 << 30),
+                producer_max_bytes: s.size("producer_max_bytes", 64 << 20, 1 << 20..=2 << 30),
+            }),
+        };
+        kafka.check(section);
+        kafka
+    }
+
+    fn check(&self, section: &mut Section<'_>) {
+        if self.commit.interval * 2 > self.transaction_timeout {
+            section
+                .reject("transaction_timeout", "must be at least twice kafka.commit.interval, or transactions expire");
+        }
+        if self.heartbeat_interval * 3 > self.session_timeout {
+            section.reject("session_timeout", "must be at least three times kafka.heartbeat_interval");
+        }
+    }
+
+    /// The stable half of `transactional.id`: the configured slot, else the host's name. Two replicas on one host need two
+    /// slots, or the second fences the first.
+    #[must_use]
+    pub fn slot(&self) -> String {
+        self.slot.clone().unwrap_or_else(host_name)
+    }
+}
+
+/// What librdkafka itself treats as sensitive.
+fn is_secret(property: &str) -> bool {
+    property.ends_with(".password")
+        || property.ends_with(".secret")
+        || property.ends_with(".pem")
+        || matches!(property, "sasl.oauthbearer.config" | "sasl.jaas.config")
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

@@ -1,0 +1,40 @@
+//! Typed settings: defaults, then `coafi.yaml`, then `COAFI__SECTION__KEY`.
+//!
+//! A [`Settings`] that exists is valid: fields are read through [`section::Section`], which checks type and range, and
+//! `load` fails with every problem at once, each naming the file or the environment variable, the key, the value and what
+//! is allowed. Nothing here opens a connection or knows what a setting is for.
+//!
+//! Secrets come from the environment or from `…_file` keys, never from the configuration file itself, and are redacted
+//! wherever settings are printed.
+//!
+//! Keeps I7 of `docs/invariants.md` in so far as no bound can be left out or set to nonsense.
+
+mod artifacts;
+mod credentials;
+mod engine;
+mod error;
+mod findings;
+mod git;
+mod kafka;
+mod load;
+mod secret;
+mod section;
+mod services;
+mod settings;
+mod units;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use artifacts::Artifacts;
+pub use engine::{Circuit, Engine};
+pub use error::{ConfigError, Problem};
+pub use findings::Entry;
+pub use git::{Git, Repository, Start as GitStart};
+pub use kafka::{Commit, Delivery, Kafka, Queues, Start};
+pub use load::{CONFIG_VARIABLE, DEFAULT_FILE, Loaded, Sources, load};
+pub use secret::{Endpoint, Secret};
+pub use services::{Database, DeadLetterProfile, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
+pub use settings::Settings;
+pub use units::{format_duration, format_size, parse_duration, parse_size};

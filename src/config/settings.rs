@@ -1,0 +1,70 @@
+//! The root of the configuration.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+use super::{
+    Artifacts, Database, DeadLetterProfile, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources,
+    Workers, load,
+};
+
+/// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub kafka: Kafka,
+    pub engine: Engine,
+    pub workers: Workers,
+    pub schema_registry: SchemaRegistry,
+    pub database: Database,
+    pub artifacts: Artifacts,
+    pub git: Git,
+    /// Handler routes, YAML.
+    pub routes_file: PathBuf,
+    /// Topic declarations, one YAML file each.
+    pub topics_dir: PathBuf,
+    /// Avro schemas, one `.avsc` file per event type.
+    pub avro_dir: PathBuf,
+    pub dead_letter_profile: DeadLetterProfile,
+    /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
+    pub json_schemas: Vec<JsonSchemaRule>,
+    pub http: Http,
+    /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
+    pub service_name: String,
+    pub log: Log,
+}
+
+impl Settings {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        let kafka = root.section("kafka", Kafka::read);
+        let engine = root.section("engine", |s| Engine::read(s, &kafka));
+        Self {
+            kafka,
+            engine,
+            workers: root.section("workers", Workers::read),
+            schema_registry: root.section("schema_registry", SchemaRegistry::read),
+            database: root.section("database", Database::read),
+            artifacts: root.section("artifacts", Artifacts::read),
+            git: root.section("git", Git::read),
+            routes_file: root.path("routes_file", "handler_routes.yaml"),
+            topics_dir: root.path("topics_dir", "topics"),
+            avro_dir: root.path("avro_dir", "avro"),
+            dead_letter_profile: root.section("dead_letters", DeadLetterProfile::read),
+            json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
+            http: root.section("http", Http::read),
+            service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
+            log: root.section("log", Log::read),
+        }
+    }
+
+    /// The engine's bounds and rhythm.
+    #[must_use]
+    pub fn engine(&self) -> crate::engine::Settings {
+        self.engine.with_commit(&self.kafka)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        load(&Sources::default()).expect("the defaults are valid, which a test holds").settings
+    }
+}

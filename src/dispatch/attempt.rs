@@ -1,0 +1,189 @@
+//! One attempt at one event: filter, rate limit, handlers, deadline.
+//!
+//! A handler that is ready at its first poll costs no timer. Handlers of one event run concurrently and do not stop each
+//! other; those that have succeeded are remembered in `done` and do not run again.
+//!
+//! **The class of the event.** Of several failures the one decides that keeps the event alive the longest: systemic before
+//! transient before deadline before panic, and only then those that no retry helps. Otherwise one handler's permanent failure
+//! would take the others' retries away; it comes up again when they are through.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tracing::Instrument as _;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::contain::{Contain, Panicked, contain};
+use super::delivery::Delivery;
+use super::report::{HandlerRun, Refusal, Report};
+use super::shared::Shared;
+use super::{Context, Failure, Handler, NewEvent, Route, Success, trace};
+use crate::engine::{Attempt, Class, Job};
+use crate::event::Event;
+use crate::store::Fence;
+
+/// How an attempt ended.
+pub(super) struct End {
+    pub(super) verdict: Attempt,
+    pub(super) done: u32,
+    pub(super) report: Report,
+}
+
+/// What keeps an event alive the longest comes first.
+pub(super) const fn rank(class: &Class) -> u8 {
+    match class {
+        Class::Systemic(_) => 0,
+        Class::Transient => 1,
+        Class::Deadline => 2,
+        Class::Panic => 3,
+        Class::Invalid => 4,
+        Class::Permanent => 5,
+        Class::Poison => 6,
+        Class::Crash => 7,
+    }
+}
+
+pub(super) async fn attempt(shared: Arc<Shared>, job: Job<Arc<Delivery>>, fence: Arc<Fence>) -> End {
+    let started = shared.clock.now();
+    let route = shared.routes.route(job.route);
+    let span = shared.span(route, &job);
+    let traceparent = shared.otel.then(|| trace::traceparent(&span)).flatten();
+    let (wanted, runs) = run(&shared, route, &job, &fence).instrument(span).await;
+    let done = runs.iter().filter(|run| run.result.is_ok()).fold(job.done, |done, run| done | bit(run.handler));
+    let report = Report {
+        started_ms: shared.clock.unix_ms(started),
+        ended_ms: shared.clock.unix_ms(shared.clock.now()),
+        runs,
+        traceparent,
+    };
+    let verdict = match report.refusal() {
+        Some((_, refusal)) => Attempt::Failed { class: refusal.failure.class.clone(), code: code(&refusal.failure) },
+        None if wanted => Attempt::Succeeded,
+        None => Attempt::Filtered,
+    };
+    End { verdict, done, report }
+}
+
+fn bit(handler: Option<u8>) -> u32 {
+    handler.map_or(0, |index| 1 << index)
+}
+
+/// "The same error": class and code, without the message.
+fn code(failure: &Failure) -> u64 {
+    xxh3_64_with_seed(failure.code.as_bytes(), xxh3_64(failure.class.name().as_bytes()))
+}
+
+/// Whether the event is wanted, and what ran.
+async fn run(shared: &Shared, route: &Route, job: &Job<Arc<Delivery>>, fence: &Fence) -> (bool, Vec<HandlerRun>) {
+    let event = match admissible(&job.payload) {
+        Ok(event) => event,
+        Err(failure) => return (true, vec![before_handlers(failure)]),
+    };
+    match wanted(shared, route, event).await {
+        Ok(true) => {}
+        Ok(false) => return (false, Vec::new()),
+        Err(failure) => return (true, vec![before_handlers(failure)]),
+    }
+    if let Some(limiter) = shared.limiter(job.route) {
+        limiter.admit().await;
+    }
+    let handlers = shared.handlers.of(job.route);
+    let due = |index: &usize| job.done & (1 << index) == 0;
+    let one = |index: usize| handle(shared, route, index, &handlers[index], event, job.attempt, fence);
+    let mut indices = (0..handlers.len()).filter(due);
+    match (indices.next(), indices.next()) {
+        (None, _) => (true, Vec::new()),
+        (Some(only), None) => (true, vec![one(only).await]),
+        (Some(_), Some(_)) => (true, join_all((0..handlers.len()).filter(due).map(one)).await),
+    }
+}
+
+fn before_handlers(failure: Failure) -> HandlerRun {
+    HandlerRun { handler: None, took: Duration::ZERO, result: Err(failure.into()) }
+}
+
+/// What parsing left open because it costs more than the poll thread should spend.
+fn admissible(delivery: &Delivery) -> Result<&Event, Failure> {
+    if let Some((code, message)) = delivery.poison() {
+        return Err(Failure::poison(code, message));
+    }
+    let event = delivery.event().ok_or_else(|| Failure::poison("not_an_event", "the record is not an event"))?;
+    match event.time() {
+        Ok(_) => Ok(event),
+        Err(text) => Err(Failure::poison(
+            "invalid_time",
+            format!("CloudEvents attribute \"time\" is {text:?}; allowed: RFC 3339, such as 2026-01-31T12:00:00Z"),
+        )),
+    }
+}
+
+async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, Failure> {
+    let Some(filter) = &route.filter else { return Ok(true) };
+    let data = if filter.reads_data() { Some(shared.services.codec.decode_json(event).await?) } else { None };
+    match contain(|| filter.wants(event, data.as_ref())) {
+        Ok(answer) => answer.map_err(|error| Failure::permanent("filter_failed", error)),
+        Err(panicked) => Err(Failure::permanent("filter_panicked", panicked.message)),
+    }
+}
+
+async fn handle(
+    shared: &Shared,
+    route: &Route,
+    index: usize,
+    handler: &Arc<dyn Handler>,
+    event: &Event,
+    attempt: u32,
+    fence: &Fence,
+) -> HandlerRun {
+    let started = shared.clock.now();
+    let context = Context { services: &shared.services, attempt, handler: &route.handlers[index], fence };
+    let result = match contain(|| handler.handle(event, &context)) {
+        Ok(future) => within(route.deadline, Contain(future)).await,
+        Err(panicked) => Some(Err(panicked)),
+    };
+    HandlerRun {
+        handler: Some(u8::try_from(index).expect("at most MAX_HANDLERS")),
+        took: shared.clock.now() - started,
+        result: outcome(result, route.deadline).and_then(|success| producible(success, shared.max_record_bytes)),
+    }
+}
+
+fn outcome(result: Option<Result<Result<Success, Failure>, Panicked>>, deadline: Duration) -> Result<Success, Refusal> {
+    match result {
+        Some(Ok(answer)) => answer.map_err(Refusal::from),
+        Some(Err(Panicked { message, location })) => {
+            Err(Refusal { failure: Failure::new(Class::Panic, "panicked", message), location })
+        }
+        None => {
+            let message = format!("no answer within {deadline:?}");
+            Err(Failure::new(Class::Deadline, "deadline_exceeded", message).into())
+        }
+    }
+}
+
+/// A derived event that no broker takes would stop the transaction that it is in, again and again.
+fn producible(success: Success, max_record_bytes: usize) -> Result<Success, Refusal> {
+    let size = |new: &NewEvent| new.data.len() + new.key.len() + new.id.len() + new.source.len() + DERIVED_OVERHEAD;
+    match success.emit.iter().find(|new| size(new) > max_record_bytes) {
+        None => Ok(success),
+        Some(new) => {
+            let message = format!("derived event {:?} has {} bytes; allowed: {max_record_bytes}", new.id, size(new));
+            Err(Failure::permanent("derived_event_too_large", message).into())
+        }
+    }
+}
+
+/// Attributes that a derived event inherits, and what Kafka adds.
+const DERIVED_OVERHEAD: usize = 4_096;
+
+/// `None` if it takes longer. The timer is made only for what is not ready at once.
+async fn within<F: Future + Unpin>(deadline: Duration, mut future: F) -> Option<F::Output> {
+    let first = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
+    match first {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout(deadline, future).await.ok(),
+    }
+}

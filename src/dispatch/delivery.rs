@@ -1,0 +1,62 @@
+//! What travels through the engine as a record's payload: the record, what was found in it, and its route.
+
+use super::hop::{Hop, HopError};
+use crate::engine::RouteId;
+use crate::event::{Attribute, Event, NotAnEvent, Record};
+
+/// One polled record, looked at once.
+#[derive(Debug)]
+pub struct Delivery {
+    pub content: Content,
+    /// The route that takes it, enabled or not.
+    pub route: Option<RouteId>,
+    /// Earlier attempts, on a retry topic.
+    pub hop: Option<Box<Hop>>,
+    /// When it was polled, in milliseconds since the Unix epoch.
+    pub received_ms: i64,
+}
+
+#[derive(Debug)]
+pub enum Content {
+    Event(Event),
+    /// Poison: the record is no event.
+    Unreadable(Record, NotAnEvent),
+    /// Poison: a header of ours says what we cannot have written.
+    Spoilt(Event, HopError),
+}
+
+impl Delivery {
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        match &self.content {
+            Content::Event(event) | Content::Spoilt(event, _) => event.record(),
+            Content::Unreadable(record, _) => record,
+        }
+    }
+
+    /// The event, also one with a spoilt header.
+    #[must_use]
+    pub fn event(&self) -> Option<&Event> {
+        match &self.content {
+            Content::Event(event) | Content::Spoilt(event, _) => Some(event),
+            Content::Unreadable(..) => None,
+        }
+    }
+
+    /// Why it is poison, if it is: a code and a message.
+    #[must_use]
+    pub fn poison(&self) -> Option<(&'static str, String)> {
+        match &self.content {
+            Content::Event(_) => None,
+            Content::Unreadable(_, why) => Some(("not_an_event", why.to_string())),
+            Content::Spoilt(_, why) => Some(("spoilt_header", why.to_string())),
+        }
+    }
+
+    /// W3C trace context: the CloudEvents extension, or the plain header that OpenTelemetry instrumentations write.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        let attribute = self.event().and_then(|event| event.attribute(Attribute::TraceParent)).map(str::to_owned);
+        attribute.or_else(|| self.record().headers().text("traceparent").map(str::to_owned))
+    }
+}

@@ -1,0 +1,224 @@
+use std::time::Duration;
+
+use super::*;
+use crate::engine::{Exhausted, Ordering, Overflow};
+
+fn known() -> Known {
+    let tiers = [5, 60, 600].map(Duration::from_secs).to_vec();
+    Known {
+        handlers: ["git_commit", "log", "noop"].map(str::to_owned).into(),
+        topics: [("coafi.git".to_owned(), tiers), ("coafi.api".to_owned(), vec![])].into(),
+    }
+}
+
+fn parse(text: &str) -> Result<Routes, RoutesError> {
+    Routes::parse("handler_routes.yaml", text, &known())
+}
+
+/// A file of one route with these further lines.
+fn one(lines: &str) -> String {
+    let lines = lines.replace('\n', "\n    ");
+    format!("routes:\n  - name: r\n    match: {{type: git.commit, topic: coafi.git}}\n    {lines}\n")
+}
+
+#[test]
+fn a_short_route_has_the_documented_defaults() {
+    let routes = parse(&one("handler: noop")).unwrap();
+    let route = &routes.list()[0];
+    assert_eq!((route.deadline, route.audit, route.enabled), (Duration::from_secs(30), Audit::BeforeCommit, true));
+    assert_eq!(route.policy.ordering, Ordering::Key);
+    assert_eq!(route.policy.overflow, Overflow::DeadLetter);
+    assert_eq!(route.policy.exhausted, Exhausted::DeadLetter);
+    assert_eq!((route.policy.retry.in_place_attempts, route.policy.retry.fault_attempts), (3, 2));
+    assert_eq!(route.policy.concurrency, 256);
+    assert!(!route.continue_after_loss);
+}
+
+#[test]
+fn every_key_is_read() {
+    let routes = parse(&one("filter: event.subject != ''
+handlers: [git_commit, log]
+ordering: partition
+retry:
+  in_place: {attempts: 4, backoff: {initial: 100ms, cap: 2s}}
+  topics: [5s, 10m]
+  fault_attempts: 3
+  exhausted: halt
+  overflow: dead_letter
+rate_limit: {per_second: 100, burst: 10}
+concurrency: 8
+deadline: 1m
+dependencies: [database, artifacts]
+audit: write_ahead
+enabled: false
+on_loss: continue"))
+    .unwrap();
+    let route = &routes.list()[0];
+    assert_eq!(route.handlers, ["git_commit", "log"]);
+    let retry = &route.policy.retry;
+    assert_eq!((retry.in_place_attempts, retry.fault_attempts, retry.max_attempts()), (4, 3, 6));
+    assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
+    assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
+    assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
+    assert_eq!((route.audit, route.enabled, route.continue_after_loss), (Audit::WriteAhead, false, true));
+    assert_eq!(
+        route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["database", "artifacts"]
+    );
+}
+
+#[test]
+fn an_error_names_file_route_key_value_and_what_is_allowed() {
+    let check = |lines: &str, parts: &[&str]| {
+        let message = parse(&one(lines)).unwrap_err().to_string();
+        for part in ["handler_routes.yaml", "\"r\""].iter().chain(parts) {
+            assert!(message.contains(part), "{lines}: {message:?} lacks {part:?}");
+        }
+    };
+    check("handler: nop", &["handler", "\"nop\"", "git_commit, log, noop"]);
+    check("handlers: []", &["handlers", "at least one"]);
+    check("handlers: [log, log]", &["handlers", "each handler once"]);
+    check("handler: log\nhandlers: [log]", &["not both"]);
+    check("ordering: key", &["handler is missing"]);
+    check("handler: log\nordering: keys", &["ordering", "\"keys\"", "partition, key, strict, none"]);
+    check("handler: log\nfilter: event.type ==", &["filter", "line 1", "event.type =="]);
+    check("handler: log\ndeadline: 30", &["deadline", "30", "ms, s, m or h"]);
+    check("handler: log\ndeadline: 2h", &["deadline", "1ms to 1h"]);
+    check("handler: log\nconcurrency: 0", &["concurrency", "0", "1 to 100000"]);
+    check("handler: log\nretry: {in_place: {attempts: -1}}", &["retry.in_place.attempts", "-1", "1 to 100"]);
+    check("handler: log\nretry: {topics: [5s, 7s]}", &["retry.topics", "7s", "coafi.git", "5s, 1m, 10m"]);
+    check("handler: log\nretry: {topics: [1m, 5s]}", &["retry.topics", "rising"]);
+    check("handler: log\nordering: strict\nretry: {topics: [5s]}", &["retry.topics", "strict"]);
+    check("handler: log\nordering: strict\nretry: {overflow: retry_topic}", &["overflow", "dead_letter, halt"]);
+    check("handler: log\nretry: {overflow: retry_topic}", &["overflow", "dead_letter, halt"]);
+    check("handler: log\nretry: {fault_attempts: 9}", &["fault_attempts", "9", "1 to 3"]);
+    check("handler: log\nretry: {in_place: {backoff: {initial: 10s}}}", &["backoff.cap", "at least the initial 10s"]);
+    check("handler: log\nrate_limit: {burst: 1}", &["rate_limit.per_second"]);
+    check("handler: log\nenabled: maybe", &["enabled", "maybe", "true, false"]);
+    check("handler: log\non_loss: ignore", &["on_loss", "ignore", "halt, continue"]);
+    check("handler: log\nretries: 3", &["retries", "ordering", "line"]);
+    check("handler: log\nretry: {in_places: 1}", &["in_places", "in_place"]);
+}
+
+#[test]
+fn a_file_of_another_shape_is_refused() {
+    for (text, part) in [
+        ("", "empty"),
+        ("routes: []", "1 to"),
+        ("routes: 3", "routes"),
+        ("paths: []", "paths"),
+        ("routes: [", "line"),
+        ("routes:\n  - match: {type: a}\n    handler: log\n", "name is missing"),
+        (
+            "routes:\n  - {name: a, match: {type: a}, handler: log}\n  - {name: a, match: {type: b}, handler: log}\n",
+            "\"a\"",
+        ),
+        ("routes:\n  - {name: a, match: {source: b}, handler: log}\n", "match.type is missing"),
+        ("routes:\n  - {name: a, match: {type: \"git.[\"}, handler: log}\n", "git.["),
+    ] {
+        let message = parse(text).unwrap_err().to_string();
+        assert!(message.contains(part) && message.contains("handler_routes.yaml"), "{text:?}: {message}");
+    }
+}
+
+const THREE: &str = "routes:
+  - {name: commits, match: {type: git.commit, topic: coafi.git}, handler: git_commit}
+  - {name: rest-of-one, match: {type: 'git.*', source: 'https://one/*'}, handler: log}
+  - {name: api, match: {type: [api.request, api.reply]}, handler: noop, retry: {in_place: {attempts: 2}}}
+";
+
+#[test]
+fn the_first_match_in_file_order_wins() {
+    let routes = parse(THREE).unwrap();
+    let cache = RouteCache::new(&routes);
+    for (topic, event_type, source, expected) in [
+        ("coafi.git", "git.commit", "https://one/a", Some(0)),
+        ("coafi.api", "git.commit", "https://one/a", Some(1)),
+        ("coafi.git", "git.tag", "https://one/a", Some(1)),
+        ("coafi.git", "git.tag", "https://two/a", None),
+        ("coafi.api", "api.reply", "x", Some(2)),
+    ] {
+        let expected = expected.map(RouteId);
+        assert_eq!(routes.find(topic, event_type, source), expected, "{topic} {event_type} {source}");
+        for _ in 0..2 {
+            assert_eq!(cache.find(&routes, topic, event_type, source), expected);
+        }
+    }
+}
+
+#[test]
+fn a_full_cache_still_answers_rightly() {
+    let routes = parse(THREE).unwrap();
+    let cache = RouteCache::new(&routes);
+    for n in 0..20_000 {
+        let source = format!("https://{}/{n}", if n % 2 == 0 { "one" } else { "two" });
+        assert_eq!(cache.find(&routes, "t", "git.tag", &source), routes.find("t", "git.tag", &source));
+    }
+    let long = "x".repeat(2_000);
+    assert_eq!(cache.find(&routes, "t", "api.reply", &long), Some(RouteId(2)));
+}
+
+#[test]
+fn lint_finds_what_cannot_be_reached() {
+    let routes = parse(
+        "routes:
+  - {name: all-git, match: {type: 'git.*'}, handler: log}
+  - {name: commits, match: {type: git.commit, topic: coafi.git}, handler: git_commit}
+  - {name: off, match: {type: api.request}, handler: log, enabled: false}
+  - {name: ordered, match: {type: x, topic: coafi.git}, handler: log, ordering: partition, retry: {topics: [5s]}}
+",
+    )
+    .unwrap();
+    let warnings: Vec<_> = routes.lint().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].contains("\"commits\" is unreachable") && warnings[0].contains("\"all-git\""));
+    assert!(warnings[1].contains("\"off\" is disabled"));
+    assert!(warnings[2].contains("\"ordered\""));
+    assert_eq!(parse(THREE).unwrap().lint(), []);
+}
+
+#[test]
+fn a_topic_goes_on_after_a_loss_only_if_all_its_routes_say_so() {
+    let routes = parse(
+        "routes:
+  - {name: a, match: {type: a, topic: coafi.git}, handler: log, on_loss: continue}
+  - {name: b, match: {type: b, topic: coafi.*}, handler: log}
+  - {name: c, match: {type: c, topic: other}, handler: log, on_loss: continue}
+",
+    )
+    .unwrap();
+    for (topic, expected) in [("coafi.git", false), ("other", true), ("other.retry.5s", true), ("nobodys", false)] {
+        assert_eq!(routes.continue_after_loss(topic), expected, "{topic}");
+    }
+}
+
+#[test]
+fn the_version_follows_the_content_and_not_the_layout() {
+    let version = |text: &str| parse(text).unwrap().version().to_owned();
+    let reordered =
+        "# a comment\nroutes:\n- handler: noop\n  match:\n    topic: coafi.git\n    type: git.commit\n  name: r\n";
+    assert_eq!(version(&one("handler: noop")), version(reordered));
+    assert_ne!(version(&one("handler: noop")), version(&one("handler: log")));
+    assert_eq!(version(THREE).len(), 16);
+}
+
+#[test]
+fn explain_tells_the_way_to_the_dead_letter() {
+    let routes =
+        parse(&one("handler: log\nretry: {in_place: {attempts: 3, backoff: {initial: 1s, cap: 90s}}, topics: [5s]}"));
+    let (explanation, id) = routes.unwrap().explain("coafi.git.retry.5s", "git.commit", "s");
+    assert_eq!((id, explanation.route.as_deref()), (Some(RouteId(0)), Some("r")));
+    let steps: Vec<_> = explanation.retry.iter().map(|s| (s.attempt, s.place.as_str(), s.after.as_str())).collect();
+    assert_eq!(
+        steps,
+        [
+            (Some(2), "in place", "up to 1s"),
+            (Some(3), "in place", "up to 2s"),
+            (Some(4), "coafi.git.retry.5s", "5s"),
+            (None, "coafi.git.dlq", ""),
+        ]
+    );
+    let (none, id) = parse(THREE).unwrap().explain("coafi.git", "git.tag", "https://two/a");
+    assert_eq!((id, none.route.clone(), none.candidates.len()), (None, None, 3));
+    assert!(none.candidates[1].refused_by.as_deref().is_some_and(|why| why.contains("source")));
+}

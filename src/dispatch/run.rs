@@ -1,0 +1,84 @@
+//! A run: records of one lane, one after another, until one does not succeed.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec::IntoIter;
+
+use super::attempt::End;
+use super::delivery::Delivery;
+use super::report::Report;
+use crate::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
+use crate::store::Fence;
+
+pub(super) type Results = Vec<Finished<Report>>;
+
+/// `F` is the future of one attempt; its box is used again for the next record, and by the next run.
+pub(super) struct Run<F> {
+    jobs: IntoIter<Job<Arc<Delivery>>>,
+    fence: Arc<Fence>,
+    /// The record that is with its handlers, and its `done` bits from before.
+    current: Option<(Ticket, u32)>,
+    slot: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = End>> Run<F> {
+    pub(super) fn new(jobs: Vec<Job<Arc<Delivery>>>, fence: Arc<Fence>, slot: Option<Pin<Box<F>>>) -> Self {
+        Self { jobs: jobs.into_iter(), fence, current: None, slot }
+    }
+
+    /// The epoch that the run belongs to; `None` when it is through.
+    pub(super) fn epoch(&self) -> Option<(PartitionId, Epoch)> {
+        let ticket = self.current.map(|(ticket, _)| ticket).or_else(|| self.jobs.as_slice().first().map(|j| j.ticket));
+        ticket.map(|ticket| (ticket.partition, ticket.epoch))
+    }
+
+    /// Starts the next record, without polling it; `false` if there is none.
+    pub(super) fn start_next(&mut self, make: &impl Fn(Job<Arc<Delivery>>, Arc<Fence>) -> F) -> bool {
+        let Some(job) = self.jobs.next() else { return false };
+        self.current = Some((job.ticket, job.done));
+        let future = make(job, Arc::clone(&self.fence));
+        match &mut self.slot {
+            Some(slot) => slot.set(future),
+            empty => *empty = Some(Box::pin(future)),
+        }
+        true
+    }
+
+    /// Polls the record that was started. When it has ended, its result is in `results`, and so are those of the records
+    /// after it if it did not succeed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, results: &mut Results) -> Poll<()> {
+        let (Some((ticket, _)), Some(slot)) = (self.current, &mut self.slot) else { return Poll::Ready(()) };
+        let Poll::Ready(End { verdict, done, report }) = slot.as_mut().poll(cx) else { return Poll::Pending };
+        self.current = None;
+        let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered);
+        results.push(Finished { ticket, verdict, done, report: Some(report) });
+        if !goes_on {
+            self.drop_rest(results);
+        }
+        Poll::Ready(())
+    }
+
+    /// Stops it: what is with its handlers is cancelled, the rest was not started. Gives the box back.
+    pub(super) fn cancel(mut self, results: &mut Results) {
+        self.slot = None;
+        if let Some((ticket, done)) = self.current.take() {
+            results.push(Finished { ticket, verdict: Attempt::Cancelled, done, report: None });
+        }
+        self.drop_rest(results);
+    }
+
+    fn drop_rest(&mut self, results: &mut Results) {
+        results.extend(self.jobs.by_ref().map(|job| Finished {
+            ticket: job.ticket,
+            verdict: Attempt::NotStarted,
+            done: job.done,
+            report: None,
+        }));
+    }
+
+    /// The box, for the next run.
+    pub(super) fn into_slot(self) -> Option<Pin<Box<F>>> {
+        self.slot
+    }
+}

@@ -1,0 +1,255 @@
+//! Polled records come in: skipped if an earlier owner resolved them, sorted into lanes, or ended at once.
+
+use super::lanes::{LaneState, Lanes};
+use super::partition::{Phase, Unsorted};
+use super::tracker::{Entry, State};
+use super::{
+    Arrival, Class, Disposition, Effect, Engine, Epoch, Exhausted, Incident, PartitionId, RouteId, Ticket, Time,
+    Verdict,
+};
+use crate::event::{Identity, NextOffset, Offset};
+
+/// The lane index of records that never enter a lane.
+pub(super) const NO_LANE: u32 = u32::MAX;
+
+impl<P: Clone, R> Engine<P, R> {
+    /// Polled records of one partition in offset order. Those of a stale epoch are dropped.
+    pub fn records(&mut self, now: Time, id: PartitionId, epoch: Epoch, records: Vec<Arrival<P>>) {
+        self.input(now);
+        let Some(partition) = self.live(id, epoch) else { return };
+        let count = records.len() as u64;
+        let standing_still = partition.is_leaving() || partition.phase == Phase::Halted;
+        self.totals.polled += count;
+        if standing_still {
+            self.totals.released += count;
+            return;
+        }
+        for record in records {
+            self.admit(id, record);
+        }
+    }
+
+    fn admit(&mut self, id: PartitionId, record: Arrival<P>) {
+        let Some(partition) = self.partition(id) else { return };
+        if record.offset < partition.tracker.next().first() {
+            // The client delivered it twice (a seek): it is tracked already.
+            self.totals.polled -= 1;
+            return;
+        }
+        let resolved = partition.tracker.is_inherited(record.offset);
+        let route = match record.verdict {
+            Verdict::Routed { route, .. } => route,
+            Verdict::Poison | Verdict::Unrecognised => RouteId(0),
+        };
+        let attempted = partition.take_attempted(record.offset);
+        let attempts = attempted.map_or(record.attempts, |known| known.attempts.max(record.attempts));
+        let done = record.done | attempted.map_or(0, |known| known.done);
+        let counted = !resolved && attempts > record.attempts;
+        partition.parked += usize::from(counted);
+        let bytes = if resolved { 0 } else { record.bytes };
+        let sequence = partition.tracker.push(Entry {
+            offset: record.offset,
+            state: if resolved { State::Resolved } else { State::Waiting },
+            bytes,
+            route,
+            lane: NO_LANE,
+            attempts,
+            audited: attempts,
+            inherited: record.attempts,
+            done,
+            audited_done: done,
+            counted,
+            payload: (!resolved).then_some(record.payload),
+        });
+        if resolved || counted {
+            // What the map said of it, the next map says too.
+            partition.tracker.start(sequence);
+        }
+        if let Some(identity) = record.identity.filter(|_| resolved) {
+            partition.window.note(identity, record.offset);
+        }
+        self.hold(id, 1, bytes as usize);
+        if resolved {
+            self.totals.already_resolved += 1;
+            self.note_change(id);
+            return;
+        }
+        if let Some(due) = record.not_before.filter(|due| *due > self.now) {
+            // Its lane starts with a wait; see `unpark`.
+            self.delay(id, sequence, due);
+        }
+        let unsorted = Unsorted { sequence, identity: record.identity, verdict: record.verdict };
+        match self.partition(id).and_then(|partition| partition.unsorted.as_mut()) {
+            Some(waiting) => waiting.push_back(unsorted),
+            None => self.sort(id, unsorted),
+        }
+    }
+
+    /// Gives a record its lane, or its end if it needs no handler.
+    fn sort(&mut self, id: PartitionId, unsorted: Unsorted) {
+        let (window, max_entries) = (self.settings.dedup_window, self.dedup_entries());
+        let ordering = match unsorted.verdict {
+            Verdict::Routed { route, .. } => Some(self.routes[route.0 as usize].policy.ordering),
+            Verdict::Poison | Verdict::Unrecognised => None,
+        };
+        let crash_deaths = self.settings.crash_deaths;
+        let Some(partition) = self.partition(id) else { return };
+        let Some(entry) = partition.tracker.entry(unsorted.sequence) else { return };
+        let (offset, attempts, route) = (entry.offset, entry.attempts, entry.route);
+        let mut first_seen = None;
+        if let Some(identity) = unsorted.identity.filter(|_| window > 0) {
+            first_seen = partition.window.note(identity, offset);
+            partition.window.trim(offset, window, max_entries);
+        }
+        let end = match (&unsorted.verdict, first_seen) {
+            (_, Some(first_seen)) => Some(Disposition::Duplicate { first_seen }),
+            (Verdict::Poison, None) => Some(Disposition::DeadLetter { class: Class::Poison }),
+            (Verdict::Unrecognised, None) => Some(Disposition::Unprocessed),
+            (Verdict::Routed { .. }, None) if partition.suspicion.condemns(offset, crash_deaths) => {
+                Some(Disposition::DeadLetter { class: Class::Crash })
+            }
+            (Verdict::Routed { .. }, None) => None,
+        };
+        let exhausted = ordering.and_then(|_| self.exhausted(route, attempts));
+        if let Some(end) = end {
+            self.end_at_once(id, unsorted.sequence, offset, end);
+        } else if exhausted == Some(Exhausted::DeadLetter) {
+            self.end_reported(id, unsorted.sequence, Disposition::DeadLetter { class: Class::Transient });
+        } else if let (Verdict::Routed { lane, .. }, Some(ordering)) = (unsorted.verdict, ordering) {
+            if exhausted == Some(Exhausted::Halt) {
+                self.halt(id, unsorted.sequence, offset);
+            }
+            let Some(partition) = self.partition(id) else { return };
+            let key = Lanes::key(ordering, lane, offset);
+            let index = partition.lanes.push(key, unsorted.sequence);
+            if let Some(entry) = partition.tracker.entry_mut(unsorted.sequence) {
+                entry.lane = index;
+            }
+            self.wake_lane(id, index);
+        }
+    }
+
+    fn end_at_once(&mut self, id: PartitionId, sequence: u64, offset: Offset, end: Disposition) {
+        let crash = matches!(end, Disposition::DeadLetter { class: Class::Crash });
+        if crash {
+            self.effects.push_back(Effect::Escalate(Incident::Crash { partition: id, offset }));
+        }
+        if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
+            // The attempt that the process died in counts: it was started.
+            entry.attempts += u32::from(crash);
+        }
+        self.end(id, sequence, end, None);
+    }
+
+    /// What becomes of a record that has used all its attempts: it was halted, or the policy was lowered since.
+    fn exhausted(&self, route: RouteId, attempts: u32) -> Option<Exhausted> {
+        let policy = self.policy(route);
+        (attempts >= policy.retry.max_attempts()).then_some(policy.exhausted)
+    }
+
+    /// It stands still at the head of its lane; its last attempt is reported already.
+    fn halt(&mut self, id: PartitionId, sequence: u64, offset: Offset) {
+        if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
+            entry.state = State::Halted;
+        }
+        let incident = Incident::Halted { partition: id, offset, class: Class::Transient };
+        self.effects.push_back(Effect::Escalate(incident));
+    }
+
+    /// The receipts of all polled records below `up_to` are acknowledged.
+    pub fn receipts_acknowledged(&mut self, now: Time, id: PartitionId, epoch: Epoch, up_to: NextOffset) {
+        self.input(now);
+        if let Some(partition) = self.live(id, epoch) {
+            partition.receipts = partition.receipts.max(up_to);
+        }
+    }
+
+    /// The identities that [`Effect::RebuildDedup`] asked for, in offset order.
+    pub fn dedup_rebuilt(&mut self, now: Time, id: PartitionId, epoch: Epoch, seen: &[(Identity, Offset)]) {
+        self.input(now);
+        let Some(partition) = self.live(id, epoch) else { return };
+        for (identity, offset) in seen {
+            partition.window.note(*identity, *offset);
+        }
+        for unsorted in partition.unsorted.take().into_iter().flatten() {
+            self.sort(id, unsorted);
+        }
+    }
+
+    /// Entries that each partition's window may have: the replica's bound, shared.
+    fn dedup_entries(&self) -> usize {
+        self.settings.dedup_max_entries / self.assigned_count.max(1)
+    }
+
+    /// Puts a lane into its route's queue if its head may run now.
+    pub(super) fn wake_lane(&mut self, id: PartitionId, index: u32) {
+        let Some(partition) = self.partition(id).filter(|partition| partition.dispatches()) else { return };
+        let lane = partition.lanes.lane(index);
+        if lane.state != LaneState::Idle {
+            return;
+        }
+        let Some(head) = lane.queue.front().and_then(|sequence| partition.tracker.entry(*sequence)) else { return };
+        let (state, route, epoch) = (head.state, head.route, partition.epoch);
+        let lane = partition.lanes.lane_mut(index);
+        match state {
+            State::Waiting => {
+                lane.state = LaneState::Ready;
+                self.routes[route.0 as usize].ready.push_back((id, epoch, index));
+            }
+            State::Parked | State::Suspected | State::Halted => lane.state = LaneState::Blocked,
+            State::InFlight | State::Pending | State::Staged(_) | State::Resolved => {}
+        }
+    }
+
+    /// The partition may dispatch: its lanes go into their routes' queues.
+    pub(super) fn wake_all_lanes(&mut self, id: PartitionId) {
+        let lanes: Vec<u32> =
+            self.partition(id).map_or_else(Vec::new, |partition| partition.lanes.occupied().collect());
+        for lane in lanes {
+            self.wake_lane(id, lane);
+        }
+    }
+
+    /// Counts records and bytes as held (I7).
+    fn hold(&mut self, id: PartitionId, records: usize, bytes: usize) {
+        let Some(partition) = self.partition(id) else { return };
+        partition.buffered += records;
+        partition.buffered_bytes += bytes;
+        let paused = partition.paused;
+        self.unbalanced = true;
+        self.buffered.add(records, bytes);
+        if paused {
+            self.paused.add(records, bytes);
+        }
+    }
+
+    /// Pauses partitions that hold more than their share, resumes those that are below half of it (I7, I8). Together the
+    /// shares make two thirds of the bound; the last third is for the partitions that are not paused.
+    pub(super) fn balance_pauses(&mut self) {
+        if !std::mem::take(&mut self.unbalanced) {
+            return;
+        }
+        let shares = 3 * self.assigned_count.max(1);
+        let (records, bytes) = (2 * self.settings.max_records / shares, 2 * self.settings.max_bytes / shares);
+        for partition in self.partitions.iter_mut().flatten() {
+            if partition.is_leaving() || partition.phase == Phase::Halted {
+                continue;
+            }
+            let over = partition.buffered > records.max(1) || partition.buffered_bytes > bytes.max(1);
+            let under = partition.buffered <= records / 2 && partition.buffered_bytes <= bytes / 2;
+            if over && !partition.paused {
+                partition.paused = true;
+                self.paused.add(partition.buffered, partition.buffered_bytes);
+                self.effects.push_back(Effect::Pause(partition.id));
+            } else if under && partition.paused {
+                partition.paused = false;
+                self.paused.remove(partition.buffered, partition.buffered_bytes);
+                self.effects.push_back(Effect::Resume(partition.id));
+            }
+        }
+    }
+
+    pub(super) fn ticket(id: PartitionId, epoch: Epoch, offset: Offset, sequence: u64) -> Ticket {
+        Ticket { partition: id, epoch, offset, sequence }
+    }
+}

@@ -1,0 +1,188 @@
+//! Systemic failures: circuits of dependencies, and the same error across lanes.
+//!
+//! A transient failure is held back until it is known what it was: a success of its route makes it one of the record's
+//! own, the same error in enough lanes makes it an outage, and `decide_within` ends the doubt in the record's disfavour.
+//! In an outage no attempt is used.
+
+use super::circuit::{Change, Circuit};
+use super::machine::Timer;
+use super::tracker::State;
+use super::{Class, Dependency, Effect, Engine, Incident, PartitionId, RouteId, Ticket, Time};
+
+/// Dependencies that a route may be found to have besides those it declares.
+const MAX_DEPENDENCIES: usize = 16;
+
+/// A failed attempt that is held back.
+#[derive(Debug)]
+pub(super) struct Suspended<R> {
+    pub(super) ticket: Ticket,
+    pub(super) class: Class,
+    pub(super) report: Option<R>,
+}
+
+/// Failures of one route since its last success, all with the same code. One per lane: a lane waits for its head.
+#[derive(Debug)]
+pub(super) struct Streak<R> {
+    code: u64,
+    held: Vec<Suspended<R>>,
+}
+
+impl<R> Default for Streak<R> {
+    fn default() -> Self {
+        Self { code: 0, held: Vec::new() }
+    }
+}
+
+impl<P: Clone, R> Engine<P, R> {
+    /// Whether a dependency of the route is down.
+    pub(super) fn is_down(&self, route: RouteId) -> bool {
+        self.policy(route).dependencies.iter().any(|dependency| self.down.contains(dependency))
+    }
+
+    /// Names of the dependencies whose circuit is open.
+    pub fn open_circuits(&self) -> impl Iterator<Item = &Dependency> {
+        self.down.iter()
+    }
+
+    /// The record waits at the head of its lane until the dependency answers.
+    pub(super) fn wait_for_dependency(&mut self, ticket: Ticket, route: RouteId, dependency: Dependency) {
+        let declared = &mut self.routes[route.0 as usize].policy.dependencies;
+        if !declared.contains(&dependency) && declared.len() < MAX_DEPENDENCIES {
+            declared.push(dependency.clone());
+        }
+        let (now, random) = (self.now, self.random());
+        let settings = self.settings.circuit.clone();
+        let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
+        let change = circuit.failed(now, &settings, random);
+        let open = circuit.is_open();
+        self.circuit_changed(&dependency, change);
+        if !open {
+            // Not decided yet: the same record asks again soon, which decides it.
+            self.delay(ticket.partition, ticket.sequence, now + settings.probe.initial);
+        }
+    }
+
+    /// Holds a transient failure back until it is decided what it was.
+    pub(super) fn suspend(&mut self, route: RouteId, code: u64, suspended: Suspended<R>) {
+        let (now, decide_within) = (self.now, self.settings.circuit.decide_within);
+        let lanes = self.settings.circuit.same_error_lanes as usize;
+        if self.routes[route.0 as usize].streak.code != code {
+            self.decide(route);
+        }
+        let Ticket { partition, sequence, .. } = suspended.ticket;
+        if let Some(entry) = self.partition(partition).and_then(|partition| partition.tracker.entry_mut(sequence)) {
+            entry.state = State::Suspected;
+        }
+        let streak = &mut self.routes[route.0 as usize].streak;
+        streak.code = code;
+        streak.held.push(suspended);
+        if streak.held.len() >= lanes {
+            self.declare_outage(route);
+        } else if streak.held.len() == 1 {
+            self.set_timer(now + decide_within, Timer::Decide(route));
+        }
+    }
+
+    /// The held-back failures are the records' own: their attempts count.
+    pub(super) fn decide(&mut self, route: RouteId) {
+        for suspended in std::mem::take(&mut self.routes[route.0 as usize].streak.held) {
+            if let Some(lane) = self.resume_suspended(&suspended.ticket) {
+                let id = suspended.ticket.partition;
+                self.failed(suspended.ticket, suspended.class, suspended.report);
+                self.unblock(id, lane);
+                if let Some(partition) = self.partition(id) {
+                    partition.lanes.release_if_empty(lane);
+                }
+            }
+        }
+    }
+
+    /// The same error in enough lanes and no success in between: what they share is down. No attempt is used.
+    fn declare_outage(&mut self, route: RouteId) {
+        let held = std::mem::take(&mut self.routes[route.0 as usize].streak.held);
+        let dependency = Dependency::new(&format!("route:{}", route.0));
+        let declared = &mut self.routes[route.0 as usize].policy.dependencies;
+        if !declared.contains(&dependency) {
+            declared.push(dependency.clone());
+        }
+        let (now, random) = (self.now, self.random());
+        let settings = self.settings.circuit.clone();
+        let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
+        let change = circuit.open(now, &settings, random);
+        self.circuit_changed(&dependency, change);
+        for suspended in held {
+            if let Some(lane) = self.resume_suspended(&suspended.ticket) {
+                self.unblock(suspended.ticket.partition, lane);
+            }
+        }
+    }
+
+    /// A held-back record waits again; gives its lane.
+    fn resume_suspended(&mut self, ticket: &Ticket) -> Option<u32> {
+        let partition = self.live(ticket.partition, ticket.epoch)?;
+        let entry = partition.tracker.entry_mut(ticket.sequence).filter(|entry| entry.state == State::Suspected)?;
+        entry.state = State::Waiting;
+        Some(entry.lane)
+    }
+
+    /// A revoked partition's held-back failures use no attempt: the next owner will see.
+    pub(super) fn drop_suspected(&mut self, id: PartitionId) {
+        for index in 0..self.routes.len() {
+            let held = std::mem::take(&mut self.routes[index].streak.held);
+            let (dropped, kept): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.ticket.partition == id);
+            self.routes[index].streak.held = kept;
+            for suspended in dropped {
+                self.resume_suspended(&suspended.ticket);
+            }
+        }
+    }
+
+    pub(super) fn note_success(&mut self, route: RouteId) {
+        if !self.routes[route.0 as usize].streak.held.is_empty() {
+            self.decide(route);
+        }
+        if !self.circuits.is_empty() {
+            for dependency in &self.routes[route.0 as usize].policy.dependencies {
+                if let Some(circuit) = self.circuits.get_mut(dependency) {
+                    circuit.succeeded();
+                }
+            }
+        }
+    }
+
+    /// The answer to [`Effect::Probe`].
+    pub fn probed(&mut self, now: Time, dependency: &Dependency, up: bool) {
+        self.input(now);
+        let (now, random) = (self.now, self.random());
+        let Some(circuit) = self.circuits.get_mut(dependency) else { return };
+        let change = circuit.probed(now, up, &self.settings.circuit, random);
+        self.circuit_changed(dependency, change);
+    }
+
+    pub(super) fn tend_circuits(&mut self) {
+        for dependency in self.down.clone() {
+            let Some(circuit) = self.circuits.get_mut(&dependency) else { continue };
+            if let Some(lasted) = circuit.escalation(self.now, &self.settings.circuit) {
+                let incident = Incident::Outage { dependency: dependency.clone(), lasted };
+                self.effects.push_back(Effect::Escalate(incident));
+            }
+            if circuit.probe_is_due(self.now) {
+                self.effects.push_back(Effect::Probe(dependency));
+            }
+        }
+    }
+
+    fn circuit_changed(&mut self, dependency: &Dependency, change: Change) {
+        let was_down = !self.down.is_empty();
+        match change {
+            Change::None => return,
+            Change::Opened => self.down.insert(dependency.clone()),
+            Change::Closed => self.down.remove(dependency),
+        };
+        if was_down == self.down.is_empty() {
+            // The dirty marks change with it: an outage condemns no record.
+            let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
+            ids.into_iter().for_each(|id| self.note_change(id));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the engine holds for one assigned partition.
+
+use std::collections::VecDeque;
+
+use super::census::Tally;
+use super::dedup::Window;
+use super::lanes::Lanes;
+use super::offset_map::Attempted;
+use super::suspicion::Suspicion;
+use super::tracker::Tracker;
+use super::{Epoch, PartitionId, Time, TransactionId, Verdict};
+use crate::event::{Identity, NextOffset, Offset};
+
+/// Where an assignment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing is dispatched until the dirty mark is committed.
+    Marking,
+    Running,
+    /// Retention has passed the position and the route does not say go on (I10).
+    Halted,
+    /// Revoked: what runs may finish until `cancel_at`; what is not out by `give_up_at` is abandoned.
+    Draining {
+        cancel_at: Time,
+        give_up_at: Time,
+        cancelled: bool,
+    },
+    /// Everything is committed with a clean mark; waits for the others of its revocation.
+    Drained,
+}
+
+/// A polled record whose identity waits for the deduplication window.
+pub(super) struct Unsorted {
+    pub(super) sequence: u64,
+    pub(super) identity: Option<Identity>,
+    pub(super) verdict: Verdict,
+}
+
+pub(super) struct Partition<P> {
+    pub(super) id: PartitionId,
+    pub(super) epoch: Epoch,
+    pub(super) identity: u64,
+    pub(super) claim: i64,
+    pub(super) phase: Phase,
+    pub(super) tracker: Tracker<P>,
+    pub(super) lanes: Lanes,
+    pub(super) window: Window,
+    /// `Some` while the deduplication window is being rebuilt: records wait here for it.
+    pub(super) unsorted: Option<VecDeque<Unsorted>>,
+    /// Attempts that earlier owners committed for records not polled yet, in offset order.
+    pub(super) attempted: VecDeque<Attempted>,
+    pub(super) suspicion: Suspicion,
+    /// Receipts are acknowledged for everything polled below this.
+    pub(super) receipts: NextOffset,
+    /// Records with workers.
+    pub(super) in_flight: usize,
+    /// Records parked or suspected.
+    pub(super) parked: usize,
+    /// Records that hold memory, and their bytes.
+    pub(super) buffered: usize,
+    pub(super) buffered_bytes: usize,
+    /// Outputs decided and not in a transaction yet.
+    pub(super) pending: usize,
+    /// Ends in the open transaction.
+    pub(super) tally: Tally,
+    /// Position after the highest record with an output in the open transaction.
+    pub(super) staged_to: NextOffset,
+    /// Lanes whose head has to wait for room in the offset map.
+    pub(super) held_lanes: VecDeque<u32>,
+    pub(super) paused: bool,
+    /// In the engine's list of partitions that the next commit has something to say about.
+    pub(super) changed: bool,
+    /// The transaction whose commit carries the mark that the phase waits for.
+    pub(super) mark: Option<TransactionId>,
+    /// Offsets that retention took, until their audit record is committed.
+    pub(super) lost: Option<(Offset, NextOffset)>,
+}
+
+impl<P> Partition<P> {
+    /// Whether records may be handed to workers.
+    pub(super) fn dispatches(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Whether the group has taken it back.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Draining { .. } | Phase::Drained)
+    }
+
+    /// Attempts that an earlier owner committed for this record.
+    pub(super) fn take_attempted(&mut self, offset: Offset) -> Option<Attempted> {
+        while self.attempted.front().is_some_and(|known| known.offset < offset) {
+            self.attempted.pop_front();
+        }
+        self.attempted.pop_front_if(|known| known.offset == offset)
+    }
+}

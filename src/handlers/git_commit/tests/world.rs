@@ -1,0 +1,206 @@
+//! What the handler's tests run in.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use object_store::local::LocalFileSystem;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::super::*;
+use crate::connectors::git::Repositories;
+use crate::dispatch::{NewEvent, Services};
+use crate::event::{Offset, RecordBuilder};
+use crate::registry::documents::{Document, REGISTRY};
+use crate::registry::entry_name;
+use crate::schema::json::JsonSchemas;
+use crate::schema::payloads::WorkflowRequested;
+use crate::schema::registry::{Client, Settings as RegistrySettings};
+use crate::schema::{BuiltinRegistry, Codec};
+use crate::store::{self, Fence, Store};
+
+const FENCED_TOPIC: &str = "coafi.git";
+
+pub(super) struct World {
+    directory: TempDir,
+    /// Another world's, where this one stands beside it.
+    repository: PathBuf,
+    registry: BuiltinRegistry,
+    services: Services,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) fence: Fence,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = directory.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        let world = Self::with(directory, repository).await;
+        world.git(&["init", "-q", "-b", "main"]);
+        world
+    }
+
+    /// The same repository with another database and another artifact store.
+    pub(super) async fn beside(other: &Self) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), other.repository.clone()).await
+    }
+
+    async fn with(directory: TempDir, repository: PathBuf) -> Self {
+        let url = format!("sqlite:{}/store.db", directory.path().display());
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let fence = store.claim("group", &[(FENCED_TOPIC.to_owned(), 0, 1)]).await.unwrap().remove(0);
+        let artifacts = directory.path().join("artifacts");
+        std::fs::create_dir(&artifacts).unwrap();
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let codec = Codec::new(Client::new(RegistrySettings::new(registry.url())).unwrap(), true);
+        let services = Services {
+            codec,
+            store: Arc::clone(&store),
+            artifacts: Arc::new(LocalFileSystem::new_with_prefix(&artifacts).unwrap()),
+            repositories: Arc::new(Repositories::default()),
+            json_schemas: Arc::new(JsonSchemas::default()),
+        };
+        Self { directory, repository, registry, services, store, fence }
+    }
+
+    pub(super) fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=A U Thor", "-c", "user.email=a@example.org", "-c", "core.autocrlf=false"])
+            .args(arguments)
+            .current_dir(&self.repository)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
+            .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        self.write_bytes(name, text.as_bytes());
+    }
+
+    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) {
+        self.write_at(&self.repository.join(name), bytes);
+    }
+
+    pub(super) fn write_named(&self, name: &[u8], text: &str) {
+        self.write_at(&self.repository.join(OsStr::from_bytes(name)), text.as_bytes());
+    }
+
+    fn write_at(&self, path: &Path, bytes: &[u8]) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.repository.join(name)).unwrap();
+    }
+
+    pub(super) fn link(&self, name: &str, target: &str) {
+        std::os::unix::fs::symlink(target, self.repository.join(name)).unwrap();
+    }
+
+    /// The commit that it names is nowhere: a submodule's never is in this repository.
+    pub(super) fn submodule(&self, name: &str) {
+        std::fs::create_dir(self.repository.join(name)).unwrap();
+        self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},{name}", "1".repeat(40))]);
+    }
+
+    /// Commits everything; its id.
+    pub(super) fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn url(&self) -> String {
+        self.repository.display().to_string()
+    }
+
+    pub(super) async fn handle(&self, sha: &str) -> Result<Success, Failure> {
+        self.handle_with(sha, &[]).await
+    }
+
+    pub(super) async fn handle_with(&self, sha: &str, headers: &[(&str, &str)]) -> Result<Success, Failure> {
+        self.run(&self.payload(sha), headers, &self.fence).await
+    }
+
+    pub(super) async fn handle_under(&self, sha: &str, fence: &Fence) -> Result<Success, Failure> {
+        self.run(&self.payload(sha), &[], fence).await
+    }
+
+    pub(super) async fn handle_data(&self, data: &[u8]) -> Result<Success, Failure> {
+        self.run(data, &[], &self.fence).await
+    }
+
+    fn payload(&self, sha: &str) -> Vec<u8> {
+        let person = json!({"name": "A U Thor", "email": "a@example.org"});
+        let payload = json!({
+            "commitSha": sha, "repositoryUrl": self.url(), "branch": "main", "author": person, "committer": person,
+            "message": "m", "parents": [], "committedAt": 0, "changedFiles": [],
+        });
+        payload.to_string().into_bytes()
+    }
+
+    async fn run(&self, data: &[u8], headers: &[(&str, &str)], fence: &Fence) -> Result<Success, Failure> {
+        let mut builder = RecordBuilder::new(None, Some(data), 0);
+        let id = format!("main@{}", xxhash_rust::xxh3::xxh3_64(data));
+        let attributes = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", id.as_str()),
+            ("ce_source", "/repository"),
+            ("ce_type", "git.commit"),
+            ("content-type", "application/json"),
+        ];
+        for (name, value) in attributes.iter().chain(headers) {
+            builder.header(name.as_bytes(), Some(value.as_bytes()));
+        }
+        let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(0), None)).unwrap();
+        let context = Context { services: &self.services, attempt: 1, handler: "git_commit", fence };
+        GitCommitHandler.handle(&event, &context).await
+    }
+
+    pub(super) async fn decode_request(&self, event: &NewEvent) -> WorkflowRequested {
+        self.services.codec.decode_avro(&event.data).await.unwrap()
+    }
+
+    pub(super) async fn document(&self, path: &str) -> Option<Document> {
+        self.document_of(path.as_bytes()).await
+    }
+
+    pub(super) async fn document_of(&self, path: &[u8]) -> Option<Document> {
+        let entry = self.store.entry(REGISTRY, &entry_name(&self.url(), path)).await.unwrap();
+        entry.map(|entry| serde_json::from_value(entry.data).unwrap())
+    }
+
+    pub(super) async fn document_version(&self, path: &str) -> i64 {
+        self.store.entry(REGISTRY, &entry_name(&self.url(), path.as_bytes())).await.unwrap().unwrap().version
+    }
+
+    pub(super) async fn documents(&self) -> Vec<Document> {
+        let entries = self.store.entries(REGISTRY, None, 10_000).await.unwrap();
+        entries.into_iter().map(|entry| serde_json::from_value(entry.data).unwrap()).collect()
+    }
+
+    pub(super) fn artifact(&self, path: &str) -> String {
+        std::fs::read_to_string(self.artifacts().join(path)).unwrap()
+    }
+
+    fn artifacts(&self) -> PathBuf {
+        self.directory.path().join("artifacts")
+    }
+
+    pub(super) fn block_artifacts(&self) {
+        std::fs::write(self.artifacts().join("documents"), "in the way").unwrap();
+    }
+
+    pub(super) fn unblock_artifacts(&self) {
+        std::fs::remove_file(self.artifacts().join("documents")).unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! The event that starts `GitCommitProcessingWorkflow`.
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::artifact::hex;
+use super::report::Bounded;
+use crate::dispatch::{Failure, NewEvent, Step};
+use crate::event::Event;
+use crate::registry::once;
+use crate::schema::payloads::{GitCommit, WorkflowRequested};
+use crate::schema::{Codec, Payload as _};
+
+pub const WORKFLOW: &str = "GitCommitProcessingWorkflow";
+const TOPIC: &str = "coafi.workflow";
+const SOURCE: &str = "/coafi/handlers/git_commit";
+
+/// The workflow's id: the same for every run of the same event (I9), another for a redrive or a replay.
+pub(super) fn id(event: &Event) -> String {
+    let mut hash = Sha256::new();
+    for part in [WORKFLOW, event.source(), event.id(), &once::run(event)] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    format!("wf-{}", &hex(&hash.finalize())[..32])
+}
+
+/// The derived event, and the step that says so.
+///
+/// # Errors
+/// As [`Codec::encode`].
+pub(super) async fn request(
+    codec: &Codec,
+    workflow_id: &str,
+    commit: &GitCommit,
+    results: &Bounded,
+) -> Result<(NewEvent, Step), Failure> {
+    let author = format!("{} <{}>", commit.author.name, commit.author.email);
+    let input = json!({
+        "commitSha": commit.commit_sha,
+        "repositoryUrl": commit.repository_url,
+        "branch": commit.branch,
+        "author": author,
+        "fileResults": results.file_results,
+        "filesOmitted": results.omitted,
+        "summary": results.summary,
+    });
+    let requested = WorkflowRequested {
+        workflow: WORKFLOW.to_owned(),
+        workflow_id: workflow_id.to_owned(),
+        input: input.to_string(),
+        utids: commit.utids.clone(),
+    };
+    let event = NewEvent {
+        topic: TOPIC.to_owned(),
+        id: workflow_id.to_owned(),
+        source: SOURCE.to_owned(),
+        event_type: WorkflowRequested::EVENT_TYPE.to_owned(),
+        subject: Some(commit.commit_sha.clone()),
+        key: commit.repository_url.clone(),
+        data: codec.encode(TOPIC, &requested).await?,
+    };
+    let detail = json!({ "workflow": WORKFLOW, "workflowId": workflow_id });
+    Ok((event, Step { kind: "WORKFLOW_INITIATED".to_owned(), detail }))
+}

@@ -1,0 +1,104 @@
+//! `git.push` and `git.tag`: keeps the registry of refs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::git_commit::payload::{object_id, text, without_credentials};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success};
+use crate::event::Event;
+use crate::registry::{once, refs};
+use crate::schema::Payload as _;
+use crate::schema::payloads::{GitPush, GitTag};
+
+/// Bytes of a repository's URL and of a ref's name.
+const MAX_BYTES: usize = 2_048;
+
+inventory::submit! {
+    Registration {
+        name: "git_ref",
+        summary: "keeps the registry of refs: where branches and tags point",
+        build: |_| Ok(Arc::new(GitRefHandler)),
+    }
+}
+
+struct GitRefHandler;
+
+/// What both event types say.
+struct Moved {
+    repository_url: String,
+    name: String,
+    before: Option<String>,
+    /// `None`: the ref was deleted.
+    after: Option<String>,
+    forced: bool,
+}
+
+#[async_trait]
+impl Handler for GitRefHandler {
+    async fn handle(&self, event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
+        let moved = moved(event, context).await?;
+        moved.check()?;
+        if let Some(success) = once::earlier(event, context).await? {
+            return Ok(success);
+        }
+        let Moved { repository_url, name, before, after, forced } = moved;
+        let utids = once::utids(event);
+        let (change, message) = match after {
+            Some(commit_sha) => {
+                let message = format!("{name} is at {commit_sha}");
+                (refs::put(&refs::Ref { repository_url, name, commit_sha, previous_sha: before, forced }, utids), message)
+            }
+            None => (refs::remove(&repository_url, &name, utids), format!("{name} is gone")),
+        };
+        once::commit(event, context, vec![change], Success { message, ..Success::default() }).await
+    }
+}
+
+async fn moved(event: &Event, context: &Context<'_>) -> Result<Moved, Failure> {
+    let codec = &context.services.codec;
+    match event.event_type() {
+        GitPush::EVENT_TYPE => {
+            let push: GitPush = codec.decode(event).await?;
+            Ok(Moved {
+                repository_url: without_credentials(&push.repository_url),
+                name: format!("refs/heads/{}", push.branch),
+                before: push.before,
+                after: push.after,
+                forced: push.forced,
+            })
+        }
+        GitTag::EVENT_TYPE => {
+            let tag: GitTag = codec.decode(event).await?;
+            Ok(Moved {
+                repository_url: without_credentials(&tag.repository_url),
+                name: format!("refs/tags/{}", tag.tag),
+                forced: tag.previous_sha.is_some() && tag.commit_sha.is_some(),
+                before: tag.previous_sha,
+                after: tag.commit_sha,
+            })
+        }
+        other => {
+            let allowed = [GitPush::EVENT_TYPE, GitTag::EVENT_TYPE].join(", ");
+            Err(Failure::permanent("wrong_event_type", format!("git_ref cannot handle {other:?}; allowed: {allowed}")))
+        }
+    }
+}
+
+impl Moved {
+    fn check(&self) -> Result<(), Failure> {
+        let mut errors = Vec::new();
+        for (name, value) in [("repositoryUrl", &self.repository_url), ("ref", &self.name)] {
+            errors.extend(text(value, MAX_BYTES).map(|error| format!("{name} {error}")));
+        }
+        for (name, sha) in [("before", &self.before), ("after", &self.after)] {
+            errors.extend(sha.as_deref().and_then(object_id).map(|error| format!("{name} {error}")));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::invalid("invalid_payload", errors.join("; "));
+        failure.errors = errors;
+        Err(failure)
+    }
+}

@@ -1,0 +1,23 @@
+//! The process' HTTP face: `/health`, `/ready` and `/metrics`.
+//!
+//! | path | 200 | 503 |
+//! |---|---|---|
+//! | `/health` | the poll loop came round within `http.liveness_timeout` | it did not: restart the process |
+//! | `/ready` | every [`Condition`] holds | JSON that names those that do not: send no work here |
+//! | `/metrics` | Prometheus text format 0.0.4 | |
+//!
+//! Knows nothing of Kafka, databases or registries: conditions are handed in. `/health` asks no dependency, because
+//! restarting a process does not bring its database back.
+
+#![allow(clippy::disallowed_methods, reason = "edge: a server task, and the grace of its shutdown")]
+
+mod monitor;
+mod readiness;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+pub use monitor::Monitor;
+pub use readiness::{Condition, Readiness, Report, Said, StoreAnswers, UrlAnswers};
+pub use server::{HttpError, Server};

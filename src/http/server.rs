@@ -1,0 +1,68 @@
+//! Binds, serves, and ends gracefully.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long open requests may take after the server was told to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A bound server. Binding is apart from serving, so that a taken port ends the start and not some task later.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error(
+        "address {address} is in use by another process; choose another one with http.listen or COAFI__HTTP__LISTEN"
+    )]
+    InUse { address: SocketAddr },
+    #[error("cannot listen on {address}")]
+    Bind { address: SocketAddr, source: std::io::Error },
+    #[error("the HTTP server on {address} ended")]
+    Serve { address: SocketAddr, source: std::io::Error },
+}
+
+impl Server {
+    /// # Errors
+    /// The address is taken, not of this machine, or not permitted.
+    pub async fn bind(address: SocketAddr) -> Result<Self, HttpError> {
+        let bind = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => HttpError::InUse { address },
+            _ => HttpError::Bind { address, source },
+        };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address that was bound: port 0 has become a real one.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then finishes open requests for a few seconds at most.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn run(self, router: Router, stop: CancellationToken) -> Result<(), HttpError> {
+        let Self { listener, address } = self;
+        let told = stop.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
+        let cut = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            ended = serving.into_future() => ended.map_err(|source| HttpError::Serve { address, source }),
+            () = cut => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! At-least-once delivery: every outcome is acknowledged by all in-sync replicas, then the offsets are committed.
+//!
+//! A failure in between repeats outcomes, never loses one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer;
+use tracing::{info, warn};
+
+use super::DriverError;
+use super::config::{Config, MESSAGE_TIMEOUT};
+use super::context::{GroupConsumer, Reporter};
+use super::sink::{Failures, Sink, is_permanent};
+use super::stop::Stop;
+use super::writer::{Delivery, OffsetCommit, list_of, send_all};
+use crate::event::Outgoing;
+
+/// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
+const COMMIT_RETRY_FOR: Duration = Duration::from_secs(10);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) struct AtLeastOnce {
+    config: Arc<Config>,
+    reporter: Reporter,
+    stop: Stop,
+    consumer: Arc<GroupConsumer>,
+    failures: Arc<Failures>,
+    sink: Sink<Failures>,
+    broken: Option<KafkaError>,
+}
+
+impl AtLeastOnce {
+    pub(super) fn start(
+        config: Arc<Config>,
+        reporter: Reporter,
+        stop: Stop,
+        consumer: Arc<GroupConsumer>,
+    ) -> Result<Self, DriverError> {
+        let failures = Arc::<Failures>::default();
+        let sink = Sink::new(&config.outcome_producer()?, reporter.clone(), Arc::clone(&failures))?;
+        reporter.status.update(|status| status.producer_ready = true);
+        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None })
+    }
+
+    fn delivered(&mut self) -> Result<(), KafkaError> {
+        // One that failed is known at once, the others settle before anything is staged again.
+        let drained = self.sink.drain(MESSAGE_TIMEOUT * 2, || self.stop.is_set());
+        match self.broken.take().or_else(|| self.failures.take()) {
+            Some(error) => Err(error),
+            None if drained => Ok(()),
+            None => Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)),
+        }
+    }
+
+    fn commit_offsets(&self, offsets: &[OffsetCommit]) -> Result<(), KafkaError> {
+        let list = list_of(offsets);
+        let deadline = Instant::now() + COMMIT_RETRY_FOR;
+        loop {
+            // A commit of partitions that were lost would be accepted from a member that has joined again.
+            if self.consumer.assignment_lost() {
+                return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
+            }
+            let Err(error) = self.consumer.commit(&list, CommitMode::Sync) else { return Ok(()) };
+            let passing = matches!(
+                error.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::RebalanceInProgress
+                        | RDKafkaErrorCode::NotCoordinator
+                        | RDKafkaErrorCode::CoordinatorNotAvailable
+                        | RDKafkaErrorCode::CoordinatorLoadInProgress
+                        | RDKafkaErrorCode::WaitingForCoordinator
+                        | RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::RequestTimedOut
+                        | RDKafkaErrorCode::OperationTimedOut
+                )
+            );
+            if !passing || Instant::now() > deadline || self.stop.wait(RETRY_PAUSE) {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Delivery for AtLeastOnce {
+    fn produce(&mut self, records: &[Outgoing]) -> Result<(), DriverError> {
+        if self.broken.is_none() {
+            self.broken = send_all(&self.sink, records)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<bool, DriverError> {
+        if let Err(error) = self.delivered() {
+            if is_permanent(&error) {
+                return Err(DriverError::Producer { message: error.to_string() });
+            }
+            warn!("outcomes were not acknowledged, they are staged again: {error}");
+            if self.sink.producer().client().fatal_error().is_some() {
+                let config = self.config.outcome_producer()?;
+                self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
+            }
+            return Ok(false);
+        }
+        if offsets.is_empty() {
+            return Ok(true);
+        }
+        if group.is_none() {
+            return Ok(false);
+        }
+        match self.commit_offsets(offsets) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                info!("offsets not committed, their outcomes are staged again: {error}");
+                Ok(false)
+            }
+        }
+    }
+
+    /// What was produced stays: at-least-once.
+    fn abort(&mut self) -> Result<(), DriverError> {
+        self.broken = None;
+        self.failures.take();
+        Ok(())
+    }
+}

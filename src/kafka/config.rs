@@ -1,0 +1,273 @@
+//! What a replica is told about Kafka, and the client properties that follow from it.
+//!
+//! Every librdkafka property that correctness or memory depends on is set here and cannot be overridden: a property of
+//! [`Config::properties`] that collides with one of them is refused when the replica starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::DriverError;
+
+/// What librdkafka may prefetch for all partitions together, in kilobytes (its default is 64 MiB *per partition*).
+const FETCH_QUEUE_KB: u32 = 16 * 1024;
+/// Messages prefetched at most, all partitions together.
+const FETCH_QUEUE_MESSAGES: u32 = 20_000;
+/// What one fetch response may hold of one partition, in bytes.
+const FETCH_PARTITION_BYTES: u32 = 1024 * 1024;
+/// What one fetch response may hold, in bytes. Must be at least the largest record batch of the cluster.
+const FETCH_BYTES: u32 = 8 * 1024 * 1024;
+/// The producer's queue, in kilobytes (its default is 1 GiB).
+const PRODUCE_QUEUE_KB: u32 = 32 * 1024;
+/// Messages in the producer's queue.
+const PRODUCE_QUEUE_MESSAGES: u32 = 100_000;
+/// How long an open transaction lives without a sign of its producer: what readers stall after `kill -9`.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// A record of a transaction is given up before the transaction is.
+const TRANSACTION_MESSAGE_TIMEOUT: Duration = Duration::from_secs(9);
+/// A record outside of transactions survives a broker that is gone for a minute.
+pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How outcomes and offsets are made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Outcomes and offsets in one Kafka transaction.
+    Transactional,
+    /// Outcomes acknowledged by all in-sync replicas, then the offsets.
+    AtLeastOnce,
+}
+
+/// Where a group begins that has no committed offset for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+/// A replica's Kafka side.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// Further librdkafka properties: security, timeouts of the network.
+    pub properties: BTreeMap<String, String>,
+    /// The consumer group.
+    pub group: String,
+    /// What makes this replica's `transactional.id` (group + slot) stable over restarts. Two live replicas must not
+    /// share one: they fence each other until one gives up.
+    pub slot: String,
+    /// Topics to consume, retry topics included.
+    pub topics: Vec<String>,
+    pub delivery: Delivery,
+    pub start: Start,
+    /// Topics whose partitions go on after retention has passed their position, instead of standing still (I10).
+    pub continue_after_loss: BTreeSet<String>,
+    /// Static membership (`group.instance.id`).
+    pub instance_id: Option<String>,
+    /// After this long without a heartbeat the group takes the replica's partitions away; 6 to 10 s.
+    pub session_timeout: Duration,
+    /// `compression.type` of what is produced: `none`, `gzip`, `lz4`, `zstd`, `snappy`.
+    pub compression: String,
+    /// The largest record that is produced, in bytes (`message.max.bytes`); must not exceed the brokers' limit.
+    pub max_record_bytes: u32,
+    /// How long the drained replica may take for its last commit, beyond the engine's drain timeout.
+    pub commit_timeout: Duration,
+}
+
+impl Config {
+    /// A configuration with the documented defaults.
+    #[must_use]
+    pub fn new(bootstrap_servers: &str, group: &str, slot: &str, topics: &[&str]) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            properties: BTreeMap::new(),
+            group: group.to_owned(),
+            slot: slot.to_owned(),
+            topics: topics.iter().map(|&t| t.to_owned()).collect(),
+            delivery: Delivery::Transactional,
+            start: Start::Earliest,
+            continue_after_loss: BTreeSet::new(),
+            instance_id: None,
+            session_timeout: Duration::from_secs(6),
+            compression: "lz4".to_owned(),
+            max_record_bytes: 1_000_000,
+            commit_timeout: Duration::from_secs(15),
+        }
+    }
+
+    /// The `transactional.id`.
+    #[must_use]
+    pub fn transactional_id(&self) -> String {
+        format!("{}-{}", self.group, self.slot)
+    }
+
+    /// Properties of the group's consumer.
+    pub(super) fn consumer(&self) -> Result<ClientConfig, DriverError> {
+        let mut own = reader_properties();
+        own.extend([
+            ("group.id", self.group.clone()),
+            ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+            ("heartbeat.interval.ms", "500".to_owned()),
+            ("session.timeout.ms", self.session_timeout.as_millis().to_string()),
+            // A partition whose position is gone is an event (I10), never a silent jump.
+            ("auto.offset.reset", "error".to_owned()),
+            ("queued.min.messages", FETCH_QUEUE_MESSAGES.to_string()),
+            ("queued.max.messages.kbytes", FETCH_QUEUE_KB.to_string()),
+            ("fetch.message.max.bytes", FETCH_PARTITION_BYTES.to_string()),
+            ("fetch.max.bytes", FETCH_BYTES.to_string()),
+            // The default of 1000 stalls a full second whenever the local queue is full.
+            ("fetch.queue.backoff.ms", "10".to_owned()),
+            ("fetch.wait.max.ms", "100".to_owned()),
+            // New topics and partitions are found within this time.
+            ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
+        ]);
+        if let Some(instance) = &self.instance_id {
+            own.push(("group.instance.id", instance.clone()));
+        }
+        self.client(own)
+    }
+
+    /// Properties of the consumers that read beside the group: deduplication windows, proofs of gaps.
+    pub(super) fn side_reader(&self, purpose: &str) -> Result<ClientConfig, DriverError> {
+        let mut own = reader_properties();
+        own.extend([
+            // `assign` needs a group; this one never joins and never commits.
+            ("group.id", format!("{}.{purpose}", self.group)),
+            ("auto.offset.reset", "earliest".to_owned()),
+            ("queued.max.messages.kbytes", "4096".to_owned()),
+            ("fetch.wait.max.ms", "10".to_owned()),
+            ("fetch.queue.backoff.ms", "10".to_owned()),
+        ]);
+        self.client(own)
+    }
+
+    /// Properties of the producer that carries outcomes.
+    pub(super) fn outcome_producer(&self) -> Result<ClientConfig, DriverError> {
+        let mut own = self.producer_properties();
+        match self.delivery {
+            Delivery::Transactional => own.extend([
+                ("transactional.id", self.transactional_id()),
+                ("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string()),
+                ("message.timeout.ms", TRANSACTION_MESSAGE_TIMEOUT.as_millis().to_string()),
+            ]),
+            Delivery::AtLeastOnce => own.push(("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())),
+        }
+        // Success needs no word per record; failures are counted.
+        own.push(("delivery.report.only.error", "true".to_owned()));
+        self.client(own)
+    }
+
+    /// Properties of the producer that carries receipts.
+    pub(super) fn receipt_producer(&self) -> Result<ClientConfig, DriverError> {
+        let mut own = self.producer_properties();
+        own.push(("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string()));
+        self.client(own)
+    }
+
+    fn producer_properties(&self) -> Vec<(&'static str, String)> {
+        vec![
+            // A producer that is not idempotent reorders on its own retries.
+            ("enable.idempotence", "true".to_owned()),
+            ("acks", "all".to_owned()),
+            // As Java clients choose partitions.
+            ("partitioner", "murmur2_random".to_owned()),
+            ("compression.type", self.compression.clone()),
+            ("linger.ms", "1".to_owned()),
+            ("message.max.bytes", self.max_record_bytes.to_string()),
+            ("queue.buffering.max.kbytes", PRODUCE_QUEUE_KB.to_string()),
+            ("queue.buffering.max.messages", PRODUCE_QUEUE_MESSAGES.to_string()),
+            // AddOffsetsToTxn straight after a commit meets CONCURRENT_TRANSACTIONS; the default backs off 100 ms.
+            ("retry.backoff.ms", "1".to_owned()),
+            ("retry.backoff.max.ms", "500".to_owned()),
+        ]
+    }
+
+    fn client(&self, own: Vec<(&'static str, String)>) -> Result<ClientConfig, DriverError> {
+        let mut client = ClientConfig::new();
+        client.set_log_level(RDKafkaLogLevel::Info);
+        client.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", format!("coafi-{}", self.slot));
+        // Idle connections are closed by brokers as a matter of course.
+        client.set("log.connection.close", "false");
+        for (name, value) in &self.properties {
+            if is_reserved(name) {
+                return Err(DriverError::ReservedProperty { name: name.clone() });
+            }
+            client.set(name, value);
+        }
+        for (name, value) in own {
+            client.set(name, value);
+        }
+        Ok(client)
+    }
+}
+
+fn reader_properties() -> Vec<(&'static str, String)> {
+    vec![
+        ("isolation.level", "read_committed".to_owned()),
+        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.offset.store", "false".to_owned()),
+        ("enable.partition.eof", "true".to_owned()),
+        ("check.crcs", "true".to_owned()),
+    ]
+}
+
+/// Properties that the driver's promises rest on.
+const RESERVED: [&str; 22] = [
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "partition.assignment.strategy",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "isolation.level",
+    "enable.partition.eof",
+    "check.crcs",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "acks",
+    "request.required.acks",
+    "partitioner",
+    "delivery.report.only.error",
+    "message.max.bytes",
+];
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn librdkafka_accepts_every_property() {
+        let mut config = Config::new("127.0.0.1:1", "g", "0", &["t"]);
+        config.instance_id = Some("i".to_owned());
+        for compression in ["none", "gzip", "lz4", "zstd", "snappy"] {
+            config.compression = compression.to_owned();
+            config.receipt_producer().unwrap().create_native_config().unwrap();
+        }
+        config.consumer().unwrap().create_native_config().unwrap();
+        config.side_reader("x").unwrap().create_native_config().unwrap();
+        for delivery in [Delivery::Transactional, Delivery::AtLeastOnce] {
+            config.delivery = delivery;
+            config.outcome_producer().unwrap().create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_property_that_promises_rest_on_is_refused() {
+        let mut config = Config::new("127.0.0.1:1", "g", "0", &["t"]);
+        config.properties.insert("isolation.level".into(), "read_uncommitted".into());
+        let error = config.consumer().unwrap_err();
+        assert!(error.to_string().contains("isolation.level"), "{error}");
+    }
+}

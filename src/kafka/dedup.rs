@@ -1,0 +1,114 @@
+//! Rebuilds a partition's deduplication window after its assignment, beside the poll thread.
+//!
+//! Reads the last offsets before the position with a consumer of its own and keeps their identities. What is asked for an
+//! ownership that has ended meanwhile is dropped.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+use tracing::warn;
+
+use super::config::Config;
+use super::context::Reporter;
+use super::inbox::Input;
+use super::lookup::list_of;
+use super::partitions::Live;
+use super::record::from_message;
+use super::stop::Stop;
+use super::{Application, DriverError};
+use crate::engine::{Epoch, PartitionId};
+use crate::event::{Identity, NextOffset, Offset, TopicPartition};
+use crate::runtime::Clock;
+
+/// How long lanes wait for their window. What is missing then is a duplicate that may be handled twice, as without a window.
+const REBUILD_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+pub(super) struct Rebuild {
+    pub(super) partition: PartitionId,
+    pub(super) epoch: Epoch,
+    pub(super) source: TopicPartition,
+    pub(super) position: NextOffset,
+    pub(super) window: u32,
+    pub(super) live: Live,
+}
+
+pub(super) struct Windows<A: Application> {
+    pub(super) application: Arc<A>,
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    pub(super) reporter: Reporter,
+    pub(super) answers: Sender<Input<A::Payload, A::Report>>,
+    pub(super) stop: Stop,
+}
+
+impl<A: Application> Windows<A> {
+    pub(super) fn run(self, requests: &Receiver<Rebuild>) {
+        if let Err(error) = self.serve(requests) {
+            // Nobody listens only if the poll thread has ended.
+            let _ = self.answers.send(Input::Failed(error));
+        }
+    }
+
+    fn serve(&self, requests: &Receiver<Rebuild>) -> Result<(), DriverError> {
+        let mut reader = None;
+        while let Ok(request) = requests.recv() {
+            if request.live.is_over() || self.stop.is_set() {
+                continue;
+            }
+            let mut seen = Vec::new();
+            let from = request.position.0.saturating_sub(i64::from(request.window)).max(0);
+            if from < request.position.0 {
+                let reader = match &mut reader {
+                    Some(reader) => reader,
+                    None => {
+                        let config = self.config.side_reader("windows")?;
+                        let made = config.create_with_context(self.reporter.clone()).map_err(DriverError::Client)?;
+                        reader.insert(made)
+                    }
+                };
+                seen = self.read(reader, &request, Offset(from));
+            }
+            let Rebuild { partition, epoch, .. } = request;
+            if self.answers.send(Input::DedupRebuilt { partition, epoch, seen }).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, reader: &BaseConsumer<Reporter>, request: &Rebuild, from: Offset) -> Vec<(Identity, Offset)> {
+        let mut seen = Vec::new();
+        let start = list_of(std::slice::from_ref(&request.source), KafkaOffset::Offset(from.0));
+        let deadline = Instant::now() + REBUILD_TIMEOUT;
+        let mut complete = false;
+        if let Err(error) = reader.assign(&start) {
+            warn!(partition = %request.source, "deduplication window cannot be read: {error}");
+            return seen;
+        }
+        while !complete && Instant::now() < deadline && !request.live.is_over() && !self.stop.is_set() {
+            match reader.poll(POLL) {
+                Some(Ok(message)) if message.offset() < request.position.0 => {
+                    let (record, _) = from_message(&message, Arc::clone(&request.source.topic));
+                    let offset = record.offset();
+                    seen.extend(self.application.classify(record, &self.clock).identity.map(|id| (id, offset)));
+                    complete = offset.next() == request.position;
+                }
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => complete = true,
+                Some(Err(_)) | None => {}
+            }
+        }
+        if !complete && !request.live.is_over() && !self.stop.is_set() {
+            warn!(partition = %request.source, found = seen.len(), "deduplication window is incomplete: no time left");
+        }
+        if let Err(error) = reader.unassign() {
+            warn!(partition = %request.source, "window reader: {error}");
+        }
+        seen
+    }
+}

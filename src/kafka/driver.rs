@@ -1,0 +1,253 @@
+//! The poll thread: owns the consumer and the engine, and is the only one that talks to either.
+//!
+//! One turn: take what other threads report, poll a batch while the engine has room, carry out the engine's effects, and
+//! sleep until the consumer's queue fills, somebody reports, or the engine's clock rings. The consumer's queue and every
+//! reporter wake it through the inbox, so neither a record nor a result waits for a time-out. It knows nothing of events,
+//! routes or handlers ([`Application`]), and decides nothing about records (the engine does).
+//!
+//! Keeps I4 (its part: what is polled or answered under an old epoch goes nowhere), I7 (its part: polls only while there is
+//! room, and bounds librdkafka's queues) and I8 (wakes for the engine's clock).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+
+use super::config::Config;
+use super::context::GroupConsumer;
+use super::dedup::Rebuild;
+use super::inbox::{Input, Rebalance};
+use super::lookup::Question;
+use super::partitions::Partitions;
+use super::rebalance::Round;
+use super::receipts::Receipt;
+use super::status::{Counts, PartitionStatus, StatusCell};
+use super::writer::Command;
+use super::{Application, DriverError};
+use crate::engine::{CommitResult, Engine, Output, PartitionCommit, Time, TransactionId};
+use crate::runtime::Clock;
+
+/// The longest sleep. Wake-ups are not lost as far as known; if one is, this is what it costs.
+const MAX_SLEEP: Duration = Duration::from_millis(100);
+/// Inputs taken in one turn, so that polling goes on under any number of results.
+const MAX_INPUTS: usize = 4096;
+/// How often the assignment in the status is brought up to date, and the ends asked for.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver<A: Application> {
+    pub(super) application: Arc<A>,
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    pub(super) engine: Engine<A::Payload, A::Report>,
+    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) inbox: Receiver<Input<A::Payload, A::Report>>,
+    /// For answers to probes.
+    pub(super) answers: Sender<Input<A::Payload, A::Report>>,
+    /// Set by whoever has sent [`Input::Wake`] and not been heard yet.
+    pub(super) awake: Arc<AtomicBool>,
+    pub(super) partitions: Partitions<A::Payload>,
+    pub(super) writer: Sender<Command<A::Payload, A::Report>>,
+    pub(super) receipts: Sender<Receipt>,
+    pub(super) questions: Sender<Question>,
+    pub(super) windows: Sender<Rebuild>,
+    pub(super) status: Arc<StatusCell>,
+    pub(super) drain_timeout: Duration,
+    pub(super) state: State<A>,
+}
+
+/// What changes from turn to turn.
+pub(super) struct State<A: Application> {
+    /// Rebalances that wait for the one in hand.
+    pub(super) rebalances: VecDeque<Rebalance>,
+    pub(super) round: Option<Round>,
+    pub(super) tokens: u64,
+    /// Since when the engine has had no room.
+    pub(super) full_since: Option<Time>,
+    /// Everything is paused, because the engine has had no room for long.
+    pub(super) held: bool,
+    /// Outputs of this turn, on their way to the writer.
+    pub(super) staged: Vec<Output<A::Payload, A::Report>>,
+    /// What the outstanding commit will have committed.
+    pub(super) committing: Option<(TransactionId, Vec<PartitionCommit>)>,
+    pub(super) polled: u64,
+    pub(super) status_due: Time,
+    /// The earliest time at which the proof of a partition's end is due.
+    pub(super) proof_due: Option<Time>,
+    pub(super) ends_asked: bool,
+    /// When the drained replica must have ended.
+    pub(super) shutdown_deadline: Option<Time>,
+    pub(super) failed: Option<DriverError>,
+}
+
+impl<A: Application> State<A> {
+    pub(super) const fn new() -> Self {
+        Self {
+            rebalances: VecDeque::new(),
+            round: None,
+            tokens: 0,
+            full_since: None,
+            held: false,
+            staged: Vec::new(),
+            committing: None,
+            polled: 0,
+            status_due: Time(0),
+            proof_due: None,
+            ends_asked: false,
+            shutdown_deadline: None,
+            failed: None,
+        }
+    }
+}
+
+impl<A: Application> Driver<A> {
+    /// Runs until the replica is shut down and drained, or cannot go on.
+    ///
+    /// # Errors
+    /// What it cannot go on for. Nothing was committed that should not have been.
+    pub(super) fn run(&mut self) -> Result<(), DriverError> {
+        let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
+        self.consumer
+            .subscribe(&topics)
+            .map_err(|source| DriverError::Subscribe { topics: topics.join(", "), source })?;
+        loop {
+            let now = self.clock.now();
+            self.status.beat(now);
+            let mut busy = self.take_inputs();
+            busy |= self.poll()?;
+            self.serve_rebalances()?;
+            self.tick();
+            busy |= self.carry_out()?;
+            if let Some(error) = self.state.failed.take() {
+                return Err(error);
+            }
+            if self.is_over()? {
+                return Ok(());
+            }
+            if !busy {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Whether a shutdown is complete.
+    fn is_over(&mut self) -> Result<bool, DriverError> {
+        let Some(deadline) = self.state.shutdown_deadline else { return Ok(false) };
+        if self.engine.is_drained() && self.state.committing.is_none() {
+            return Ok(true);
+        }
+        if self.clock.now() > deadline {
+            return Err(DriverError::NotDrained(self.drain_timeout + self.config.commit_timeout));
+        }
+        Ok(false)
+    }
+
+    /// Everything that other threads have reported; true if there was anything.
+    fn take_inputs(&mut self) -> bool {
+        let mut count = 0;
+        while count < MAX_INPUTS {
+            let Ok(input) = self.inbox.try_recv() else { break };
+            self.take(input);
+            count += 1;
+        }
+        count > 0
+    }
+
+    fn take(&mut self, input: Input<A::Payload, A::Report>) {
+        let now = self.clock.now();
+        match input {
+            Input::Wake => self.awake.store(false, Ordering::Release),
+            Input::Finished(results) => {
+                for finished in results {
+                    self.engine.finished(now, finished);
+                }
+            }
+            Input::Ended { transaction, result } => {
+                if matches!(result, CommitResult::Committed) {
+                    self.note_committed(transaction);
+                }
+                self.state.committing = None;
+                self.engine.transaction_ended(now, transaction, result);
+            }
+            Input::ReceiptsAcknowledged { partition, epoch, up_to } => {
+                self.engine.receipts_acknowledged(now, partition, epoch, up_to);
+            }
+            Input::Rebalance(rebalance) => self.state.rebalances.push_back(rebalance),
+            Input::Found(found) => self.found(found),
+            Input::DedupRebuilt { partition, epoch, seen } => self.engine.dedup_rebuilt(now, partition, epoch, &seen),
+            Input::Probed { dependency, up } => self.engine.probed(now, &dependency, up),
+            Input::Shutdown => {
+                self.engine.shut_down(now);
+                self.status.update(|status| status.ending = true);
+                self.state.shutdown_deadline.get_or_insert(now + self.drain_timeout + self.config.commit_timeout);
+            }
+            Input::Failed(error) => {
+                self.state.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    fn note_committed(&mut self, transaction: TransactionId) {
+        self.status.brokers_answer();
+        let Some((id, commits)) = self.state.committing.take() else { return };
+        debug_assert_eq!(id, transaction, "one commit at a time");
+        for commit in commits {
+            if let Some(owned) =
+                self.partitions.current(commit.partition, commit.epoch).and_then(|partition| partition.owned.as_mut())
+            {
+                owned.committed = commit.position;
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        if self.engine.next_wake().is_some_and(|due| due <= now) {
+            self.engine.tick(now);
+        }
+        if self.state.proof_due.is_some_and(|due| due <= now) {
+            self.ask_for_proofs(now);
+        }
+        if self.state.status_due <= now {
+            self.state.status_due = now + STATUS_INTERVAL;
+            self.ask_for_ends();
+            self.publish_status();
+        }
+    }
+
+    /// Brings the shared status up to date. Counts of outcomes are added by the writer.
+    pub(super) fn publish_status(&mut self) {
+        let polled = std::mem::take(&mut self.state.polled);
+        let assignment = self
+            .partitions
+            .iter()
+            .filter_map(|partition| {
+                let owned = partition.owned.as_ref()?;
+                Some(PartitionStatus {
+                    source: partition.source.clone(),
+                    committed: owned.committed,
+                    polled: owned.polled,
+                    end: owned.end,
+                    draining: owned.draining,
+                })
+            })
+            .collect();
+        self.status.update(|status| {
+            status.assignment = assignment;
+            status.counts += Counts { polled, ..Counts::default() };
+        });
+    }
+
+    fn sleep(&mut self) {
+        let now = self.clock.now();
+        let due = [self.engine.next_wake(), self.state.proof_due, Some(self.state.status_due)];
+        let next = due.into_iter().flatten().min().map_or(MAX_SLEEP, |due| due - now);
+        match self.inbox.recv_timeout(next.min(MAX_SLEEP)) {
+            Ok(input) => self.take(input),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the driver holds a sender itself"),
+        }
+    }
+}

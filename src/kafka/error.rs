@@ -1,0 +1,47 @@
+//! Why a replica cannot start or has ended.
+
+use rdkafka::error::KafkaError;
+
+use crate::event::NextOffset;
+
+/// What ends a replica. What passes by itself (a broker that is away, a rebalance, an aborted transaction) is none of
+/// these.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error("kafka property {name:?} is set by coafi itself and cannot be overridden")]
+    ReservedProperty { name: String },
+    #[error("kafka client cannot be created: {0}")]
+    Client(#[source] KafkaError),
+    #[error("cannot subscribe to {topics}: {source}")]
+    Subscribe { topics: String, source: KafkaError },
+    #[error("rebalance of group {group}: {message}")]
+    Rebalance { group: String, message: String },
+    #[error("consumer of group {group} failed for good: {message}")]
+    Consumer { group: String, message: String },
+    #[error(
+        "transactional.id {id:?} was fenced {times} times in a row: another live replica uses the same group and slot; \
+         give each replica a slot of its own"
+    )]
+    SlotConflict { id: String, times: usize },
+    #[error("group.instance.id {id:?} is used by another live replica; give each replica an id of its own: {message}")]
+    InstanceConflict { id: String, message: String },
+    #[error("producer failed for good: {message}")]
+    Producer { message: String },
+    #[error("record of {bytes} bytes for topic {topic} cannot be produced: {message}")]
+    Record { topic: String, bytes: usize, message: String },
+    #[error("receipt for {topic} was not acknowledged after {attempts} attempts: {message}")]
+    Receipt { topic: String, attempts: u32, message: String },
+    #[error(
+        "committed position {position} of {topic}[{partition}] lies beyond the partition's end {end}: the topic was \
+         truncated or made anew; reset the group's offset explicitly"
+    )]
+    PositionBeyondEnd { topic: String, partition: i32, position: NextOffset, end: NextOffset },
+    #[error("thread {0:?} ended by a panic")]
+    Panicked(&'static str),
+    #[error("not drained within {0:?}; what was unresolved will be handled again by the partitions' next owner")]
+    NotDrained(std::time::Duration),
+    #[error("thread {name:?} cannot be started: {source}")]
+    Thread { name: &'static str, source: std::io::Error },
+    #[error("embedded cluster: {0}")]
+    Embedded(String),
+}

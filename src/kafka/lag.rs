@@ -1,0 +1,174 @@
+//! How far a consumer group is behind, as the brokers know it: for people, not for the replicas themselves.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+
+use crate::config::Kafka;
+
+/// Everything that the group has committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupLag {
+    /// In order of topic and partition.
+    pub partitions: Vec<PartitionOffsets>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Shown")]
+pub struct PartitionOffsets {
+    pub topic: String,
+    pub partition: i32,
+    /// The group's position; `None` if it never committed here.
+    pub committed: Option<i64>,
+    /// The oldest offset that still exists.
+    pub start: i64,
+    /// The position after the last record that readers of committed data see (the last stable offset).
+    pub end: i64,
+}
+
+/// Why the lag is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum LagError {
+    #[error("the Kafka client refuses its configuration")]
+    Client(#[source] KafkaError),
+    #[error("Kafka at {servers} does not say {what}")]
+    Unavailable { servers: String, what: &'static str, source: KafkaError },
+    #[error("there is no topic {topic:?}")]
+    UnknownTopic { topic: String },
+}
+
+impl GroupLag {
+    /// The lag of all partitions together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.partitions.iter().map(PartitionOffsets::lag).sum()
+    }
+}
+
+impl PartitionOffsets {
+    /// Offsets from the position (never committed: from the oldest) to the end. Records that are resolved above the position
+    /// and transaction markers count until the position passes them.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let from = self.committed.unwrap_or(self.start).max(self.start);
+        u64::try_from(self.end - from).unwrap_or(0)
+    }
+}
+
+/// The lag of `kafka.group_id` in `topics`, or in every topic in which it has committed if none is named. Blocks; one answer
+/// is waited for `timeout`, all together four times as long.
+///
+/// # Errors
+/// The brokers do not answer, or a named topic does not exist.
+pub fn group_lag(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
+    let deadline = Instant::now() + timeout * 4;
+    let left = || deadline.saturating_duration_since(Instant::now()).min(timeout);
+    let unavailable =
+        |what| move |source| LagError::Unavailable { servers: kafka.bootstrap_servers.clone(), what, source };
+    let consumer = reader(kafka)?;
+
+    let asked = asked_partitions(&consumer, topics, left()).map_err(|error| match error {
+        Asked::Kafka(source) => unavailable("which topics there are")(source),
+        Asked::Unknown(topic) => LagError::UnknownTopic { topic },
+    })?;
+    let committed = consumer.committed_offsets(asked, left()).map_err(unavailable("what the group has committed"))?;
+    let mut lag = GroupLag::default();
+    for element in committed.elements() {
+        let position = match element.offset() {
+            Offset::Offset(position) => Some(position),
+            _ if topics.is_empty() => continue,
+            _ => None,
+        };
+        let (topic, partition) = (element.topic(), element.partition());
+        let (start, end) =
+            consumer.fetch_watermarks(topic, partition, left()).map_err(unavailable("where a partition ends"))?;
+        lag.partitions.push(PartitionOffsets { topic: topic.to_owned(), partition, committed: position, start, end });
+    }
+    lag.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    Ok(lag)
+}
+
+enum Asked {
+    Kafka(KafkaError),
+    Unknown(String),
+}
+
+impl From<KafkaError> for Asked {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+/// Every partition of the named topics, or of all topics but Kafka's own.
+fn asked_partitions(
+    consumer: &BaseConsumer,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<TopicPartitionList, Asked> {
+    let metadata = consumer.fetch_metadata(None, timeout)?;
+    let mut partitions = TopicPartitionList::new();
+    for topic in metadata.topics() {
+        let wanted =
+            if topics.is_empty() { !topic.name().starts_with("__") } else { topics.iter().any(|t| t == topic.name()) };
+        if wanted {
+            for partition in topic.partitions() {
+                partitions.add_partition(topic.name(), partition.id());
+            }
+        }
+    }
+    let unknown = topics.iter().find(|name| !metadata.topics().iter().any(|topic| topic.name() == name.as_str()));
+    unknown.map_or(Ok(partitions), |name| Err(Asked::Unknown(name.clone())))
+}
+
+/// A consumer that asks and never joins, reads or commits.
+fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
+    let mut client = ClientConfig::new();
+    for (name, value) in &kafka.client {
+        client.set(name, value.expose());
+    }
+    client
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("group.id", &kafka.group_id)
+        .set("enable.auto.commit", "false")
+        // The end is then the last stable offset: what a replica can reach.
+        .set("isolation.level", "read_committed");
+    client.create().map_err(LagError::Client)
+}
+
+/// The JSON of one partition.
+#[derive(Serialize)]
+struct Shown {
+    topic: String,
+    partition: i32,
+    committed: Option<i64>,
+    end: i64,
+    lag: u64,
+}
+
+impl From<PartitionOffsets> for Shown {
+    fn from(offsets: PartitionOffsets) -> Self {
+        let lag = offsets.lag();
+        let PartitionOffsets { topic, partition, committed, end, .. } = offsets;
+        Self { topic, partition, committed, end, lag }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_starts_at_the_position_or_at_the_oldest_offset() {
+        let lag =
+            |committed, start, end| PartitionOffsets { topic: "t".into(), partition: 0, committed, start, end }.lag();
+        assert_eq!(lag(Some(3), 0, 10), 7);
+        assert_eq!(lag(None, 4, 10), 6);
+        assert_eq!(lag(Some(3), 5, 10), 5, "retention has passed the position");
+        assert_eq!(lag(Some(12), 0, 10), 0, "the topic was recreated");
+    }
+}

@@ -1,0 +1,274 @@
+//! Questions to the brokers and the database that must not hold up the poll thread: where an assignment starts, where
+//! partitions end, and whether a stretch of offsets holds no record.
+//!
+//! One thread, one question at a time. A question is asked again until it is answered, its subject is gone, or the replica
+//! ends; each single request is bounded.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList, TopicPartitionListElem};
+use tracing::warn;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::config::{Config, Start};
+use super::context::{GroupConsumer, Reporter};
+use super::inbox::Input;
+use super::partitions::Live;
+use super::record::quietly;
+use super::stop::Stop;
+use super::{Claims, DriverError};
+use crate::engine::{Epoch, PartitionId};
+use crate::event::{NextOffset, TopicPartition};
+use crate::store::Fence;
+
+/// One request to a broker.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before a question is asked again; the committed offset of an open transaction is such a case.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE_CAP: Duration = Duration::from_secs(2);
+/// How long the proof of an end may take.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) enum Question {
+    /// Where these partitions are to be read from.
+    Locate { token: u64, partitions: Vec<TopicPartition> },
+    /// Their ends (last stable offsets), for the lag.
+    Ends { partitions: Vec<(PartitionId, TopicPartition)> },
+    /// Whether there is any committed record between `from` and the end.
+    ProveEnd { partition: PartitionId, epoch: Epoch, source: TopicPartition, from: NextOffset, live: Live },
+}
+
+/// The answers.
+pub(super) enum Found {
+    Located {
+        token: u64,
+        partitions: Vec<Located>,
+    },
+    Ends(Vec<(PartitionId, NextOffset)>),
+    /// `end: None`: no proof, ask again when there is a reason to.
+    End {
+        partition: PartitionId,
+        epoch: Epoch,
+        from: NextOffset,
+        end: Option<NextOffset>,
+    },
+}
+
+/// An assigned partition with all that its assignment needs.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub(super) source: TopicPartition,
+    pub(super) position: NextOffset,
+    pub(super) metadata: String,
+    pub(super) log_start: NextOffset,
+    pub(super) end: NextOffset,
+    pub(super) identity: u64,
+    pub(super) fence: Option<Fence>,
+}
+
+pub(super) struct Lookups<P, R> {
+    pub(super) config: Arc<Config>,
+    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) claims: Option<Box<dyn Claims>>,
+    pub(super) answers: Sender<Input<P, R>>,
+    pub(super) reporter: Reporter,
+    pub(super) stop: Stop,
+    pub(super) side: Option<BaseConsumer<Reporter>>,
+    pub(super) cluster: Option<String>,
+}
+
+impl<P, R> Lookups<P, R> {
+    pub(super) fn run(mut self, questions: &Receiver<Question>) {
+        while let Ok(question) = questions.recv() {
+            let answer = match question {
+                Question::Locate { token, partitions } => {
+                    self.locate(&partitions).map(|found| found.map(|partitions| Found::Located { token, partitions }))
+                }
+                Question::Ends { partitions } => Some(Ok(Found::Ends(self.ends(&partitions)))),
+                Question::ProveEnd { partition, epoch, source, from, live } => {
+                    let end = self.prove_end(&source, from, &live);
+                    Some(Ok(Found::End { partition, epoch, from, end }))
+                }
+            };
+            let input = match answer {
+                Some(Ok(found)) => Input::Found(found),
+                Some(Err(error)) => Input::Failed(error),
+                None => return,
+            };
+            if self.answers.send(input).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `None` when the replica ends before there is an answer.
+    fn locate(&mut self, partitions: &[TopicPartition]) -> Option<Result<Vec<Located>, DriverError>> {
+        let mut pause = RETRY_PAUSE;
+        let mut tries = 0_u32;
+        loop {
+            match self.try_locate(partitions) {
+                Ok(found) => return Some(found),
+                Err(message) => {
+                    tries += 1;
+                    // The first few are a matter of course while a transaction of a predecessor is being ended.
+                    if tries == 5 {
+                        warn!(group = self.config.group, "assignment waits for its committed offsets: {message}");
+                    }
+                }
+            }
+            if self.stop.wait(pause) {
+                return None;
+            }
+            pause = (pause * 2).min(RETRY_PAUSE_CAP);
+        }
+    }
+
+    /// Outer error: try again. Inner error: no use.
+    fn try_locate(&mut self, partitions: &[TopicPartition]) -> Result<Result<Vec<Located>, DriverError>, String> {
+        let cluster = self.cluster()?;
+        let list = list_of(partitions, KafkaOffset::Invalid);
+        let committed = self.consumer.committed_offsets(list, REQUEST_TIMEOUT).map_err(text)?;
+        let starts = self.offsets_at(partitions, KafkaOffset::Beginning).map_err(text)?;
+        let ends = self.offsets_at(partitions, KafkaOffset::End).map_err(text)?;
+        let mut fences = self.claim(partitions)?;
+        let mut located = Vec::with_capacity(partitions.len());
+        for ((source, log_start), end) in partitions.iter().zip(starts).zip(ends) {
+            let element = committed
+                .find_partition(&source.topic, source.partition)
+                .ok_or_else(|| format!("no committed offset was answered for {source}"))?;
+            element.error().map_err(text)?;
+            let (position, metadata) = match (element.offset(), self.config.start) {
+                (KafkaOffset::Offset(offset), _) => (NextOffset(offset), metadata_of(&element)),
+                (_, Start::Earliest) => (log_start, String::new()),
+                (_, Start::Latest) => (end, String::new()),
+            };
+            if position > end {
+                return Ok(Err(DriverError::PositionBeyondEnd {
+                    topic: source.topic.to_string(),
+                    partition: source.partition,
+                    position,
+                    end,
+                }));
+            }
+            let fence = fences
+                .iter()
+                .position(|f| *f.topic == *source.topic && f.partition == source.partition)
+                .map(|place| fences.swap_remove(place));
+            let identity = identity(&cluster, source);
+            located.push(Located { source: source.clone(), position, metadata, log_start, end, identity, fence });
+        }
+        Ok(Ok(located))
+    }
+
+    fn claim(&self, partitions: &[TopicPartition]) -> Result<Vec<Fence>, String> {
+        let Some(claims) = &self.claims else { return Ok(Vec::new()) };
+        let wanted: Vec<_> = partitions.iter().map(|p| (p.topic.to_string(), p.partition, 0)).collect();
+        claims.claim(&self.config.group, &wanted)
+    }
+
+    fn cluster(&mut self) -> Result<String, String> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.clone());
+        }
+        let cluster = self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or("no broker names its cluster")?;
+        self.cluster = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    /// One request for all partitions: ListOffsets understands "beginning" and "end" as times.
+    fn offsets_at(&self, partitions: &[TopicPartition], at: KafkaOffset) -> KafkaResult<Vec<NextOffset>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = self.consumer.offsets_for_times(list_of(partitions, at), REQUEST_TIMEOUT)?;
+        partitions
+            .iter()
+            .map(|p| {
+                let element = answer
+                    .find_partition(&p.topic, p.partition)
+                    .ok_or(KafkaError::OffsetFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition))?;
+                element.error()?;
+                match element.offset() {
+                    KafkaOffset::Offset(offset) => Ok(NextOffset(offset)),
+                    _ => Err(KafkaError::OffsetFetch(rdkafka::types::RDKafkaErrorCode::OffsetNotAvailable)),
+                }
+            })
+            .collect()
+    }
+
+    fn ends(&self, partitions: &[(PartitionId, TopicPartition)]) -> Vec<(PartitionId, NextOffset)> {
+        let sources: Vec<_> = partitions.iter().map(|(_, source)| source.clone()).collect();
+        // Without an answer the lag is what it was; whoever watches sees the brokers' state beside it.
+        let ends = self.offsets_at(&sources, KafkaOffset::End).unwrap_or_default();
+        partitions.iter().map(|(id, _)| *id).zip(ends).collect()
+    }
+
+    /// The end-of-partition event does not name its topic, and the client does not pass on the offset behind transaction
+    /// markers. So: ask for the last stable offset, then read from `from` with a consumer of our own. If that reaches an
+    /// end (which cannot lie before the offset asked for earlier) without a record, there is none in between.
+    fn prove_end(&mut self, source: &TopicPartition, from: NextOffset, live: &Live) -> Option<NextOffset> {
+        let end = *self.offsets_at(std::slice::from_ref(source), KafkaOffset::End).ok()?.first()?;
+        if end <= from {
+            return Some(from);
+        }
+        let side = match self.side.take() {
+            Some(side) => side,
+            None => self.config.side_reader("ends").ok()?.create_with_context(self.reporter.clone()).ok()?,
+        };
+        let empty = is_empty_from(&side, source, from, live);
+        let done = side.unassign();
+        if done.is_ok() {
+            self.side = Some(side);
+        }
+        empty.then_some(end)
+    }
+}
+
+fn is_empty_from(side: &BaseConsumer<Reporter>, source: &TopicPartition, from: NextOffset, live: &Live) -> bool {
+    if side.assign(&list_of(std::slice::from_ref(source), KafkaOffset::Offset(from.0))).is_err() {
+        return false;
+    }
+    let deadline = std::time::Instant::now() + PROOF_TIMEOUT;
+    while std::time::Instant::now() < deadline && !live.is_over() {
+        match side.poll(Duration::from_millis(50)) {
+            Some(Err(KafkaError::PartitionEOF(_))) => return true,
+            Some(Ok(_)) => return false,
+            Some(Err(_)) | None => {}
+        }
+    }
+    false
+}
+
+/// Foreign metadata that is not text (rust-rdkafka panics on it) is as good as none.
+fn metadata_of(element: &TopicPartitionListElem<'_>) -> String {
+    quietly(|| element.metadata().to_owned()).unwrap_or_default()
+}
+
+/// A list of partitions, each at the same offset.
+pub(super) fn list_of(partitions: &[TopicPartition], offset: KafkaOffset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, offset)
+            .expect("a valid offset and a partition that was just added");
+    }
+    list
+}
+
+/// What an offset map belongs to. The client does not tell topic ids, so a topic that was made anew under its old name
+/// differs only by its position (see `DriverError::PositionBeyondEnd`).
+fn identity(cluster: &str, source: &TopicPartition) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(cluster.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(source.topic.as_bytes());
+    hasher.update(&source.partition.to_le_bytes());
+    hasher.digest()
+}
+
+fn text(error: KafkaError) -> String {
+    error.to_string()
+}

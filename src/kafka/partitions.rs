@@ -1,0 +1,169 @@
+//! The driver's partitions: their numbers, which of them are ours, and what was polled of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::engine::{Arrival, Epoch, PartitionId, Time};
+use crate::event::{NextOffset, TopicPartition};
+use crate::store::Fence;
+
+/// One ownership of a partition, from assignment to release or loss.
+pub(super) struct Owned {
+    pub(super) epoch: Epoch,
+    /// The position after the last record given to the engine.
+    pub(super) polled: NextOffset,
+    pub(super) committed: NextOffset,
+    pub(super) end: Option<NextOffset>,
+    /// Proven: nothing is left to read below this position.
+    pub(super) proven_end: NextOffset,
+    /// When a proof of the end is to be asked for; pushed back by every record.
+    pub(super) proof_due: Option<Time>,
+    pub(super) proof_asked: bool,
+    pub(super) draining: bool,
+    pub(super) paused_by_engine: bool,
+    pub(super) fence: Option<Fence>,
+    live: Live,
+}
+
+impl Owned {
+    pub(super) fn new(epoch: Epoch, position: NextOffset, fence: Option<Fence>) -> Self {
+        Self {
+            epoch,
+            polled: position,
+            committed: position,
+            end: None,
+            proven_end: NextOffset(i64::MIN),
+            proof_due: None,
+            proof_asked: false,
+            draining: false,
+            paused_by_engine: false,
+            fence,
+            live: Live::default(),
+        }
+    }
+
+    /// True until this ownership ends: for threads that work for it.
+    pub(super) fn live(&self) -> Live {
+        self.live.clone()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.live.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether an ownership still lasts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live(Arc<AtomicBool>);
+
+impl Live {
+    pub(super) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Partition<P> {
+    pub(super) id: PartitionId,
+    pub(super) source: TopicPartition,
+    pub(super) owned: Option<Owned>,
+    /// Polled in the current batch and not yet given to the engine.
+    pub(super) batch: Vec<Arrival<P>>,
+}
+
+/// All partitions that this process has ever been given, by number.
+pub(super) struct Partitions<P> {
+    all: Vec<Partition<P>>,
+    /// Number by topic and partition. A handful of topics: the last one found is tried first.
+    topics: Vec<(Arc<str>, BTreeMap<i32, usize>)>,
+    last: usize,
+}
+
+impl<P> Partitions<P> {
+    pub(super) const fn new() -> Self {
+        Self { all: Vec::new(), topics: Vec::new(), last: 0 }
+    }
+
+    /// The partition's number, if it has ever been ours.
+    pub(super) fn index(&mut self, topic: &str, partition: i32) -> Option<usize> {
+        if self.topics.get(self.last).is_none_or(|(name, _)| **name != *topic) {
+            self.last = self.topics.iter().position(|(name, _)| **name == *topic)?;
+        }
+        self.topics[self.last].1.get(&partition).copied()
+    }
+
+    /// The partition's number; true if it is new.
+    pub(super) fn intern(&mut self, topic: &str, partition: i32) -> (usize, bool) {
+        if let Some(index) = self.index(topic, partition) {
+            return (index, false);
+        }
+        let place = self.topics.iter().position(|(name, _)| **name == *topic).unwrap_or_else(|| {
+            self.topics.push((topic.into(), BTreeMap::new()));
+            self.topics.len() - 1
+        });
+        let index = self.all.len();
+        let id = PartitionId(u32::try_from(index).expect("fewer than 2^32 partitions"));
+        let topic = Arc::clone(&self.topics[place].0);
+        self.topics[place].1.insert(partition, index);
+        let source = TopicPartition { topic, partition };
+        self.all.push(Partition { id, source, owned: None, batch: Vec::new() });
+        (index, true)
+    }
+
+    pub(super) fn at(&mut self, index: usize) -> &mut Partition<P> {
+        &mut self.all[index]
+    }
+
+    pub(super) fn source(&self, index: usize) -> &TopicPartition {
+        &self.all[index].source
+    }
+
+    pub(super) fn by_id(&mut self, id: PartitionId) -> &mut Partition<P> {
+        &mut self.all[id.0 as usize]
+    }
+
+    /// The partition under the given epoch, if it is still the current one.
+    pub(super) fn current(&mut self, id: PartitionId, epoch: Epoch) -> Option<&mut Partition<P>> {
+        let partition = self.by_id(id);
+        (partition.owned.as_ref()?.epoch == epoch).then_some(partition)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Partition<P>> {
+        self.all.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Partition<P>> {
+        self.all.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_stable_and_names_shared() {
+        let mut partitions = Partitions::<()>::new();
+        assert_eq!(partitions.intern("a", 0), (0, true));
+        assert_eq!(partitions.intern("b", 0), (1, true));
+        assert_eq!(partitions.intern("a", 7), (2, true));
+        assert_eq!(partitions.intern("a", 0), (0, false));
+        assert_eq!(
+            (partitions.index("a", 7), partitions.index("c", 0), partitions.index("a", 1)),
+            (Some(2), None, None)
+        );
+        let name = Arc::clone(&partitions.at(0).source.topic);
+        assert!(Arc::ptr_eq(&name, &partitions.at(2).source.topic));
+    }
+
+    #[test]
+    fn who_works_for_an_ownership_learns_of_its_end() {
+        let owned = Owned::new(Epoch(1), NextOffset(0), None);
+        let live = owned.live();
+        assert!(!live.is_over());
+        drop(owned);
+        assert!(live.is_over());
+    }
+}

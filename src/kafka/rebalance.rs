@@ -1,0 +1,291 @@
+//! Assignments, revocations and losses, one at a time.
+//!
+//! | the group says | what follows |
+//! |---|---|
+//! | assign | committed offsets, ends and the database's claim are looked up off this thread; then the engine learns of the partitions and `incremental_assign` starts them at exact offsets |
+//! | revoke | the engine drains; polling goes on for the others; when all are released, one `incremental_unassign` answers |
+//! | lost | the engine drops everything of them; `incremental_unassign` at once |
+//!
+//! librdkafka holds back the next rebalance until the one in hand is answered, and takes the first answer for the whole of
+//! it: so an answer is given once, for all of its partitions.
+
+use std::collections::BTreeSet;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+use tracing::{info, warn};
+
+use super::driver::Driver;
+use super::inbox::Rebalance;
+use super::lookup::{Located, Question, list_of};
+use super::partitions::Owned;
+use super::writer::Command;
+use super::{Application, DriverError};
+use crate::engine::{Assignment, PartitionId};
+use crate::event::TopicPartition;
+
+/// The rebalance in hand.
+pub(super) enum Round {
+    /// Waits for the lookup with this token.
+    Assigning { token: u64 },
+    /// Waits until the engine has released all of `waiting`.
+    Revoking { all: Vec<usize>, waiting: BTreeSet<PartitionId> },
+    /// Positions that retention has passed are being looked up again; no answer to the group is due.
+    Relocating { token: u64 },
+}
+
+impl<A: Application> Driver<A> {
+    /// Takes up the next rebalance when the one in hand is done. A loss does not wait.
+    pub(super) fn serve_rebalances(&mut self) -> Result<(), DriverError> {
+        if matches!(self.state.round, Some(Round::Revoking { .. })) && self.consumer.assignment_lost() {
+            self.lost_while_draining()?;
+        }
+        while let Some(next) = self.state.rebalances.front() {
+            let in_hand = match (&self.state.round, next) {
+                (None | Some(Round::Relocating { .. }), _) | (_, Rebalance::Lost(_)) => false,
+                (Some(_), Rebalance::Assign(_) | Rebalance::Revoke(_)) => true,
+            };
+            if in_hand {
+                break;
+            }
+            let next = self.state.rebalances.pop_front().expect("just seen");
+            self.status.brokers_answer();
+            self.status.update(|status| {
+                status.member = !matches!(next, Rebalance::Lost(_));
+                status.rebalances += 1;
+            });
+            self.state.round = None;
+            match next {
+                Rebalance::Assign(partitions) => self.assign(&partitions)?,
+                Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
+                Rebalance::Lost(partitions) => self.lose(&partitions)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
+        if partitions.is_empty() {
+            // A standing member, or nothing new: the group still waits for an answer.
+            return self.start(Vec::new());
+        }
+        let partitions: Vec<TopicPartition> = partitions.iter().map(|(t, p)| self.source(t, *p)).collect();
+        let token = self.ask_where(partitions);
+        self.state.round = Some(Round::Assigning { token });
+        Ok(())
+    }
+
+    fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> u64 {
+        self.state.tokens += 1;
+        let token = self.state.tokens;
+        // If the thread is gone it has said why, and the replica ends in this turn.
+        let _ = self.questions.send(Question::Locate { token, partitions });
+        token
+    }
+
+    fn source(&mut self, topic: &str, partition: i32) -> TopicPartition {
+        let (index, new) = self.partitions.intern(topic, partition);
+        let partition = self.partitions.at(index);
+        let source = partition.source.clone();
+        if new {
+            let _ = self.writer.send(Command::Name(partition.id, source.clone()));
+        }
+        source
+    }
+
+    /// The answer to [`Driver::ask_where`].
+    pub(super) fn located(&mut self, token: u64, partitions: Vec<Located>) -> Result<(), DriverError> {
+        match &self.state.round {
+            Some(Round::Assigning { token: expected }) if *expected == token => {
+                self.state.round = None;
+                self.start(partitions)
+            }
+            Some(Round::Relocating { token: expected }) if *expected == token => {
+                self.state.round = None;
+                self.restart(partitions)
+            }
+            // Lost or revoked meanwhile.
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for located in &partitions {
+            // What retention took away is the engine's business; reading starts at what is there.
+            let from = located.position.max(located.log_start);
+            list.add_partition_offset(&located.source.topic, located.source.partition, KafkaOffset::Offset(from.0))
+                .map_err(|error| self.rebalance_error(&error.to_string()))?;
+        }
+        self.consumer.incremental_assign(&list).map_err(|error| self.rebalance_error(&error.to_string()))?;
+        if self.state.held {
+            self.set_paused(&list, true);
+        }
+        info!(group = self.config.group, partitions = partitions.len(), "assigned");
+        let now = self.clock.now();
+        for located in partitions {
+            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let partition = self.partitions.at(index);
+            let assignment = Assignment {
+                partition: partition.id,
+                position: located.position,
+                metadata: &located.metadata,
+                identity: located.identity,
+                claim: located.fence.as_ref().map(|fence| fence.epoch),
+                log_start: located.log_start,
+                continue_after_loss: self.config.continue_after_loss.contains(&*located.source.topic),
+            };
+            let epoch = self.engine.assigned(now, &assignment);
+            let mut owned = Owned::new(epoch, located.position, located.fence);
+            owned.end = Some(located.end);
+            partition.owned = Some(owned);
+        }
+        self.publish_status();
+        Ok(())
+    }
+
+    fn revoke(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
+        let (mut all, mut waiting) = (Vec::new(), BTreeSet::new());
+        for (topic, partition) in partitions {
+            let (index, _) = self.partitions.intern(topic, *partition);
+            all.push(index);
+            let partition = self.partitions.at(index);
+            if let Some(owned) = &mut partition.owned {
+                owned.draining = true;
+                waiting.insert(partition.id);
+            }
+        }
+        info!(group = self.config.group, partitions = all.len(), "revoked, draining");
+        self.set_paused(&self.list(&all), true);
+        let ids: Vec<PartitionId> = waiting.iter().copied().collect();
+        self.state.round = Some(Round::Revoking { all, waiting });
+        if ids.is_empty() {
+            return self.answer_if_released();
+        }
+        self.engine.revoked(self.clock.now(), &ids);
+        Ok(())
+    }
+
+    /// `Effect::Release`: drained and committed.
+    pub(super) fn release(&mut self, partitions: &[PartitionId]) -> Result<(), DriverError> {
+        let mut unasked = Vec::new();
+        for &id in partitions {
+            self.partitions.by_id(id).owned = None;
+            let asked = match &mut self.state.round {
+                Some(Round::Revoking { waiting, .. }) => waiting.remove(&id),
+                _ => false,
+            };
+            if !asked {
+                // A shutdown gives up what nobody has asked for.
+                unasked.push(id.0 as usize);
+            }
+        }
+        if !unasked.is_empty() {
+            self.unassign(&unasked)?;
+        }
+        self.answer_if_released()
+    }
+
+    fn answer_if_released(&mut self) -> Result<(), DriverError> {
+        match &self.state.round {
+            Some(Round::Revoking { all, waiting }) if waiting.is_empty() => {
+                let all = all.clone();
+                self.state.round = None;
+                self.unassign(&all)?;
+                info!(group = self.config.group, partitions = all.len(), "released");
+                self.publish_status();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lose(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
+        let indices: Vec<usize> = partitions.iter().map(|(t, p)| self.partitions.intern(t, *p).0).collect();
+        self.drop_lost(&indices)
+    }
+
+    /// The session ended while revoked partitions drained: librdkafka sends no second event for them.
+    fn lost_while_draining(&mut self) -> Result<(), DriverError> {
+        let Some(Round::Revoking { all, .. }) = self.state.round.take() else { return Ok(()) };
+        self.drop_lost(&all)
+    }
+
+    fn drop_lost(&mut self, indices: &[usize]) -> Result<(), DriverError> {
+        warn!(group = self.config.group, partitions = indices.len(), "assignment lost");
+        let ids: Vec<PartitionId> = indices
+            .iter()
+            .filter_map(|&index| {
+                let partition = self.partitions.at(index);
+                partition.batch.clear();
+                partition.owned.take().map(|_| partition.id)
+            })
+            .collect();
+        self.engine.lost(self.clock.now(), &ids);
+        self.unassign(indices)?;
+        self.publish_status();
+        Ok(())
+    }
+
+    fn unassign(&mut self, indices: &[usize]) -> Result<(), DriverError> {
+        let list = self.list(indices);
+        // A pause outlives the assignment inside librdkafka.
+        self.set_paused(&list, false);
+        self.consumer.incremental_unassign(&list).map_err(|error| self.rebalance_error(&error.to_string()))
+    }
+
+    /// Fetching met a position that does not exist. Which one is not said: all are looked at.
+    pub(super) fn relocate(&mut self) -> Result<(), DriverError> {
+        if self.state.round.is_some() {
+            // The rebalance in hand assigns anew, or the error comes again with the next fetch.
+            return Ok(());
+        }
+        let owned: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|partition| partition.owned.as_ref().is_some_and(|owned| !owned.draining))
+            .map(|partition| partition.source.clone())
+            .collect();
+        let token = self.ask_where(owned);
+        self.state.round = Some(Round::Relocating { token });
+        Ok(())
+    }
+
+    /// Those whose position retention has passed begin a new epoch at the oldest record that is left.
+    fn restart(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
+        let mut gone = Vec::new();
+        for located in partitions {
+            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let Some(owned) = &self.partitions.at(index).owned else { continue };
+            if owned.polled < located.log_start {
+                gone.push((index, located));
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let (indices, located): (Vec<usize>, Vec<Located>) = gone.into_iter().unzip();
+        self.drop_lost(&indices)?;
+        self.start(located)
+    }
+
+    pub(super) fn list(&self, indices: &[usize]) -> TopicPartitionList {
+        let sources: Vec<_> = indices.iter().map(|&index| self.partitions.source(index).clone()).collect();
+        list_of(&sources, KafkaOffset::Invalid)
+    }
+
+    pub(super) fn list_where(&self, wanted: impl Fn(&Owned) -> bool) -> TopicPartitionList {
+        let sources: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|partition| partition.owned.as_ref().is_some_and(&wanted))
+            .map(|partition| partition.source.clone())
+            .collect();
+        list_of(&sources, KafkaOffset::Invalid)
+    }
+
+    fn rebalance_error(&self, message: &str) -> DriverError {
+        DriverError::Rebalance { group: self.config.group.clone(), message: message.to_owned() }
+    }
+}

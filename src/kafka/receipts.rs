@@ -1,0 +1,247 @@
+//! Receipts: records that say "these offsets were seen", through an idempotent, non-transactional producer, so that an
+//! aborted transaction cannot take them back.
+//!
+//! Acknowledged per partition in order: the engine learns a position below which every receipt is durable (I2). A receipt
+//! that fails is produced again; one that fails [`MAX_ATTEMPTS`] times ends the replica, because nothing may be committed
+//! without it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::error::KafkaError;
+use rdkafka::producer::Producer;
+use rustc_hash::FxHashMap;
+use tracing::warn;
+
+use super::DriverError;
+use super::config::{Config, MESSAGE_TIMEOUT};
+use super::context::Reporter;
+use super::inbox::Input;
+use super::sink::{Deliveries, Refused, Sink, is_permanent};
+use crate::engine::{Epoch, PartitionId};
+use crate::event::{NextOffset, Outgoing};
+
+/// Attempts of [`MESSAGE_TIMEOUT`] each: a broker may be gone for ten minutes.
+const MAX_ATTEMPTS: u32 = 5;
+
+pub(super) enum Receipt {
+    /// Receipts of one polled batch; `covers` is told when they are durable.
+    Produce {
+        covers: Covers,
+        records: Vec<Outgoing>,
+    },
+    Delivered {
+        ticket: usize,
+        error: Option<KafkaError>,
+    },
+    Stop,
+}
+
+/// What a batch's receipts cover: everything of this ownership below `up_to`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Covers {
+    pub(super) partition: PartitionId,
+    pub(super) epoch: Epoch,
+    pub(super) up_to: NextOffset,
+}
+
+/// Delivery reports go back to the thread as commands.
+pub(super) struct Reports(Mutex<Sender<Receipt>>);
+
+impl Reports {
+    pub(super) const fn new(sender: Sender<Receipt>) -> Self {
+        Self(Mutex::new(sender))
+    }
+}
+
+impl Deliveries for Reports {
+    type Opaque = usize;
+
+    fn delivered(&self, result: Result<(), &KafkaError>, ticket: usize) {
+        let error = result.err().cloned();
+        // After the thread's end nobody waits for receipts.
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(Receipt::Delivered { ticket, error });
+    }
+}
+
+/// Which batches are complete, and what may be acknowledged.
+#[derive(Default)]
+struct Ledger {
+    next_batch: u64,
+    /// Unacknowledged records of each batch, in the order of the batches of one ownership.
+    open: BTreeMap<(PartitionId, Epoch), VecDeque<(u64, usize, NextOffset)>>,
+}
+
+impl Ledger {
+    fn open(&mut self, covers: &Covers, records: usize) -> u64 {
+        self.next_batch += 1;
+        let key = (covers.partition, covers.epoch);
+        self.open.entry(key).or_default().push_back((self.next_batch, records, covers.up_to));
+        self.next_batch
+    }
+
+    /// One record less to wait for; the position up to which all is durable by now, if it moved.
+    fn close(&mut self, covers: &Covers, batch: u64, records: usize) -> Option<NextOffset> {
+        let key = (covers.partition, covers.epoch);
+        let queue = self.open.get_mut(&key)?;
+        let entry = queue.iter_mut().find(|(number, ..)| *number == batch)?;
+        entry.1 -= records;
+        let mut durable = None;
+        while let Some((_, 0, up_to)) = queue.front() {
+            durable = Some(*up_to);
+            queue.pop_front();
+        }
+        if queue.is_empty() {
+            self.open.remove(&key);
+        }
+        durable
+    }
+}
+
+struct Outstanding {
+    batch: (Covers, u64),
+    record: Outgoing,
+    attempts: u32,
+}
+
+pub(super) struct Receipts<P, R> {
+    config: Arc<Config>,
+    reporter: Reporter,
+    reports: Arc<Reports>,
+    sink: Sink<Reports>,
+    answers: Sender<Input<P, R>>,
+    ledger: Ledger,
+    outstanding: FxHashMap<usize, Outstanding>,
+    next_ticket: usize,
+}
+
+impl<P, R> Receipts<P, R> {
+    pub(super) fn start(
+        config: Arc<Config>,
+        reporter: Reporter,
+        reports: Reports,
+        answers: Sender<Input<P, R>>,
+    ) -> Result<Self, DriverError> {
+        let reports = Arc::new(reports);
+        let sink = Sink::new(&config.receipt_producer()?, reporter.clone(), Arc::clone(&reports))?;
+        let outstanding = FxHashMap::default();
+        Ok(Self { config, reporter, reports, sink, answers, ledger: Ledger::default(), outstanding, next_ticket: 0 })
+    }
+
+    pub(super) fn run(mut self, commands: &Receiver<Receipt>) {
+        while let Ok(command) = commands.recv() {
+            let done = match command {
+                Receipt::Produce { covers, records } => self.produce(covers, records),
+                Receipt::Delivered { ticket, error } => self.delivered(ticket, error),
+                Receipt::Stop => break,
+            };
+            if let Err(error) = done {
+                // Nobody listens only if the poll thread has ended first, with an error of its own.
+                let _ = self.answers.send(Input::Failed(error));
+                return;
+            }
+        }
+        // What was polled and not committed will be polled, and receipted, again: this is for completeness only.
+        self.sink.drain(MESSAGE_TIMEOUT / 60, || false);
+    }
+
+    fn produce(&mut self, covers: Covers, records: Vec<Outgoing>) -> Result<(), DriverError> {
+        let batch = (covers, self.ledger.open(&covers, records.len()));
+        if records.is_empty() {
+            self.acknowledge(batch, 0);
+        }
+        for record in records {
+            self.next_ticket += 1;
+            self.send(self.next_ticket, Outstanding { batch, record, attempts: 0 })?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, ticket: usize, mut outstanding: Outstanding) -> Result<(), DriverError> {
+        loop {
+            outstanding.attempts += 1;
+            let error = match self.sink.send(&outstanding.record, ticket) {
+                Ok(()) => {
+                    self.outstanding.insert(ticket, outstanding);
+                    return Ok(());
+                }
+                Err(Refused::Record(error)) => return Err(error),
+                Err(Refused::Producer(error)) => error,
+            };
+            if outstanding.attempts >= MAX_ATTEMPTS {
+                return Err(given_up(&outstanding, &error));
+            }
+            self.renew_if_fatal()?;
+        }
+    }
+
+    fn delivered(&mut self, ticket: usize, error: Option<KafkaError>) -> Result<(), DriverError> {
+        let Some(outstanding) = self.outstanding.remove(&ticket) else { return Ok(()) };
+        let Some(error) = error else {
+            self.acknowledge(outstanding.batch, 1);
+            return Ok(());
+        };
+        if outstanding.attempts >= MAX_ATTEMPTS || is_permanent(&error) {
+            return Err(given_up(&outstanding, &error));
+        }
+        warn!(topic = %outstanding.record.topic, attempts = outstanding.attempts, "receipt is produced again: {error}");
+        self.renew_if_fatal()?;
+        self.send(ticket, outstanding)
+    }
+
+    /// A fatal error takes the producer with it; what it had comes back as failed deliveries.
+    fn renew_if_fatal(&mut self) -> Result<(), DriverError> {
+        if self.sink.producer().client().fatal_error().is_some() {
+            let config = self.config.receipt_producer()?;
+            self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.reports))?;
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, (covers, number): (Covers, u64), records: usize) {
+        if let Some(up_to) = self.ledger.close(&covers, number, records) {
+            let Covers { partition, epoch, .. } = covers;
+            // Nobody listens only if the poll thread has ended.
+            let _ = self.answers.send(Input::ReceiptsAcknowledged { partition, epoch, up_to });
+        }
+    }
+}
+
+fn given_up(outstanding: &Outstanding, error: &KafkaError) -> DriverError {
+    let topic = outstanding.record.topic.to_string();
+    DriverError::Receipt { topic, attempts: outstanding.attempts, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(partition: u32, up_to: i64) -> Covers {
+        Covers { partition: PartitionId(partition), epoch: Epoch(1), up_to: NextOffset(up_to) }
+    }
+
+    #[test]
+    fn a_position_is_durable_when_every_batch_before_it_is() {
+        let mut ledger = Ledger::default();
+        let (a, b, c) = (covers(0, 10), covers(0, 20), covers(0, 30));
+        let (first, second, third) = (ledger.open(&a, 2), ledger.open(&b, 1), ledger.open(&c, 1));
+        let other = covers(1, 5);
+        let foreign = ledger.open(&other, 1);
+        assert_eq!(ledger.close(&b, second, 1), None);
+        assert_eq!(ledger.close(&a, first, 1), None);
+        assert_eq!(ledger.close(&other, foreign, 1), Some(NextOffset(5)));
+        assert_eq!(ledger.close(&a, first, 1), Some(NextOffset(20)));
+        assert_eq!(ledger.close(&c, third, 1), Some(NextOffset(30)));
+        assert!(ledger.open.is_empty());
+    }
+
+    #[test]
+    fn a_batch_without_receipts_waits_for_those_before_it() {
+        let mut ledger = Ledger::default();
+        let (a, b) = (covers(0, 10), covers(0, 20));
+        let (first, second) = (ledger.open(&a, 1), ledger.open(&b, 0));
+        assert_eq!(ledger.close(&b, second, 0), None);
+        assert_eq!(ledger.close(&a, first, 1), Some(NextOffset(20)));
+    }
+}

@@ -1,0 +1,317 @@
+//! A running replica: its threads, and the handle that owns them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::at_least_once::AtLeastOnce;
+use super::config::{Config, Delivery};
+use super::context::{GroupConsumer, GroupContext, Reporter};
+use super::dedup::Windows;
+use super::driver::{Driver, State};
+use super::inbox::{Inbox, Input};
+use super::lookup::Lookups;
+use super::partitions::Partitions;
+use super::receipts::{Receipt, Receipts, Reports};
+use super::status::{Status, StatusCell};
+use super::stop::Stop;
+use super::transactions::Transactions;
+use super::writer::Writer;
+use super::{Application, Claims, DriverError};
+use crate::engine::{Engine, RoutePolicy, Settings};
+use crate::runtime::Clock;
+
+/// What a replica is made of.
+pub struct Parts<A: Application> {
+    pub config: Config,
+    pub application: Arc<A>,
+    /// Made before the application, whose workers report to it.
+    pub inbox: Inbox<A::Payload, A::Report>,
+    pub settings: Settings,
+    /// In the order of the application's route ids.
+    pub routes: Vec<RoutePolicy>,
+    pub clock: Clock,
+    /// Feeds the jitter of back-offs.
+    pub seed: u64,
+    /// The database's claim on partitions, if there is a database.
+    pub claims: Option<Box<dyn Claims>>,
+}
+
+/// A running replica. Dropped without [`Replica::shutdown`], it drains in the background.
+pub struct Replica<A: Application> {
+    status: Arc<StatusCell>,
+    clock: Clock,
+    inbox: Sender<Input<A::Payload, A::Report>>,
+    ended: oneshot::Receiver<Result<(), DriverError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<A: Application> Replica<A> {
+    /// Starts the threads. Returns at once: a broker that is not there yet is waited for, and [`Replica::status`] says so.
+    ///
+    /// # Errors
+    /// A configuration that librdkafka refuses, or a thread that cannot be started.
+    pub fn start(parts: Parts<A>) -> Result<Self, DriverError> {
+        let Parts { config, application, inbox, settings, routes, clock, seed, claims } = parts;
+        let config = Arc::new(config);
+        let status = Arc::new(StatusCell::default());
+        let stop = Stop::default();
+        let awake = Arc::new(AtomicBool::new(false));
+        let consumer = consumer(&config, &status, &inbox.sender, &awake)?;
+        let threads = Threads { config: &config, status: &status, stop: &stop, consumer: &consumer };
+
+        let (writer, commands) = channel();
+        let (receipts, receipt_commands) = channel();
+        let (questions, asked) = channel();
+        let (windows, requests) = channel();
+        let mut joins = Vec::new();
+        let answers = &inbox.sender;
+
+        joins.push(threads.writer(Arc::clone(&application), clock, answers, commands)?);
+        joins.push(threads.receipts(answers, receipts.clone(), receipt_commands)?);
+        let lookups = Lookups {
+            config: Arc::clone(&config),
+            consumer: Arc::clone(&consumer),
+            claims,
+            answers: answers.clone(),
+            reporter: threads.reporter("lookup"),
+            stop: stop.clone(),
+            side: None,
+            cluster: None,
+        };
+        joins.push(spawn("coafi-lookup", answers.clone(), move || lookups.run(&asked))?);
+        let rebuilds = Windows {
+            application: Arc::clone(&application),
+            config: Arc::clone(&config),
+            clock,
+            reporter: threads.reporter("windows"),
+            answers: answers.clone(),
+            stop: stop.clone(),
+        };
+        joins.push(spawn("coafi-windows", answers.clone(), move || rebuilds.run(&requests))?);
+
+        let drain_timeout = settings.drain_timeout;
+        let inbox_sender = inbox.sender.clone();
+        let driver = Driver {
+            application,
+            config,
+            clock,
+            engine: Engine::new(settings, routes, seed),
+            consumer,
+            inbox: inbox.receiver,
+            answers: inbox.sender,
+            awake,
+            partitions: Partitions::new(),
+            writer,
+            receipts,
+            questions,
+            windows,
+            status: Arc::clone(&status),
+            drain_timeout,
+            state: State::new(),
+        };
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("coafi-poll".to_owned())
+            .spawn(move || {
+                let result = catch_unwind(AssertUnwindSafe(|| live(driver, &stop, joins)));
+                // Nobody listens if the handle was dropped.
+                let _ = end.send(result.unwrap_or(Err(DriverError::Panicked("coafi-poll"))));
+            })
+            .map_err(|source| DriverError::Thread { name: "coafi-poll", source })?;
+        Ok(Self { status, clock, inbox: inbox_sender, ended, thread: Some(thread) })
+    }
+
+    /// What the replica is doing now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.snapshot()
+    }
+
+    /// For a health check that must not own the replica: the same snapshot, and how long ago the poll thread was alive.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch { status: Arc::clone(&self.status), clock: self.clock }
+    }
+
+    /// Waits until the replica ends by itself: for good reason, or after [`Replica::request_shutdown`].
+    ///
+    /// # Errors
+    /// Why it could not go on.
+    pub async fn ended(&mut self) -> Result<Status, DriverError> {
+        let result = (&mut self.ended).await.unwrap_or(Err(DriverError::Panicked("coafi-poll")));
+        if let Some(thread) = self.thread.take() {
+            // It has sent its result as its last act; a panic in it is that result.
+            let _ = thread.join();
+        }
+        result.map(|()| self.status())
+    }
+
+    /// Begins to drain: nothing new starts, what runs may finish, what is done is committed.
+    pub fn request_shutdown(&self) {
+        // If the replica has ended already, so much the better.
+        let _ = self.inbox.send(Input::Shutdown);
+    }
+
+    /// Drains and ends, within the engine's drain timeout and [`Config::commit_timeout`].
+    ///
+    /// # Errors
+    /// [`DriverError::NotDrained`], or what ended the replica before.
+    pub async fn shutdown(mut self) -> Result<Status, DriverError> {
+        self.request_shutdown();
+        self.ended().await
+    }
+}
+
+impl<A: Application> Drop for Replica<A> {
+    fn drop(&mut self) {
+        self.request_shutdown();
+    }
+}
+
+impl<A: Application> std::fmt::Debug for Replica<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// Looks at a replica from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    status: Arc<StatusCell>,
+    clock: Clock,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.snapshot()
+    }
+
+    /// How long ago the poll thread was seen alive; a second is long.
+    #[must_use]
+    pub fn since_beat(&self) -> Duration {
+        self.status.since_beat(self.clock.now())
+    }
+}
+
+/// The poll thread's life, with an orderly end: the other threads first, the consumer last.
+fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandle<()>>) -> Result<(), DriverError> {
+    let result = driver.run();
+    driver.status.update(|status| status.ending = true);
+    driver.publish_status();
+    stop.set();
+    let Driver { consumer, writer, receipts, questions, windows, config, inbox, answers, .. } = driver;
+    // The receipts' thread holds a sender to itself, so it is told.
+    let _ = receipts.send(Receipt::Stop);
+    drop((writer, receipts, questions, windows));
+    for join in joins {
+        // Each thread catches its own panics and reports them.
+        let _ = join.join();
+    }
+    consumer.context().close();
+    // The last owner: leaves the group and waits for that.
+    drop(consumer);
+    drop((inbox, answers));
+    info!(group = config.group, "replica has ended");
+    result
+}
+
+fn consumer<P: Send + 'static, R: Send + 'static>(
+    config: &Config,
+    status: &Arc<StatusCell>,
+    inbox: &Sender<Input<P, R>>,
+    awake: &Arc<AtomicBool>,
+) -> Result<Arc<GroupConsumer>, DriverError> {
+    let reporter = Reporter { client: "consumer", status: Arc::clone(status) };
+    let rebalances = inbox.clone();
+    let context = GroupContext::new(reporter, move |rebalance| {
+        // The poll thread calls this itself, from within `poll`.
+        let _ = rebalances.send(Input::Rebalance(rebalance));
+    });
+    let mut consumer: GroupConsumer = config.consumer()?.create_with_context(context).map_err(DriverError::Client)?;
+    let (wake, awake) = (inbox.clone(), Arc::clone(awake));
+    consumer.set_nonempty_callback(move || {
+        if !awake.swap(true, Ordering::AcqRel) {
+            // After the poll thread's end nobody needs to wake.
+            let _ = wake.send(Input::Wake);
+        }
+    });
+    Ok(Arc::new(consumer))
+}
+
+/// What the threads share.
+struct Threads<'a> {
+    config: &'a Arc<Config>,
+    status: &'a Arc<StatusCell>,
+    stop: &'a Stop,
+    consumer: &'a Arc<GroupConsumer>,
+}
+
+impl Threads<'_> {
+    fn reporter(&self, client: &'static str) -> Reporter {
+        Reporter { client, status: Arc::clone(self.status) }
+    }
+
+    fn writer<A: Application>(
+        &self,
+        application: Arc<A>,
+        clock: Clock,
+        answers: &Sender<Input<A::Payload, A::Report>>,
+        commands: std::sync::mpsc::Receiver<super::writer::Command<A::Payload, A::Report>>,
+    ) -> Result<JoinHandle<()>, DriverError> {
+        let (config, reporter) = (Arc::clone(self.config), self.reporter("outcomes"));
+        let (stop, consumer, status) = (self.stop.clone(), Arc::clone(self.consumer), Arc::clone(self.status));
+        let own = answers.clone();
+        spawn("coafi-writer", answers.clone(), move || {
+            let failures = own.clone();
+            let result = match config.delivery {
+                Delivery::Transactional => Transactions::start(config, reporter, stop, consumer).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
+                }),
+                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop, consumer).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
+                }),
+            };
+            if let Err(error) = result {
+                // Nobody listens only if the poll thread has ended.
+                let _ = failures.send(Input::Failed(error));
+            }
+        })
+    }
+
+    fn receipts<P: Send + 'static, R: Send + 'static>(
+        &self,
+        answers: &Sender<Input<P, R>>,
+        commands: Sender<Receipt>,
+        received: std::sync::mpsc::Receiver<Receipt>,
+    ) -> Result<JoinHandle<()>, DriverError> {
+        let reports = Reports::new(commands);
+        let receipts = Receipts::start(Arc::clone(self.config), self.reporter("receipts"), reports, answers.clone())?;
+        spawn("coafi-receipts", answers.clone(), move || receipts.run(&received))
+    }
+}
+
+/// A thread whose panic ends the replica.
+fn spawn<P: Send + 'static, R: Send + 'static>(
+    name: &'static str,
+    answers: Sender<Input<P, R>>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, DriverError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                // Nobody listens only if the poll thread has ended.
+                let _ = answers.send(Input::Failed(DriverError::Panicked(name)));
+            }
+        })
+        .map_err(|source| DriverError::Thread { name, source })
+}

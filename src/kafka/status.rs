@@ -1,0 +1,215 @@
+//! What a replica says about itself: for `/ready`, metrics and the summary at the end. Written per batch, never per record.
+
+use std::ops::AddAssign;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::engine::{Disposition, Incident, Output, Time};
+use crate::event::{NextOffset, TopicPartition};
+
+/// Incidents that are kept for people to read; older ones are in the log.
+const MAX_INCIDENTS: usize = 32;
+
+/// Records by outcome. An outcome is counted when it is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records polled; those that a rebalance gave back and that were polled again count twice.
+    pub polled: u64,
+    pub processed: u64,
+    pub duplicate: u64,
+    pub filtered: u64,
+    /// Attempts that failed and are followed by another one, in place or in a retry topic.
+    pub retried: u64,
+    pub dead_lettered: u64,
+    pub unprocessed: u64,
+    pub halted: u64,
+    /// Transactions (at-least-once: commits) that were committed, and aborted.
+    pub commits: u64,
+    pub aborts: u64,
+}
+
+impl Counts {
+    /// The outcomes in what was committed.
+    pub(super) fn of<P, R>(outputs: &[Output<P, R>]) -> Self {
+        let mut counts = Self::default();
+        for output in outputs {
+            *match output.disposition {
+                Disposition::Processed => &mut counts.processed,
+                Disposition::Duplicate { .. } => &mut counts.duplicate,
+                Disposition::Filtered => &mut counts.filtered,
+                Disposition::RetryInPlace { .. } | Disposition::RetryTopic { .. } => &mut counts.retried,
+                Disposition::DeadLetter { .. } => &mut counts.dead_lettered,
+                Disposition::Unprocessed => &mut counts.unprocessed,
+                Disposition::Halted { .. } => &mut counts.halted,
+            } += 1;
+        }
+        counts
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.polled += other.polled;
+        self.processed += other.processed;
+        self.duplicate += other.duplicate;
+        self.filtered += other.filtered;
+        self.retried += other.retried;
+        self.dead_lettered += other.dead_lettered;
+        self.unprocessed += other.unprocessed;
+        self.halted += other.halted;
+        self.commits += other.commits;
+        self.aborts += other.aborts;
+    }
+}
+
+/// One assigned partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    pub source: TopicPartition,
+    /// The committed position, as far as this replica knows.
+    pub committed: NextOffset,
+    /// The position after the last polled record.
+    pub polled: NextOffset,
+    /// The partition's end (last stable offset) when it was last asked for, about every second.
+    pub end: Option<NextOffset>,
+    /// Given back to the group as soon as it is drained.
+    pub draining: bool,
+}
+
+impl PartitionStatus {
+    /// Offsets between the committed position and the end; transaction markers count until the position passes them.
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
+        self.end.map(|end| (end.0 - self.committed.0).max(0))
+    }
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The group has answered: this replica is a member, with or without partitions.
+    pub member: bool,
+    /// The transactional producer is initialised (always true at-least-once).
+    pub producer_ready: bool,
+    /// No broker answers at present.
+    pub brokers_down: bool,
+    /// The last problem that the client reported, if nothing has gone well since.
+    pub trouble: Option<String>,
+    pub assignment: Vec<PartitionStatus>,
+    pub counts: Counts,
+    /// The last incidents, oldest first.
+    pub incidents: Vec<Incident>,
+    /// Rebalances seen.
+    pub rebalances: u64,
+    /// The replica is draining or has ended.
+    pub ending: bool,
+}
+
+impl Status {
+    /// Whether `/ready` may say yes: an assignment or a place as a standing member, and brokers that answer.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.member && self.producer_ready && !self.brokers_down && !self.ending
+    }
+
+    /// Lag of all assigned partitions; `None` while one of them is unknown.
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
+        self.assignment.iter().map(PartitionStatus::lag).sum()
+    }
+}
+
+/// The shared cell behind [`Status`].
+#[derive(Debug, Default)]
+pub(super) struct StatusCell {
+    status: Mutex<Status>,
+    beat_us: AtomicU64,
+}
+
+impl StatusCell {
+    pub(super) fn snapshot(&self) -> Status {
+        self.lock().clone()
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.lock());
+    }
+
+    /// The poll thread is alive.
+    pub(super) fn beat(&self, now: Time) {
+        self.beat_us.store(now.0, Ordering::Relaxed);
+    }
+
+    /// How long ago the poll thread was last seen.
+    pub(super) fn since_beat(&self, now: Time) -> Duration {
+        now - Time(self.beat_us.load(Ordering::Relaxed))
+    }
+
+    /// True if this is news.
+    pub(super) fn brokers_down(&self, reason: &str) -> bool {
+        let mut status = self.lock();
+        status.trouble = Some(reason.to_owned());
+        !std::mem::replace(&mut status.brokers_down, true)
+    }
+
+    /// True if this is news.
+    pub(super) fn trouble(&self, reason: &str) -> bool {
+        let mut status = self.lock();
+        let news = status.trouble.as_deref() != Some(reason);
+        status.trouble = Some(reason.to_owned());
+        news
+    }
+
+    /// Something that needs the brokers went well. True if they were down until now.
+    pub(super) fn brokers_answer(&self) -> bool {
+        let mut status = self.lock();
+        status.trouble = None;
+        std::mem::replace(&mut status.brokers_down, false)
+    }
+
+    pub(super) fn incident(&self, incident: Incident) {
+        let mut status = self.lock();
+        if status.incidents.len() == MAX_INCIDENTS {
+            status.incidents.remove(0);
+        }
+        status.incidents.push(incident);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
+        // Every change is a plain assignment, so a poisoned status is still a status.
+        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_problem_is_no_news_until_something_went_well() {
+        let cell = StatusCell::default();
+        assert!(cell.brokers_down("gone"));
+        assert!(!cell.brokers_down("gone"));
+        assert!(cell.brokers_answer());
+        assert!(cell.brokers_down("gone"));
+        assert!(!cell.snapshot().is_ready());
+    }
+
+    #[test]
+    fn lag_is_unknown_while_one_end_is() {
+        let partition = |end| PartitionStatus {
+            source: TopicPartition { topic: "t".into(), partition: 0 },
+            committed: NextOffset(3),
+            polled: NextOffset(5),
+            end,
+            draining: false,
+        };
+        let status = |ends: &[Option<i64>]| Status {
+            assignment: ends.iter().map(|end| partition(end.map(NextOffset))).collect(),
+            ..Status::default()
+        };
+        assert_eq!(status(&[Some(5), Some(3)]).lag(), Some(2));
+        assert_eq!(status(&[Some(5), None]).lag(), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! A handler's effect, exactly once: its changes and its complete result in one SQL transaction (I9), under the epoch that
+//! its event was dispatched in (I4).
+
+use crate::dispatch::{Context, Failure, Success};
+use crate::event::Event;
+use crate::store::{Committed, EntryChange, InboxKey, UnitOfWork};
+
+/// The result of an earlier run, if this event was handled before. Ask before doing the work; [`commit`] asks again.
+///
+/// # Errors
+/// As the store; permanent if the stored result cannot be read.
+pub async fn earlier(event: &Event, context: &Context<'_>) -> Result<Option<Success>, Failure> {
+    let stored = context.services.store.inbox(&inbox_key(event, context.handler)).await?;
+    stored.as_deref().map(stored_success).transpose()
+}
+
+/// Writes `changes` with `success` as the result, and gives that back; or, if another run was first, writes nothing and
+/// gives back that run's result.
+///
+/// # Errors
+/// As the store.
+pub async fn commit(
+    event: &Event,
+    context: &Context<'_>,
+    changes: Vec<EntryChange>,
+    success: Success,
+) -> Result<Success, Failure> {
+    let result = serde_json::to_vec(&success).map_err(|e| Failure::permanent("result_not_json", e))?;
+    let inbox = inbox_key(event, context.handler);
+    let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, result: result.into() };
+    match context.services.store.commit(work).await? {
+        Committed::Written(_) => Ok(success),
+        Committed::Already(stored) => stored_success(&stored),
+    }
+}
+
+/// What entries are given as the event's UTidS.
+#[must_use]
+pub fn utids(event: &Event) -> Option<String> {
+    let joined = event.utids().collect::<Vec<_>>().join(",");
+    (!joined.is_empty()).then_some(joined)
+}
+
+/// A redrive and a replay are runs of their own: they are asked for so that the handler runs again.
+#[must_use]
+pub fn run(event: &Event) -> String {
+    let headers = event.record().headers();
+    let text = |name| headers.text(name).unwrap_or_default();
+    format!("{}/{}", text("coafi-run"), text("coafi-redrive"))
+}
+
+fn inbox_key(event: &Event, handler: &str) -> InboxKey {
+    InboxKey {
+        handler: handler.to_owned(),
+        source: event.source().to_owned(),
+        id: event.id().to_owned(),
+        run: run(event),
+    }
+}
+
+fn stored_success(bytes: &[u8]) -> Result<Success, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| Failure::permanent("stored_result_unreadable", e))
+}

@@ -1,0 +1,246 @@
+//! The store on Postgres.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use super::commit::{self, Refusal, State, Transaction};
+use super::error::Errors;
+use super::open::{Settings, migration_error};
+use super::{Committed, Entry, EntryChange, Fence, InboxKey, Store, StoreError, UnitOfWork, sql};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Waiting for another replica's migration included.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+const OWNER: &str = "SELECT epoch FROM partition_owner \
+     WHERE consumer_group = $1 AND topic = $2 AND partition_id = $3 FOR SHARE";
+
+/// Sorted, so that two replicas that claim the same partitions take the rows in the same order.
+const CLAIM: &str = "INSERT INTO partition_owner (consumer_group, topic, partition_id, epoch) \
+     SELECT $1, topic, partition_id, GREATEST(1, at_least) \
+     FROM unnest($2::text[], $3::int4[], $4::int8[]) AS claim (topic, partition_id, at_least) \
+     ORDER BY topic, partition_id \
+     ON CONFLICT (consumer_group, topic, partition_id) DO UPDATE \
+     SET epoch = GREATEST(partition_owner.epoch + 1, excluded.epoch), claimed_at = now() \
+     RETURNING topic, partition_id, epoch";
+
+const STATES: &str = "SELECT registry, entry, version, data IS NOT NULL FROM registry_entry \
+     WHERE (registry, entry) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY registry, entry FOR UPDATE";
+
+const WRITE: &str = "WITH written AS ( \
+       INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by) \
+       SELECT registry, entry, 1, data, utids, $5 \
+       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS change (registry, entry, data, utids) \
+       ON CONFLICT (registry, entry) DO UPDATE SET version = registry_entry.version + 1, data = excluded.data, \
+         utids = excluded.utids, updated_by = excluded.updated_by, updated_at = now() \
+       RETURNING registry, entry, version, data, utids, updated_by) \
+     INSERT INTO registry_history (registry, entry, version, data, utids, updated_by, source, event_id) \
+     SELECT registry, entry, version, data, utids, updated_by, $6, $7 FROM written \
+     RETURNING registry, entry, version";
+
+const PURGE_INBOX: &str = "DELETE FROM inbox WHERE ctid IN ( \
+     SELECT ctid FROM inbox WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2)";
+
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+    errors: Errors,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str, settings: &Settings, errors: Errors) -> Result<Self, StoreError> {
+        let options: PgConnectOptions =
+            url.parse().map_err(|_| errors.address("postgres://user:password@host:port/database"))?;
+        let options = options.application_name("coafi");
+        migrate(&options, settings, &errors).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_with(options.options([
+                ("statement_timeout", millis(settings.statement_timeout)),
+                ("lock_timeout", millis(settings.lock_timeout)),
+                ("idle_in_transaction_session_timeout", millis(settings.lock_timeout)),
+            ]))
+            .await
+            .map_err(|e| errors.map(&e))?;
+        Ok(Self { pool, errors })
+    }
+
+    fn refused(&self, refusal: Refusal) -> StoreError {
+        match refusal {
+            Refusal::Contract(error) => error,
+            Refusal::Database(error) => self.errors.map(&error),
+        }
+    }
+
+    async fn try_commit(&self, work: &UnitOfWork) -> Result<Committed, Refusal> {
+        let mut transaction = self.pool.begin().await?;
+        let committed = commit::run(&mut transaction, work).await?;
+        match committed {
+            Committed::Written(_) => transaction.commit().await?,
+            Committed::Already(_) => transaction.rollback().await?,
+        }
+        Ok(committed)
+    }
+}
+
+/// On a connection of its own: waiting for another replica's migration must not hit the statement time-out. sqlx holds an
+/// advisory lock meanwhile; that of a process that dies goes with its session.
+async fn migrate(options: &PgConnectOptions, settings: &Settings, errors: &Errors) -> Result<(), StoreError> {
+    let migrating = async {
+        let connecting = tokio::time::timeout(settings.acquire_timeout, options.connect());
+        let mut connection =
+            connecting.await.map_err(|_| errors.unavailable("no connection in time"))?.map_err(|e| errors.map(&e))?;
+        // A replica of an older version may start after a newer one has migrated: migrations only add.
+        let mut migrations = Migrator { ..Migrator::DEFAULT };
+        migrations.migrations = MIGRATIONS.migrations.clone();
+        migrations.set_ignore_missing(true);
+        migrations.run(&mut connection).await.map_err(|e| migration_error(errors, e))
+    };
+    let ended = tokio::time::timeout(MIGRATION_TIMEOUT, migrating).await;
+    ended.unwrap_or_else(|_| Err(errors.unavailable("migrating took too long; another replica may hold the lock")))
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let answer = tokio::time::timeout(PING_TIMEOUT, sqlx::query("SELECT 1").execute(&self.pool)).await;
+        answer.map_err(|_| self.errors.unavailable("no answer within a second"))?.map_err(|e| self.errors.map(&e))?;
+        Ok(())
+    }
+
+    async fn claim(&self, group: &str, partitions: &[(String, i32, i64)]) -> Result<Vec<Fence>, StoreError> {
+        let wanted = super::claim::distinct(partitions);
+        let topics: Vec<&str> = wanted.iter().map(|((topic, _), _)| *topic).collect();
+        let numbers: Vec<i32> = wanted.iter().map(|((_, partition), _)| *partition).collect();
+        let at_least: Vec<i64> = wanted.iter().map(|(_, at_least)| *at_least).collect();
+        let rows: Vec<(String, i32, i64)> = sqlx::query_as(CLAIM)
+            .bind(group)
+            .bind(topics)
+            .bind(numbers)
+            .bind(at_least)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        super::claim::in_order(group, partitions, rows)
+    }
+
+    async fn inbox(&self, key: &InboxKey) -> Result<Option<Bytes>, StoreError> {
+        let row: Option<Vec<u8>> = sqlx::query_scalar(sql::INBOX)
+            .bind(&key.handler)
+            .bind(&key.source)
+            .bind(&key.id)
+            .bind(&key.run)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        Ok(row.map(Bytes::from))
+    }
+
+    async fn commit(&self, work: UnitOfWork) -> Result<Committed, StoreError> {
+        self.try_commit(&work).await.map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn entry(&self, registry: &str, entry: &str) -> Result<Option<Entry>, StoreError> {
+        let row: Option<sql::EntryRow> = sqlx::query_as(sql::ENTRY)
+            .bind(registry)
+            .bind(entry)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        row.map(sql::entry_of).transpose().map_err(|e| self.errors.map(&e))
+    }
+
+    async fn entries(&self, registry: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let rows: Vec<sql::EntryRow> = sqlx::query_as(sql::ENTRIES)
+            .bind(registry)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        rows.into_iter().map(sql::entry_of).collect::<Result<_, _>>().map_err(|e| self.errors.map(&e))
+    }
+
+    async fn purge_inbox(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {
+        let deleted = sqlx::query(PURGE_INBOX)
+            .bind(older_than.as_secs_f64())
+            .bind(i64::from(limit))
+            .execute(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        Ok(deleted.rows_affected())
+    }
+}
+
+#[async_trait]
+impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
+    async fn owner_epoch(&mut self, fence: &Fence) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar(OWNER)
+            .bind(&fence.group)
+            .bind(&fence.topic)
+            .bind(fence.partition)
+            .fetch_optional(&mut **self)
+            .await
+    }
+
+    async fn insert_inbox(&mut self, key: &InboxKey, result: &[u8]) -> Result<bool, sqlx::Error> {
+        let insert = sqlx::query(sql::INSERT_INBOX).bind(&key.handler).bind(&key.source).bind(&key.id).bind(&key.run);
+        Ok(insert.bind(result).execute(&mut **self).await?.rows_affected() == 1)
+    }
+
+    async fn inbox(&mut self, key: &InboxKey) -> Result<Option<Bytes>, sqlx::Error> {
+        let select = sqlx::query_scalar(sql::INBOX).bind(&key.handler).bind(&key.source).bind(&key.id).bind(&key.run);
+        let row: Option<Vec<u8>> = select.fetch_optional(&mut **self).await?;
+        Ok(row.map(Bytes::from))
+    }
+
+    async fn states(&mut self, changes: &[&EntryChange]) -> Result<Vec<State>, sqlx::Error> {
+        let rows: Vec<(String, String, i64, bool)> = sqlx::query_as(STATES)
+            .bind(column(changes, |c| c.registry.as_str()))
+            .bind(column(changes, |c| c.entry.as_str()))
+            .fetch_all(&mut **self)
+            .await?;
+        let found: HashMap<(String, String), State> =
+            rows.into_iter().map(|(r, e, version, present)| ((r, e), State { version, present })).collect();
+        Ok(changes.iter().map(|c| found.get(&key(c)).copied().unwrap_or_default()).collect())
+    }
+
+    async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(WRITE)
+            .bind(column(changes, |c| c.registry.as_str()))
+            .bind(column(changes, |c| c.entry.as_str()))
+            .bind(column(changes, |c| c.data.as_ref().map(ToString::to_string)))
+            .bind(column(changes, |c| c.utids.as_deref()))
+            .bind(&by.handler)
+            .bind(&by.source)
+            .bind(&by.id)
+            .fetch_all(&mut **self)
+            .await?;
+        let written: HashMap<(String, String), i64> = rows.into_iter().map(|(r, e, v)| ((r, e), v)).collect();
+        changes.iter().map(|c| written.get(&key(c)).copied().ok_or(sqlx::Error::RowNotFound)).collect()
+    }
+}
+
+fn column<'a, T>(changes: &[&'a EntryChange], value: impl Fn(&'a EntryChange) -> T) -> Vec<T> {
+    changes.iter().map(|change| value(change)).collect()
+}
+
+fn key(change: &EntryChange) -> (String, String) {
+    (change.registry.clone(), change.entry.clone())
+}

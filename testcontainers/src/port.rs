@@ -1,0 +1,91 @@
+//! Ports: free ones, and who holds one that is not.
+
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+/// Where free ports are looked for: below Linux's ephemeral range (from 32768). A client that keeps connecting to the port
+/// of a stopped server in that range may be given that very port as its own, connect to itself, and keep the server out.
+const FREE_PORTS: Range<u16> = 16_000..32_000;
+
+/// `count` different ports that are free now, at a random place, so that processes that start servers at the same time
+/// do not meet.
+pub(crate) fn free(count: usize) -> Result<Vec<u16>> {
+    let random = RandomState::new().build_hasher().finish();
+    let first = usize::try_from(random % FREE_PORTS.len() as u64)?;
+    let ports: Vec<u16> =
+        FREE_PORTS.skip(first).chain(FREE_PORTS.take(first)).filter(|port| is_free(*port)).take(count).collect();
+    ensure!(ports.len() == count, "no {count} free ports from {} to {}", FREE_PORTS.start, FREE_PORTS.end);
+    Ok(ports)
+}
+
+/// Whether a server could bind `port` now (std's listener sets `SO_REUSEADDR`, as the servers do).
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Who listens on `port`, as far as this user may see: `java (pid 4711)`.
+pub(crate) fn holder(port: u16) -> String {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, port));
+    match inode.and_then(process_with_socket) {
+        Some(holder) => holder,
+        None => "a process of another user".to_owned(),
+    }
+}
+
+/// The socket inode of the line of /proc/net/tcp that listens on `port`.
+fn listening_inode(table: &str, port: u16) -> Option<u64> {
+    const LISTEN: &str = "0A";
+    let local_port = format!(":{port:04X}");
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+        (local.ends_with(&local_port) && *state == LISTEN).then(|| inode.parse().ok()).flatten()
+    })
+}
+
+fn process_with_socket(inode: u64) -> Option<String> {
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let holds = fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|fd| {
+            let target = fs::read_link(fd.path());
+            target.is_ok_and(|to| to.as_os_str().to_str().is_some_and(|to| to.starts_with("socket:")))
+                && fs::metadata(fd.path()).is_ok_and(|socket| socket.ino() == inode)
+        });
+        holds.then(|| format!("{} (pid {pid})", command_name(&entry.path())))
+    })
+}
+
+fn command_name(process: &Path) -> String {
+    fs::read_to_string(process.join("comm")).map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_holder() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!is_free(port));
+        assert!(holder(port).contains(&format!("(pid {})", std::process::id())), "{}", holder(port));
+        drop(listener);
+        assert!(is_free(port));
+    }
+
+    #[test]
+    fn free_ports_differ() {
+        let mut ports = free(8).unwrap();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 8);
+    }
+}

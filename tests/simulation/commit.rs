@@ -1,0 +1,201 @@
+//! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
+
+use coafi::engine::{CommitResult, EventsLost, PartitionCommit, TransactionId};
+
+use crate::broker::Outcome;
+use crate::checks::{Checked, ensure};
+use crate::coordinator::MemberId;
+use crate::profile::Mode;
+use crate::replica::{Input, Process};
+use crate::world::{World, map_identity};
+
+/// A commit or abort that the engine has asked for and not been told the end of.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    transaction: TransactionId,
+    offsets: Vec<PartitionCommit>,
+    lost: Vec<EventsLost>,
+    /// The group's metadata as of the time when the commit was asked for: what fences it once the member has lost anything,
+    /// because the broker would take the offsets of a partition that a current member does not own (I4).
+    member: MemberId,
+    generation: u64,
+}
+
+impl Process {
+    pub(crate) fn stage(&mut self, world: &mut World, output: Outcome) -> Checked {
+        ensure(self.commit.is_none(), "protocol", || format!("{:?} is staged during a commit", output.ticket))?;
+        self.custody.staged(&output)?;
+        match world.profile.mode {
+            Mode::Transactional => {
+                if world.broker.produce(self.slot, self.producer_epoch, world.now, &output).is_err() {
+                    self.after_latency(world, Input::Fenced);
+                }
+            }
+            Mode::AtLeastOnce => {
+                let appended = world.broker.produce_outside_transactions(&output);
+                if let Some((partition, offset)) = appended {
+                    let message = world.broker.message(partition, offset).expect("just appended").clone();
+                    world.truth.visible(partition, offset, &message);
+                }
+                world.truth.outcome(&output, &world.services)?;
+            }
+        }
+        self.staged.push(output);
+        Ok(())
+    }
+
+    pub(crate) fn begin_commit(
+        &mut self,
+        world: &mut World,
+        transaction: TransactionId,
+        offsets: Vec<PartitionCommit>,
+        lost: Vec<EventsLost>,
+    ) -> Checked {
+        ensure(self.commit.is_none(), "protocol", || "a commit is asked for during another".into())?;
+        for commit in &offsets {
+            let current = self.custody.is_current(commit.partition, commit.epoch);
+            ensure(current, "I4", || format!("partition {} is committed under an old epoch", commit.partition.0))?;
+        }
+        for output in &self.staged {
+            let current = self.custody.is_current(output.ticket.partition, output.ticket.epoch);
+            ensure(current, "I4", || format!("{:?} is committed under an old epoch", output.ticket))?;
+        }
+        self.commit = Some(Commit { transaction, offsets, lost, member: self.member, generation: self.generation });
+        self.after_latency(world, Input::SendOffsets(transaction));
+        Ok(())
+    }
+
+    pub(crate) fn abort(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
+        ensure(self.commit.is_none(), "protocol", || "an abort is asked for during a commit".into())?;
+        self.commit = Some(Commit {
+            transaction,
+            offsets: Vec::new(),
+            lost: Vec::new(),
+            member: self.member,
+            generation: self.generation,
+        });
+        self.give_up_transaction(world, transaction);
+        Ok(())
+    }
+
+    /// `TxnOffsetCommit`, or the plain offset commit at-least-once.
+    pub(crate) fn send_offsets(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
+        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else {
+            return Ok(());
+        };
+        let aborted = std::mem::take(&mut self.aborts_ahead);
+        self.aborts_ahead = aborted.saturating_sub(1);
+        if aborted > 0 || !world.coordinator.accepts(commit.member, commit.generation) {
+            self.give_up_transaction(world, transaction);
+            return Ok(());
+        }
+        let offsets = commit.offsets.clone();
+        if world.profile.mode == Mode::AtLeastOnce {
+            commit.lost.iter().for_each(|lost| world.truth.lost(lost));
+            world.broker.commit_offsets(&offsets);
+            offsets.iter().try_for_each(|commit| world.truth.position(commit, map_identity, &world.broker))?;
+            let answer_lost = self.answer_is_lost();
+            let answer = Input::Ended { transaction, committed: true };
+            self.after_latency(world, if answer_lost { Input::Resolve(transaction) } else { answer });
+            return Ok(());
+        }
+        match world.broker.send_offsets(self.slot, self.producer_epoch, world.now, &offsets) {
+            Ok(()) => self.after_latency(world, Input::EndTransaction(transaction)),
+            Err(_) => self.after_latency(world, Input::Fenced),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end_transaction(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
+        if self.commit.as_ref().is_none_or(|commit| commit.transaction != transaction) {
+            return Ok(());
+        }
+        let answer_lost = self.answer_is_lost();
+        if answer_lost && world.random.chance(50) {
+            // The request was lost, not the answer.
+            self.after_latency(world, Input::Resolve(transaction));
+            return Ok(());
+        }
+        let Ok(committed) = world.broker.commit(self.slot, self.producer_epoch, world.now) else {
+            self.after_latency(world, Input::Fenced);
+            return Ok(());
+        };
+        world.note(|| format!("p{} committed {}", self.id, transaction.0));
+        self.commit.iter().flat_map(|commit| &commit.lost).for_each(|lost| world.truth.lost(lost));
+        world.truth.transaction(&committed, map_identity, &world.broker, &world.services)?;
+        let answer = Input::Ended { transaction, committed: true };
+        self.after_latency(world, if answer_lost { Input::Resolve(transaction) } else { answer });
+        Ok(())
+    }
+
+    /// Of unknown outcome: fence whatever is under way, then read back what is committed.
+    pub(crate) fn resolve(&mut self, world: &mut World, transaction: TransactionId) {
+        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else { return };
+        self.producer_epoch = world.broker.init_producer(self.slot);
+        let committed = commit.offsets.iter().any(|offset| {
+            let found = world.broker.last_committed(offset.partition);
+            found.position == offset.position && found.metadata == offset.metadata
+        });
+        world.note(|| format!("p{} resolved  {} as committed: {committed}", self.id, transaction.0));
+        self.transaction_ended(world, transaction, committed);
+    }
+
+    pub(crate) fn transaction_ended(&mut self, world: &mut World, transaction: TransactionId, committed: bool) {
+        if self.commit.as_ref().is_none_or(|commit| commit.transaction != transaction) {
+            return;
+        }
+        self.commit = None;
+        let staged = std::mem::take(&mut self.staged);
+        world.note(|| format!("p{} ended     {} committed: {committed}", self.id, transaction.0));
+        let result = if committed {
+            self.custody.committed(&staged);
+            CommitResult::Committed
+        } else {
+            CommitResult::Aborted(staged)
+        };
+        self.engine.transaction_ended(world.now, transaction, result);
+    }
+
+    /// A fenced producer is discarded with the epochs that it served, and rebuilt. In which order the engine hears of it
+    /// must not matter.
+    pub(crate) fn rebuild_producer(&mut self, world: &mut World) -> Checked {
+        world.note(|| format!("p{} fenced", self.id));
+        self.producer_epoch = world.broker.init_producer(self.slot);
+        let lost_first = world.random.chance(50);
+        let again: Vec<_> = self.held.iter().filter(|(_, held)| held.revoked_at.is_none()).map(|(id, _)| *id).collect();
+        let given_up: Vec<_> = self.held.keys().copied().filter(|id| !again.contains(id)).collect();
+        if lost_first {
+            self.lose_everything(world);
+        }
+        if let Some(commit) = &self.commit {
+            self.transaction_ended(world, commit.transaction, false);
+        }
+        if !lost_first {
+            self.lose_everything(world);
+        }
+        given_up.into_iter().for_each(|partition| world.coordinator.released(self.member, partition));
+        for partition in again {
+            self.expected.insert(partition);
+            self.after_latency(world, Input::FetchOffsets(partition));
+        }
+        Ok(())
+    }
+
+    fn give_up_transaction(&mut self, world: &mut World, transaction: TransactionId) {
+        let fenced = world.profile.mode == Mode::Transactional
+            && world.broker.abort_open(self.slot, self.producer_epoch).is_err();
+        let ended = Input::Ended { transaction, committed: false };
+        self.after_latency(world, if fenced { Input::Fenced } else { ended });
+    }
+
+    fn answer_is_lost(&mut self) -> bool {
+        let lost = self.lost_answers_ahead > 0;
+        self.lost_answers_ahead = self.lost_answers_ahead.saturating_sub(1);
+        lost
+    }
+
+    fn after_latency(&self, world: &mut World, input: Input) {
+        let delay = world.random.millis(0, 6);
+        self.later(world, delay, input);
+    }
+}

@@ -1,0 +1,165 @@
+//! What one process holds and runs, seen from outside its engine: I3, I4 and I7 as the driver sees them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use coafi::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket};
+use coafi::event::Offset;
+
+use crate::broker::Outcome;
+use crate::checks::{Checked, ensure};
+use crate::handlers::Payload;
+use crate::truth::Lane;
+
+#[derive(Debug)]
+struct Watch {
+    epoch: Epoch,
+    revoked: bool,
+    /// Records given to the engine and not yet ended by a committed outcome, with their bytes.
+    live: BTreeMap<Offset, usize>,
+    /// What an earlier owner resolved: the engine skips it.
+    resolved_before: Vec<Range<i64>>,
+    lanes: BTreeMap<Lane, LaneWatch>,
+}
+
+#[derive(Debug, Default)]
+struct LaneWatch {
+    /// The last offset of the run that is with a worker.
+    out: Option<Offset>,
+    /// The highest offset that was ever dispatched.
+    highest: Option<Offset>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Custody {
+    watches: BTreeMap<PartitionId, Watch>,
+    /// Jobs with workers, of current epochs.
+    out: BTreeMap<Ticket, (RouteId, Option<Lane>)>,
+}
+
+impl Custody {
+    pub(crate) fn assigned(&mut self, partition: PartitionId, epoch: Epoch, resolved_before: Vec<Range<i64>>) {
+        let watch = Watch { epoch, revoked: false, live: BTreeMap::new(), resolved_before, lanes: BTreeMap::new() };
+        self.watches.insert(partition, watch);
+    }
+
+    pub(crate) fn revoked(&mut self, partition: PartitionId) {
+        if let Some(watch) = self.watches.get_mut(&partition) {
+            watch.revoked = true;
+        }
+    }
+
+    /// Released or lost.
+    pub(crate) fn dropped(&mut self, partition: PartitionId) {
+        self.watches.remove(&partition);
+        self.out.retain(|ticket, _| ticket.partition != partition);
+    }
+
+    pub(crate) fn delivered(&mut self, partition: PartitionId, epoch: Epoch, offset: Offset, bytes: u32) {
+        let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked)
+        else {
+            return;
+        };
+        if !watch.resolved_before.iter().any(|range| range.contains(&offset.0)) {
+            watch.live.insert(offset, bytes as usize);
+        }
+    }
+
+    pub(crate) fn is_current(&self, partition: PartitionId, epoch: Epoch) -> bool {
+        self.watches.get(&partition).is_some_and(|watch| watch.epoch == epoch)
+    }
+
+    /// I3, I4: the engine hands out a run.
+    pub(crate) fn dispatched(
+        &mut self,
+        run: &[Job<Payload>],
+        lane_of: impl Fn(&Job<Payload>) -> Option<Lane>,
+        settings: &Settings,
+        routes: &[RoutePolicy],
+    ) -> Checked {
+        let Some(first) = run.first() else { return ensure(false, "I3", || "an empty run".into()) };
+        ensure(run.len() <= settings.max_run, "I7", || format!("a run of {} records", run.len()))?;
+        let lane = lane_of(first);
+        for (index, job) in run.iter().enumerate() {
+            let Ticket { partition, epoch, offset, .. } = job.ticket;
+            let at = format!("partition {} offset {offset} of epoch {}", partition.0, epoch.0);
+            let same = partition == first.ticket.partition && lane_of(job) == lane && job.route == first.route;
+            ensure(same, "I3", || format!("{at} is in a run of another lane"))?;
+            let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch) else {
+                return ensure(false, "I4", || format!("{at} is dispatched; that is not the current epoch"));
+            };
+            ensure(!watch.revoked, "I4", || format!("{at} is dispatched after the partition was revoked"))?;
+            ensure(watch.live.contains_key(&offset), "I5", || format!("{at} is dispatched and not held"))?;
+            self.out.insert(job.ticket, (job.route, lane));
+            let Some(lane) = lane else { continue };
+            let lane_watch = watch.lanes.entry(lane).or_default();
+            let free = lane_watch.out.is_none_or(|out| index > 0 && out < offset);
+            ensure(free, "I3", || format!("{at} is dispatched while {:?} of its lane is out", lane_watch.out))?;
+            let in_order = lane_watch.highest.is_none_or(|highest| highest <= offset);
+            ensure(in_order, "I3", || format!("{at} is dispatched after {:?} of its lane", lane_watch.highest))?;
+            lane_watch.out = Some(offset);
+        }
+        let route = first.route;
+        let of_route = self.out.values().filter(|(out, _)| *out == route).count();
+        let concurrency = routes[route.0 as usize].concurrency;
+        ensure(of_route <= concurrency.max(1), "I7", || format!("{of_route} of route {} in flight", route.0))?;
+        ensure(self.out.len() <= settings.max_in_flight, "I7", || format!("{} in flight", self.out.len()))
+    }
+
+    /// A handler begins with a record: what may not begin again after a later one of its lane.
+    pub(crate) fn started(&mut self, ticket: &Ticket) {
+        let Some((_, Some(lane))) = self.out.get(ticket) else { return };
+        if let Some(watch) = self.watches.get_mut(&ticket.partition) {
+            let lane = watch.lanes.entry(*lane).or_default();
+            lane.highest = lane.highest.max(Some(ticket.offset));
+        }
+    }
+
+    pub(crate) fn reported(&mut self, ticket: &Ticket) {
+        let Some((_, Some(lane))) = self.out.remove(ticket) else { return };
+        let more = self.out.iter().any(|(out, (_, other))| out.partition == ticket.partition && *other == Some(lane));
+        if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|_| !more) {
+            watch.lanes.entry(lane).or_default().out = None;
+        }
+    }
+
+    pub(crate) fn runs_anything_of(&self, partition: PartitionId) -> bool {
+        self.out.keys().any(|ticket| ticket.partition == partition)
+    }
+
+    /// I4: the engine produces something.
+    pub(crate) fn staged(&self, output: &Outcome) -> Checked {
+        let Output { ticket, .. } = output;
+        let live = self.watches.get(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch);
+        ensure(live.is_some_and(|watch| watch.live.contains_key(&ticket.offset)), "I4", || {
+            format!("an outcome of {ticket:?} is staged; it is not held under this epoch")
+        })
+    }
+
+    pub(crate) fn committed(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes.iter().filter(|outcome| outcome.disposition.resolves()) {
+            let ticket = outcome.ticket;
+            if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch) {
+                watch.live.remove(&ticket.offset);
+            }
+        }
+    }
+
+    /// I7: records and bytes that the engine must be holding.
+    pub(crate) fn within(&self, settings: &Settings, poll_batch: usize, largest: usize) -> Checked {
+        let records: usize = self.watches.values().map(|watch| watch.live.len()).sum();
+        let bytes: usize = self.watches.values().flat_map(|watch| watch.live.values()).sum();
+        ensure(records <= settings.max_records + poll_batch, "I7", || format!("{records} records are buffered"))?;
+        ensure(bytes <= settings.max_bytes + poll_batch * largest, "I7", || format!("{bytes} bytes are buffered"))
+    }
+
+    /// Records held under epochs that are not being given up.
+    pub(crate) fn held(&self) -> Option<usize> {
+        let steady = self.watches.values().all(|watch| !watch.revoked);
+        steady.then(|| self.watches.values().map(|watch| watch.live.len()).sum())
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.out.len()
+    }
+}

@@ -1,0 +1,191 @@
+//! What handlers do with a record: fixed when the record is published, so that every attempt and every replay agrees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use coafi::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy};
+use coafi::event::Offset;
+
+use crate::random::Random;
+
+/// Where a record was published first. Its copies in retry topics keep it: what follows one record through a run (I6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Origin {
+    pub(crate) partition: PartitionId,
+    pub(crate) offset: Offset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payload {
+    /// Equal for duplicates of one event.
+    pub(crate) event: u32,
+    pub(crate) key: u64,
+    pub(crate) origin: Origin,
+    pub(crate) behaviour: Behaviour,
+}
+
+/// What a worker says of an attempt that succeeded. Kept in the inbox, so a re-run says the same (I9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) origin: Origin,
+    pub(crate) attempt: u32,
+    pub(crate) process: u64,
+}
+
+/// `failures` counts attempts: with 2, the third one succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    Succeed,
+    Slow,
+    Filtered,
+    Transient {
+        failures: u32,
+    },
+    Panic {
+        failures: u32,
+    },
+    /// Runs into its deadline.
+    Hang {
+        failures: u32,
+    },
+    /// Fails with the same error as every other record of this kind while the artifact store is down.
+    SameError,
+    Permanent,
+    Invalid,
+    Poison,
+    /// Takes its process with it, so many times.
+    Kill {
+        times: u32,
+    },
+    /// Three handlers; each fails so many times. Those that are done do not run again.
+    Several {
+        failures: [u32; 3],
+    },
+}
+
+impl Behaviour {
+    /// The attempts that fail before one succeeds.
+    pub(crate) fn failures(self) -> u32 {
+        match self {
+            Self::Transient { failures } | Self::Panic { failures } | Self::Hang { failures } => failures,
+            Self::Several { failures } => failures.into_iter().max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    fn handlers(self) -> u32 {
+        if matches!(self, Self::Several { .. }) { 3 } else { 1 }
+    }
+}
+
+/// A handler that runs this long is stopped and reported as [`Class::Deadline`].
+pub(crate) const DEADLINE: Duration = Duration::from_millis(400);
+
+pub(crate) enum Begin {
+    /// It will have ended after this.
+    Run(Duration),
+    /// Its process will be dead after this.
+    Kill(Duration),
+}
+
+/// Everything outside the replicas that handlers touch.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    pub(crate) down: BTreeSet<Dependency>,
+    /// Times a record has killed its process.
+    kills: BTreeMap<u32, u32>,
+    /// `partition_owner` rows: the claim of the process that may write (I4).
+    owners: BTreeMap<PartitionId, i64>,
+    inbox: BTreeMap<Origin, Report>,
+}
+
+impl Services {
+    /// Takes a partition's database claim for a new owner.
+    pub(crate) fn claim(&mut self, partition: PartitionId) -> i64 {
+        let row = self.owners.entry(partition).or_default();
+        *row += 1;
+        *row
+    }
+
+    pub(crate) fn begin(&mut self, job: &Job<Payload>, random: &mut Random) -> Begin {
+        match job.payload.behaviour {
+            Behaviour::Slow => Begin::Run(random.millis(50, 350)),
+            Behaviour::Hang { failures } if job.attempt <= failures => Begin::Run(DEADLINE),
+            Behaviour::Kill { times } => {
+                let kills = self.kills.entry(job.payload.event).or_default();
+                if *kills < times {
+                    *kills += 1;
+                    Begin::Kill(random.millis(0, 5))
+                } else {
+                    Begin::Run(random.millis(0, 5))
+                }
+            }
+            _ => {
+                let most = if random.chance(10) { 40 } else { 4 };
+                Begin::Run(random.millis(0, most))
+            }
+        }
+    }
+
+    /// The verdict of an attempt that ends now, the handlers done, and the report.
+    pub(crate) fn end(
+        &mut self,
+        job: &Job<Payload>,
+        route: &RoutePolicy,
+        claim: i64,
+        process: u64,
+    ) -> (Attempt, u32, Option<Report>) {
+        let failed = |class, code| (Attempt::Failed { class, code }, job.done, None);
+        if let Some(down) = route.dependencies.iter().find(|needed| self.down.contains(needed)) {
+            return failed(Class::Systemic(down.clone()), 1);
+        }
+        let own_code = u64::from(job.payload.event) + 1000;
+        match job.payload.behaviour {
+            Behaviour::Filtered => return (Attempt::Filtered, job.done, None),
+            Behaviour::Permanent => return failed(Class::Permanent, own_code),
+            Behaviour::Invalid => return failed(Class::Invalid, own_code),
+            Behaviour::Poison => return failed(Class::Poison, own_code),
+            Behaviour::Transient { failures } if job.attempt <= failures => return failed(Class::Transient, own_code),
+            Behaviour::Panic { failures } if job.attempt <= failures => return failed(Class::Panic, own_code),
+            Behaviour::Hang { failures } if job.attempt <= failures => return failed(Class::Deadline, own_code),
+            Behaviour::SameError if self.down.contains(&Dependency::new(Dependency::ARTIFACTS)) => {
+                return failed(Class::Transient, 7);
+            }
+            _ => {}
+        }
+        let done = self.run_those_not_done(job);
+        if done.count_ones() < job.payload.behaviour.handlers() {
+            return (Attempt::Failed { class: Class::Transient, code: own_code }, done, None);
+        }
+        self.write(job, claim, process, done)
+    }
+
+    fn run_those_not_done(&self, job: &Job<Payload>) -> u32 {
+        let mut done = job.done;
+        match job.payload.behaviour {
+            Behaviour::Several { failures } => {
+                for (handler, failures) in failures.into_iter().enumerate() {
+                    if job.attempt > failures {
+                        done |= 1 << handler;
+                    }
+                }
+            }
+            _ => done |= 1,
+        }
+        done
+    }
+
+    /// One SQL transaction: the ownership check, the inbox row with the result, the effect.
+    fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u32) -> (Attempt, u32, Option<Report>) {
+        if self.owners.get(&job.ticket.partition).is_some_and(|owner| *owner > claim) {
+            return (Attempt::Cancelled, job.done, None);
+        }
+        let origin = job.payload.origin;
+        let report = *self.inbox.entry(origin).or_insert(Report { origin, attempt: job.attempt, process });
+        (Attempt::Succeeded, done, Some(report))
+    }
+
+    pub(crate) fn result(&self, origin: Origin) -> Option<Report> {
+        self.inbox.get(&origin).copied()
+    }
+}

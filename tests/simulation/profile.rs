@@ -1,0 +1,173 @@
+//! What kind of world a seed makes: its size, settings, routes, events and faults.
+
+use std::time::Duration;
+
+use coafi::engine::retry::{Backoff, Policy};
+use coafi::engine::{CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
+
+use crate::random::Random;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Transactional,
+    AtLeastOnce,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) mode: Mode,
+    pub(crate) sources: u32,
+    /// The first offset: large ones exercise the offset map's encoding.
+    pub(crate) base: i64,
+    pub(crate) tiers: Vec<Duration>,
+    pub(crate) replicas: usize,
+    pub(crate) settings: Settings,
+    pub(crate) routes: Vec<RoutePolicy>,
+    pub(crate) events: u32,
+    pub(crate) keys: u64,
+    /// Percent of the offsets that are gaps, and of the records that are published again.
+    pub(crate) gaps: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) faults: u32,
+    /// Records polled at once, at most.
+    pub(crate) poll_batch: usize,
+    /// How long it takes to publish everything.
+    pub(crate) publishing: Duration,
+    /// Whether a partition goes on after retention took unread records.
+    pub(crate) continue_after_loss: bool,
+    /// Some behaviours besides plain success.
+    pub(crate) trouble: bool,
+}
+
+impl Profile {
+    pub(crate) fn from_seed(random: &mut Random) -> Self {
+        let tiers: Vec<_> = (0..random.between(0, 2)).map(|_| random.millis(100, 1500)).collect();
+        let halts = random.chance(6);
+        let continue_after_loss = random.chance(70);
+        let in_flight = random.pick(&[1, 2, 4, 16, 64]);
+        let max_records = random.pick(&[40, 100, 400, 2000]).max(in_flight * 2);
+        let routes = routes(random, &tiers, halts);
+        Self {
+            mode: if random.chance(80) { Mode::Transactional } else { Mode::AtLeastOnce },
+            sources: random.between(1, 6) as u32,
+            base: random.pick(&[0, 0, 17, 3_000_000_000]),
+            tiers,
+            replicas: random.between(1, 4) as usize,
+            settings: Settings {
+                max_records,
+                max_bytes: max_records * random.pick(&[500, 2000]),
+                max_in_flight: in_flight,
+                max_run: random.pick(&[1, 4, 16]),
+                commit_interval: random.millis(2, 120),
+                commit_max_records: random.pick(&[1, 5, 50, 500]),
+                drain_timeout: random.millis(50, 1000),
+                dedup_window: random.pick(&[30, 200, 1000]),
+                dedup_max_entries: 100_000,
+                max_parked: random.pick(&[1, 3, 16, 64]),
+                suspect_after: random.between(1, 3) as u32,
+                crash_deaths: 3,
+                circuit: circuit(),
+            },
+            routes,
+            events: random.between(20, 220) as u32,
+            keys: random.pick(&[1, 3, 10, 60]),
+            gaps: random.pick(&[0, 5, 30]),
+            duplicates: random.pick(&[0, 4, 15]),
+            faults: random.pick(&[0, 1, 3, 6, 10]),
+            poll_batch: random.pick(&[1, 7, 50]),
+            publishing: random.millis(0, 4000),
+            continue_after_loss,
+            trouble: random.chance(85),
+        }
+    }
+
+    /// One partition, one replica, one route by key, no trouble: what directed scenarios start from.
+    pub(crate) fn quiet() -> Self {
+        let retry = Policy {
+            in_place_attempts: 3,
+            backoff: Backoff { initial: Duration::from_millis(100), cap: Duration::from_secs(1) },
+            tiers: Vec::new(),
+            fault_attempts: 2,
+        };
+        Self {
+            mode: Mode::Transactional,
+            sources: 1,
+            base: 0,
+            tiers: Vec::new(),
+            replicas: 1,
+            settings: Settings {
+                max_records: 1000,
+                max_bytes: 1_000_000,
+                max_in_flight: 16,
+                max_run: 8,
+                commit_interval: Duration::from_millis(20),
+                commit_max_records: 100,
+                drain_timeout: Duration::from_millis(500),
+                dedup_window: 200,
+                dedup_max_entries: 10_000,
+                max_parked: 16,
+                suspect_after: 2,
+                crash_deaths: 3,
+                circuit: circuit(),
+            },
+            routes: vec![RoutePolicy {
+                ordering: Ordering::Key,
+                retry,
+                overflow: Overflow::DeadLetter,
+                exhausted: Exhausted::DeadLetter,
+                concurrency: 16,
+                dependencies: Vec::new(),
+            }],
+            events: 0,
+            keys: 8,
+            gaps: 0,
+            duplicates: 0,
+            faults: 0,
+            poll_batch: 50,
+            publishing: Duration::ZERO,
+            continue_after_loss: true,
+            trouble: false,
+        }
+    }
+
+    /// Whether a record may stand still for ever, by policy.
+    pub(crate) fn may_halt(&self) -> bool {
+        let halts = |route: &RoutePolicy| route.exhausted == Exhausted::Halt || route.overflow == Overflow::Halt;
+        !self.continue_after_loss || self.routes.iter().any(halts)
+    }
+}
+
+fn circuit() -> CircuitSettings {
+    CircuitSettings {
+        failures: 3,
+        decide_within: Duration::from_millis(200),
+        same_error_lanes: 3,
+        probe: Backoff { initial: Duration::from_millis(50), cap: Duration::from_secs(1) },
+        escalate_after: Duration::from_secs(2),
+    }
+}
+
+fn routes(random: &mut Random, tiers: &[Duration], halts: bool) -> Vec<RoutePolicy> {
+    let database = vec![Dependency::new(Dependency::DATABASE)];
+    let shapes = [
+        (Ordering::Key, Vec::new()),
+        (random.pick(&[Ordering::Key, Ordering::None]), database),
+        (random.pick(&[Ordering::Strict, Ordering::Partition, Ordering::None]), Vec::new()),
+    ];
+    let mut route = |(ordering, dependencies)| {
+        let tiers = if ordering == Ordering::Strict { Vec::new() } else { tiers.to_vec() };
+        let overflow = if tiers.is_empty() { Overflow::DeadLetter } else { Overflow::RetryTopic };
+        let in_place_attempts = random.between(1, 4) as u32;
+        let fault_attempts = random.between(1, u64::from(in_place_attempts)) as u32;
+        let initial = random.millis(1, 100);
+        RoutePolicy {
+            ordering,
+            retry: Policy { in_place_attempts, backoff: Backoff { initial, cap: initial * 8 }, tiers, fault_attempts },
+            overflow: if halts && random.chance(30) { Overflow::Halt } else { overflow },
+            exhausted: if halts && random.chance(50) { Exhausted::Halt } else { Exhausted::DeadLetter },
+            concurrency: random.pick(&[1, 3, 64]),
+            dependencies,
+        }
+    };
+    shapes.map(&mut route).into_iter().collect()
+}
