@@ -14,10 +14,10 @@ use std::collections::BTreeSet;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::driver::Driver;
-use super::inbox::Rebalance;
+use super::inbox::{Input, Rebalance};
 use super::lookup::{Located, Question, list_of};
 use super::partitions::Owned;
 use super::writer::Command;
@@ -268,6 +268,41 @@ impl<A: Application> Driver<A> {
         let (indices, located): (Vec<usize>, Vec<Located>) = gone.into_iter().unzip();
         self.drop_lost(&indices)?;
         self.start(located)
+    }
+
+    /// At the end: librdkafka's `close` waits for whatever answer the group is still owed, and nobody else will give it.
+    pub(super) fn answer_all(&mut self) {
+        self.consumer.context().close();
+        while let Ok(input) = self.inbox.try_recv() {
+            if let Input::Rebalance(rebalance) = input {
+                self.state.rebalances.push_back(rebalance);
+            }
+        }
+        let mut answers = Vec::new();
+        match self.state.round.take() {
+            Some(Round::Assigning { .. }) => answers.push(None),
+            Some(Round::Revoking { all, .. }) => answers.push(Some(self.list(&all))),
+            Some(Round::Relocating { .. }) | None => {}
+        }
+        for rebalance in std::mem::take(&mut self.state.rebalances) {
+            answers.push(match rebalance {
+                Rebalance::Assign(_) => None,
+                Rebalance::Revoke(partitions) | Rebalance::Lost(partitions) => {
+                    let indices: Vec<usize> = partitions.iter().map(|(t, p)| self.partitions.intern(t, *p).0).collect();
+                    Some(self.list(&indices))
+                }
+            });
+        }
+        for answer in answers {
+            let given = match answer {
+                Some(list) => self.consumer.incremental_unassign(&list),
+                None => self.consumer.incremental_assign(&TopicPartitionList::new()),
+            };
+            if let Err(error) = given {
+                // There is nothing left that could be given up.
+                debug!(group = self.config.group, "answer to a rebalance at the end: {error}");
+            }
+        }
     }
 
     pub(super) fn list(&self, indices: &[usize]) -> TopicPartitionList {
