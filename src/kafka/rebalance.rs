@@ -70,7 +70,13 @@ impl<A: Application> Driver<A> {
             // A standing member, or nothing new: the group still waits for an answer.
             return self.start(Vec::new());
         }
-        let partitions: Vec<TopicPartition> = partitions.iter().map(|(t, p)| self.source(t, *p)).collect();
+        let partitions: Vec<TopicPartition> = partitions
+            .iter()
+            .map(|(topic, partition)| {
+                let index = self.number(topic, *partition);
+                self.partitions.source(index).clone()
+            })
+            .collect();
         let token = self.ask_where(partitions);
         self.state.round = Some(Round::Assigning { token });
         Ok(())
@@ -84,14 +90,15 @@ impl<A: Application> Driver<A> {
         token
     }
 
-    fn source(&mut self, topic: &str, partition: i32) -> TopicPartition {
+    /// The partition's number. The writer learns of a new one before anything else about it.
+    fn number(&mut self, topic: &str, partition: i32) -> usize {
         let (index, new) = self.partitions.intern(topic, partition);
-        let partition = self.partitions.at(index);
-        let source = partition.source.clone();
         if new {
-            let _ = self.writer.send(Command::Name(partition.id, source.clone()));
+            let partition = self.partitions.at(index);
+            // If the thread is gone it has said why, and the replica ends in this turn.
+            let _ = self.writer.send(Command::Name(partition.id, partition.source.clone()));
         }
-        source
+        index
     }
 
     /// The answer to [`Driver::ask_where`].
@@ -125,7 +132,7 @@ impl<A: Application> Driver<A> {
         info!(group = self.config.group, partitions = partitions.len(), "assigned");
         let now = self.clock.now();
         for located in partitions {
-            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let index = self.number(&located.source.topic, located.source.partition);
             let partition = self.partitions.at(index);
             let assignment = Assignment {
                 partition: partition.id,
@@ -148,7 +155,7 @@ impl<A: Application> Driver<A> {
     fn revoke(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
         let (mut all, mut waiting) = (Vec::new(), BTreeSet::new());
         for (topic, partition) in partitions {
-            let (index, _) = self.partitions.intern(topic, *partition);
+            let index = self.number(topic, *partition);
             all.push(index);
             let partition = self.partitions.at(index);
             if let Some(owned) = &mut partition.owned {
@@ -202,7 +209,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn lose(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
-        let indices: Vec<usize> = partitions.iter().map(|(t, p)| self.partitions.intern(t, *p).0).collect();
+        let indices: Vec<usize> = partitions.iter().map(|(topic, partition)| self.number(topic, *partition)).collect();
         self.drop_lost(&indices)
     }
 
@@ -256,7 +263,7 @@ impl<A: Application> Driver<A> {
     fn restart(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
         let mut gone = Vec::new();
         for located in partitions {
-            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let index = self.number(&located.source.topic, located.source.partition);
             let Some(owned) = &self.partitions.at(index).owned else { continue };
             if owned.polled < located.log_start {
                 gone.push((index, located));
@@ -288,7 +295,8 @@ impl<A: Application> Driver<A> {
             answers.push(match rebalance {
                 Rebalance::Assign(_) => None,
                 Rebalance::Revoke(partitions) | Rebalance::Lost(partitions) => {
-                    let indices: Vec<usize> = partitions.iter().map(|(t, p)| self.partitions.intern(t, *p).0).collect();
+                    let indices: Vec<usize> =
+                        partitions.iter().map(|(topic, partition)| self.number(topic, *partition)).collect();
                     Some(self.list(&indices))
                 }
             });
