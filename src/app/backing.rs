@@ -10,9 +10,9 @@ use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 
 use super::Places;
-use super::git::addresses;
+use super::git::repositories_settings;
 use crate::config::{Artifacts, Settings};
-use crate::connectors::git::{Repositories, RepositoriesSettings};
+use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
@@ -34,11 +34,7 @@ impl Backing {
     pub async fn open(settings: &Settings, places: &Places) -> anyhow::Result<Self> {
         let registry = registry::Client::new(places.registry.clone())?;
         let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
-        let repositories = RepositoriesSettings {
-            cache_dir: settings.git.cache_dir.clone(),
-            known: addresses(&settings.git.repositories)?,
-            ..Default::default()
-        };
+        let repositories = repositories_settings(&settings.git)?;
         let services = Services {
             codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),
             store: store::open(&places.database, &database).await?,

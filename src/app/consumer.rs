@@ -12,13 +12,15 @@ use super::observed::Observed;
 use super::{Backing, Places, Tally, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
-use crate::dispatch::{Dispatcher, Handlers, Parts as DispatchParts, Settings as DispatchSettings, Workers};
-use crate::engine::Class;
+use crate::dispatch::{
+    Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers,
+};
+use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
 use crate::runtime::Clock;
 
 /// The topic of audit records.
-const AUDIT_TOPIC: &str = "coafi.bitt.records";
+pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
 /// Between two attempts to reach what is needed before a replica can start.
 const START_RETRY: Duration = Duration::from_secs(1);
 /// For the brokers' answer to which cluster they are.
@@ -61,18 +63,19 @@ impl Consumer {
         let clock = Clock::start();
         let inbox = Inbox::new();
         let results = inbox.results();
-        let sink = Arc::new(move |finished: Vec<_>| {
+        let sink = Arc::new(move |finished: Vec<Finished<Report>>| {
             // After the replica's end nobody is interested in results.
             results.finished(finished);
         });
-        let settings = DispatchSettings {
+        let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
             max_record_bytes: config_of(&parts, &[]).max_record_bytes as usize,
             otel: parts.otel,
-            ..DispatchSettings::default()
+            ..DispatcherSettings::default()
         };
         let policies = routes.policies();
-        let dispatch = DispatchParts {
+        let lossy = topics::continue_after_loss(&routes, &topics);
+        let dispatch = DispatcherParts {
             routes,
             handlers,
             services: Arc::clone(&parts.backing.services),
@@ -83,14 +86,16 @@ impl Consumer {
         let (dispatcher, workers) = Dispatcher::start(&settings, dispatch, &Handle::current());
         let claims = StoreClaims { store: Arc::clone(&parts.backing.services.store), runtime: Handle::current() };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut config = config_of(&parts, &names);
+        config.continue_after_loss = lossy;
         let replica = Replica::start(Parts {
-            config: config_of(&parts, &names),
+            config,
             application: Arc::new(Observed { dispatcher, tally: parts.tally.clone() }),
             inbox,
             settings: parts.settings.engine(),
             routes: policies,
             clock,
-            seed: crate::connectors::random(),
+            seed: seed(),
             claims: Some(Box::new(claims)),
         })?;
         Ok(Some(Self { replica, workers }))
@@ -109,7 +114,7 @@ impl Consumer {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
         let ended = tokio::select! {
             ended = self.replica.ended() => ended,
-            error = self.workers.failed() => {
+            error = self.workers.ended() => {
                 self.replica.request_shutdown();
                 return Err(error.into());
             }
@@ -121,6 +126,11 @@ impl Consumer {
         self.workers.stop().await?;
         Ok(ended?)
     }
+}
+
+/// Differs from process to process, so that replicas do not retry in step.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
 }
 
 /// The cluster's id and the audit schemas' ids, as soon as they can be had.

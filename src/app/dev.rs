@@ -17,7 +17,7 @@ use crate::connectors::git::{ConnectorError, Progress, Sharing};
 use crate::connectors::{Delivery as Publishing, LagBased};
 use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
 use crate::runtime::{Events, Summary};
-use crate::schema::builtin::BuiltinRegistry;
+use crate::schema::BuiltinRegistry;
 use crate::schema::{register, registry};
 
 /// The consumer group.
@@ -71,7 +71,7 @@ impl Dev {
         let names: Vec<(&str, u32)> =
             all.iter().map(|topic| (topic.name.as_str(), u32::try_from(topic.partitions).unwrap_or(1))).collect();
         let cluster = Embedded::start(&names)?;
-        let registry = BuiltinRegistry::start(&register::entries(&declarations)).await?;
+        let registry = BuiltinRegistry::start(&register::entries(&declarations)?).await?;
         let directory = Scratch::create()?;
         let places = Places {
             bootstrap_servers: cluster.bootstrap_servers().to_owned(),
@@ -132,7 +132,11 @@ impl Dev {
         Moment {
             caught_up: read && !progress.repositories.is_empty() && summary.events.ended() >= published,
             total: published.max(progress.found()),
-            errors: progress.repositories.iter().filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?))).collect(),
+            errors: progress
+                .repositories
+                .iter()
+                .filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?)))
+                .collect(),
             summary,
         }
     }

@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{Backing, Places};
-use crate::config::{Git, Repository, Start};
+use crate::config::{Git, GitStart as Start, Repository};
 use crate::connectors::PublisherSettings;
-use crate::connectors::git::{Address, GitConnector, Patterns, RepositorySettings, Start as ConnectorStart};
+use crate::connectors::git::{
+    Address, GitConnector, Patterns, Repositories, RepositoriesSettings, RepositorySettings, Start as ConnectorStart,
+};
+use crate::schema::Codec;
 
 /// Every repository's address, relative paths taken from the working directory.
 ///
@@ -45,20 +48,46 @@ pub fn repository_settings(
     Ok(settings)
 }
 
-/// The connector over `git`'s repositories.
+/// The connector over `git`'s repositories, sharing a process with handlers.
 ///
 /// # Errors
 /// See [`repository_settings`].
 pub fn connector(git: &Git, places: &Places, backing: &Backing) -> anyhow::Result<GitConnector> {
+    let services = &backing.services;
+    connector_over(git, places, services.codec.clone(), (*services.repositories).clone())
+}
+
+/// The connector over `git`'s repositories, alone in its process: it needs no database.
+///
+/// # Errors
+/// See [`repository_settings`].
+pub fn lone_connector(git: &Git, places: &Places, codec: Codec) -> anyhow::Result<GitConnector> {
+    connector_over(git, places, codec, Repositories::new(repositories_settings(git)?))
+}
+
+/// Where mirrors are kept, and what the configured repositories are called.
+///
+/// # Errors
+/// See [`addresses`].
+pub(super) fn repositories_settings(git: &Git) -> anyhow::Result<RepositoriesSettings> {
+    let known = addresses(&git.repositories)?;
+    Ok(RepositoriesSettings { cache_dir: git.cache_dir.clone(), known, ..RepositoriesSettings::default() })
+}
+
+fn connector_over(
+    git: &Git,
+    places: &Places,
+    codec: Codec,
+    repositories: Repositories,
+) -> anyhow::Result<GitConnector> {
     let base = std::env::current_dir().context("the working directory cannot be found")?;
     let watched: Result<Vec<_>, _> = git
         .repositories
         .iter()
         .map(|repository| repository_settings(repository, &base, Some(git.poll_interval)))
         .collect();
-    let codec = backing.services.codec.clone();
     let publisher = PublisherSettings::new(places.client_config(), codec.clone());
     let mut connector = GitConnector::new(watched?, codec, publisher);
-    connector.repositories = (*backing.services.repositories).clone();
+    connector.repositories = repositories;
     Ok(connector)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::config::Settings;
-use crate::dispatch::{Handlers, Known, Routes, retry_topic};
+use crate::dispatch::{ConsumedTopic, Handlers, Known, Routes, retry_topic};
 use crate::kafka::topics::{self, Declaration};
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
@@ -14,13 +14,14 @@ use crate::kafka::topics::{self, Declaration};
 /// # Errors
 /// A declaration that is wrong, with its file and key.
 pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::TopicError> {
-    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { Ok(topics::embedded()) }
+    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { topics::embedded() }
 }
 
 /// Source topics with the delays of their retry topics.
 #[must_use]
 pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::time::Duration>> {
-    let tiers = |declaration: &Declaration| declaration.retry.as_ref().map_or_else(Vec::new, |retry| retry.tiers.clone());
+    let tiers =
+        |declaration: &Declaration| declaration.retry.as_ref().map_or_else(Vec::new, |retry| retry.tiers.clone());
     declarations.iter().filter(|d| d.dead_letter.is_some()).map(|d| (d.topic.clone(), tiers(d))).collect()
 }
 
@@ -36,11 +37,16 @@ pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Route
         }
         Err(error) => return Err(error).with_context(|| format!("routes file {} cannot be read", file.display())),
     };
-    let known = Known {
-        handlers: Handlers::registered()?.keys().map(|name| (*name).to_owned()).collect(),
-        topics: known_topics(declarations),
-    };
-    Ok(Routes::parse(&file.display().to_string(), &text, &known)?)
+    Ok(Routes::parse(&file.display().to_string(), &text, &known(declarations)?)?)
+}
+
+/// What routes may name: handlers that are registered, topics that are declared.
+///
+/// # Errors
+/// Two handlers of the same name.
+pub fn known(declarations: &[Declaration]) -> anyhow::Result<Known> {
+    let handlers = Handlers::registered()?.keys().map(|name| (*name).to_owned()).collect();
+    Ok(Known { handlers, topics: known_topics(declarations) })
 }
 
 const DEFAULT_FILE: &str = "handler_routes.yaml";
@@ -57,4 +63,14 @@ pub fn consumed(routes: &Routes, declarations: &[Declaration]) -> Vec<String> {
         }
     }
     consumed.into_iter().collect()
+}
+
+/// Of these topics, those whose every route goes on after retention took events before they were read (I10).
+#[must_use]
+pub fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {
+    let goes_on = |topic: &&String| {
+        let base = ConsumedTopic::parse(topic).base;
+        routes.list().iter().filter(|route| route.topics.matches(base)).all(|route| route.continue_after_loss)
+    };
+    consumed.iter().filter(goes_on).cloned().collect()
 }

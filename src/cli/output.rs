@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
-use super::Bar;
+use super::{Answer, Bar, Exit, Failure};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -52,6 +52,15 @@ impl Output {
             Format::Json => self.line(&serde_json::to_string(value)?),
             Format::Table => self.line(&table(value)),
         }
+    }
+
+    /// Writes an answer; its yes or no is the exit code.
+    ///
+    /// # Errors
+    /// Stdout is closed or full.
+    pub(super) fn answer(&self, answer: &Answer) -> Result<Exit, Failure> {
+        self.show(&answer.json, |_| answer.text.clone())?;
+        Ok(if answer.yes { Exit::Ok } else { Exit::No })
     }
 
     /// Writes a line of the result to stdout, whatever the format.

@@ -1,33 +1,35 @@
 //! `coafi routes`: checks the routes file, and tells which way an event would take.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::Answer;
 use crate::dispatch::routes::Explanation;
-use crate::dispatch::{Known, Routes, RoutesError};
+use crate::dispatch::{self, Known, RoutesError};
 use crate::event::{Event, Offset, Record, RecordBuilder};
 
-#[derive(Debug, clap::Subcommand)]
-pub enum RoutesCommand {
+#[derive(Debug, Subcommand)]
+pub enum Routes {
     /// Check the routes file: errors, and what is probably not meant.
-    #[command(after_help = "Exit codes: 0 nothing found, 1 warnings, 2 the file is refused.")]
+    #[command(after_help = "Exit codes: 0 nothing found, 1 warnings.")]
     Lint,
     /// Tell which route an event takes, and what happens when it fails.
-    Explain(ExplainArgs),
+    Explain(Explain),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi routes explain --type git.commit --topic coafi.git
   coafi routes explain --data event.json
 
-event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does, 2 the file is refused.")]
-pub struct ExplainArgs {
+event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does.")]
+pub struct Explain {
     /// CloudEvents type.
     #[arg(long = "type", required_unless_present = "data")]
     pub event_type: Option<String>,
@@ -46,74 +48,61 @@ pub struct ExplainArgs {
 ///
 /// # Errors
 /// It cannot be read, or is wrong.
-pub fn load(file: &Path, known: &Known) -> Result<Routes, RoutesError> {
+pub fn load(file: &Path, known: &Known) -> Result<dispatch::Routes, RoutesError> {
     let name = file.display().to_string();
     match fs::read_to_string(file) {
-        Ok(text) => Routes::parse(&name, &text, known),
+        Ok(text) => dispatch::Routes::parse(&name, &text, known),
         Err(error) => Err(RoutesError::Unreadable { file: name, message: error.to_string() }),
     }
 }
 
-/// The exit code.
-///
-/// # Errors
-/// The event file cannot be read or is no event; `out` cannot be written to.
-pub fn run(command: &RoutesCommand, file: &Path, known: &Known, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let routes = match load(file, known) {
-        Ok(routes) => routes,
-        Err(error) if json => {
-            writeln!(out, "{}", json!({"error": error.to_string()}))?;
-            return Ok(2);
+impl Routes {
+    /// `file` is the routes file. The answer is no if there are warnings, or no route takes the event.
+    ///
+    /// # Errors
+    /// The routes file is refused ([`RoutesError`]); the event file cannot be read or is no event.
+    pub fn run(&self, file: &Path, known: &Known) -> anyhow::Result<Answer> {
+        let routes = load(file, known)?;
+        match self {
+            Self::Lint => Ok(lint(&routes)),
+            Self::Explain(explain) => explain.run(&routes),
         }
-        Err(error) => {
-            writeln!(out, "error: {error}")?;
-            return Ok(2);
-        }
-    };
-    match command {
-        RoutesCommand::Lint => lint(&routes, json, out),
-        RoutesCommand::Explain(args) => explain(&routes, args, json, out),
     }
 }
 
-fn lint(routes: &Routes, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
+fn lint(routes: &dispatch::Routes) -> Answer {
     let warnings: Vec<String> = routes.lint().iter().map(ToString::to_string).collect();
-    if json {
-        let report = json!({"routes": routes.list().len(), "version": routes.version(), "warnings": warnings});
-        writeln!(out, "{report}")?;
-    } else {
-        for warning in &warnings {
-            writeln!(out, "warning: {warning}")?;
-        }
-        writeln!(out, "{} routes, version {}", routes.list().len(), routes.version())?;
+    let mut lines: Vec<String> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    lines.push(format!("{} routes, version {}", routes.list().len(), routes.version()));
+    Answer {
+        json: json!({"routes": routes.list().len(), "version": routes.version(), "warnings": warnings}),
+        text: lines.join("\n"),
+        yes: warnings.is_empty(),
     }
-    Ok(u8::from(!warnings.is_empty()))
 }
 
-fn explain(routes: &Routes, args: &ExplainArgs, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let event = args.data.as_deref().map(|file| read_event(file, &args.topic)).transpose()?;
-    let (event_type, source) = match &event {
-        Some(event) => (event.event_type(), event.source()),
-        None => (args.event_type.as_deref().unwrap_or_default(), args.source.as_str()),
-    };
-    let (explanation, id) = routes.explain(&args.topic, event_type, source);
-    let filter = id.and_then(|id| routes.route(id).filter.as_ref()).zip(event.as_ref());
-    let wanted = filter.map(|(filter, event)| {
-        let data = serde_json::from_slice(event.data()).ok();
-        filter.wants(event, data.as_ref()).map_err(|error| error.to_string())
-    });
-    if json {
-        let mut value = serde_json::to_value(&explanation)?;
-        value["wanted"] = match wanted {
-            Some(Ok(wanted)) => wanted.into(),
+impl Explain {
+    fn run(&self, routes: &dispatch::Routes) -> anyhow::Result<Answer> {
+        let event = self.data.as_deref().map(|file| read_event(file, &self.topic)).transpose()?;
+        let (event_type, source) = match &event {
+            Some(event) => (event.event_type(), event.source()),
+            None => (self.event_type.as_deref().unwrap_or_default(), self.source.as_str()),
+        };
+        let (explanation, id) = routes.explain(&self.topic, event_type, source);
+        let filter = id.and_then(|id| routes.route(id).filter.as_ref()).zip(event.as_ref());
+        let wanted = filter.map(|(filter, event)| {
+            let data = serde_json::from_slice(event.data()).ok();
+            filter.wants(event, data.as_ref()).map_err(|error| error.to_string())
+        });
+        let mut json = serde_json::to_value(&explanation)?;
+        json["wanted"] = match &wanted {
+            Some(Ok(wanted)) => (*wanted).into(),
             Some(Err(error)) => json!({"error": error}),
             None => serde_json::Value::Null,
         };
-        writeln!(out, "{value}")?;
-    } else {
-        print(&explanation, wanted.as_ref(), out)?;
+        let text = describe(&explanation, wanted.as_ref()).expect("a String takes all");
+        Ok(Answer { json, text, yes: explanation.route.is_some() })
     }
-    Ok(u8::from(explanation.route.is_none()))
 }
 
 fn read_event(file: &Path, topic: &str) -> anyhow::Result<Event> {
@@ -124,7 +113,8 @@ fn read_event(file: &Path, topic: &str) -> anyhow::Result<Event> {
     Event::parse(record).with_context(|| format!("{} is not a structured CloudEvent", file.display()))
 }
 
-fn print(explanation: &Explanation, wanted: Option<&Result<bool, String>>, out: &mut dyn Write) -> anyhow::Result<()> {
+fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
     for candidate in &explanation.candidates {
         match &candidate.refused_by {
             Some(why) => writeln!(out, "  {}: no, {why}", candidate.route)?,
@@ -132,8 +122,8 @@ fn print(explanation: &Explanation, wanted: Option<&Result<bool, String>>, out: 
         }
     }
     let Some(route) = &explanation.route else {
-        writeln!(out, "no route takes it: coafi.unprocessed")?;
-        return Ok(());
+        write!(out, "no route takes it: coafi.unprocessed")?;
+        return Ok(out);
     };
     let filter = explanation.filter.as_deref().unwrap_or("-");
     let wanted = match wanted {
@@ -160,12 +150,12 @@ fn print(explanation: &Explanation, wanted: Option<&Result<bool, String>>, out: 
         writeln!(out, "{name:<13}{value}")?;
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_BORDERS_ONLY).set_header(["attempt", "where", "after"]);
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["attempt", "where", "after"]);
     table.add_row(["1".to_owned(), "at once".to_owned(), String::new()]);
     for step in &explanation.retry {
         let attempt = step.attempt.map_or_else(|| "then".to_owned(), |attempt| attempt.to_string());
         table.add_row([attempt, step.place.clone(), step.after.clone()]);
     }
-    writeln!(out, "{table}")?;
-    Ok(())
+    write!(out, "{table}")?;
+    Ok(out)
 }

@@ -12,10 +12,7 @@
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
 //! reached through [`Application`].
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "edge: the poll thread feeds the engine its clock and bounds its own waits"
-)]
+#![allow(clippy::disallowed_methods, reason = "edge: threads of its own, and deadlines of requests to the broker")]
 
 pub mod admin;
 mod application;
