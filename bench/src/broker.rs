@@ -33,7 +33,8 @@ pub(crate) fn consumer(kafka: &str, group: &str) -> anyhow::Result<BaseConsumer>
 /// Creates topics of one replica.
 pub(crate) fn create(kafka: &str, topics: &[(&str, i32)]) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", kafka).create()?;
-    let topics: Vec<_> = topics.iter().map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1))).collect();
+    let topics: Vec<_> =
+        topics.iter().map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
     let results = runtime.block_on(admin.create_topics(&topics, &options))?;
@@ -89,7 +90,9 @@ pub(crate) fn sample(kafka: &str, topic: &str) -> anyhow::Result<Sample> {
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             headers
                 .iter()
-                .map(|header| (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned()))
+                .map(|header| {
+                    (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned())
+                })
                 .collect()
         });
         // Receipts are few and long; an outcome is what every record makes.

@@ -71,7 +71,8 @@ fn fill(
     while start.elapsed() < COMMIT_INTERVAL {
         let Some(message) = consumer.poll(Duration::from_millis(10)) else { continue };
         let message = message?;
-        let mut record = BaseRecord::to(sink).key(message.key().unwrap_or_default()).payload(&sample.value).headers(headers.clone());
+        let mut record =
+            BaseRecord::to(sink).key(message.key().unwrap_or_default()).payload(&sample.value).headers(headers.clone());
         while let Err((error, again)) = producer.send(record) {
             anyhow::ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");
             producer.poll(Duration::from_millis(1));

@@ -24,7 +24,17 @@ pub(crate) fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = comfy_table::Table::new();
-    table.set_header(["", "records/s", "raw records/s", "ratio", "CPU µs/record", "raw", "p50 ms", "p99 ms", "peak MiB"]);
+    table.set_header([
+        "",
+        "records/s",
+        "raw records/s",
+        "ratio",
+        "CPU µs/record",
+        "raw",
+        "p50 ms",
+        "p99 ms",
+        "peak MiB",
+    ]);
     for row in rows {
         table.add_row([
             row.name.to_owned(),

@@ -17,7 +17,7 @@ use crate::connectors::git::{ConnectorError, Progress, Sharing};
 use crate::connectors::{Delivery as Publishing, LagBased};
 use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
 use crate::runtime::{Events, Summary};
-use crate::schema::builtin::BuiltinRegistry;
+use crate::schema::BuiltinRegistry;
 use crate::schema::{register, registry};
 
 /// The consumer group.
@@ -132,7 +132,11 @@ impl Dev {
         Moment {
             caught_up: read && !progress.repositories.is_empty() && summary.events.ended() >= published,
             total: published.max(progress.found()),
-            errors: progress.repositories.iter().filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?))).collect(),
+            errors: progress
+                .repositories
+                .iter()
+                .filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?)))
+                .collect(),
             summary,
         }
     }

@@ -20,7 +20,8 @@ pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::Top
 /// Source topics with the delays of their retry topics.
 #[must_use]
 pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::time::Duration>> {
-    let tiers = |declaration: &Declaration| declaration.retry.as_ref().map_or_else(Vec::new, |retry| retry.tiers.clone());
+    let tiers =
+        |declaration: &Declaration| declaration.retry.as_ref().map_or_else(Vec::new, |retry| retry.tiers.clone());
     declarations.iter().filter(|d| d.dead_letter.is_some()).map(|d| (d.topic.clone(), tiers(d))).collect()
 }
 

@@ -74,7 +74,8 @@ impl Git {
             "events": progress.published(),
         });
         context.output().show(&json, |_| {
-            let cells = rows.iter().map(|(name, commits, events)| [name.clone(), commits.to_string(), events.to_string()]);
+            let cells =
+                rows.iter().map(|(name, commits, events)| [name.clone(), commits.to_string(), events.to_string()]);
             table(&["repository", "commits", "events"], 1, cells)
         })?;
         Ok(Exit::Ok)
@@ -93,9 +94,11 @@ fn failure(error: ConnectorError) -> Failure {
     match error {
         ConnectorError::Sources(_) | ConnectorError::Twice(_) => Failure::usage(message).next("see git.repositories"),
         ConnectorError::NoTopic(_) => Failure::failed(message).next("run `coafi topics apply`"),
-        ConnectorError::Kafka(source) => {
-            Failure::unavailable(message).because(source).next("check kafka.bootstrap_servers; `make up` starts a cluster")
+        ConnectorError::Kafka(source) => Failure::unavailable(message)
+            .because(source)
+            .next("check kafka.bootstrap_servers; `make up` starts a cluster"),
+        ConnectorError::Failed(_) => {
+            Failure::failed(message).next("correct what is named and run it again; it continues")
         }
-        ConnectorError::Failed(_) => Failure::failed(message).next("correct what is named and run it again; it continues"),
     }
 }

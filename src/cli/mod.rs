@@ -156,9 +156,9 @@ impl Noun {
             }
             Self::Topics(command) => {
                 let places = context.places();
-                let properties = places.client_config();
-                let properties = properties.config_map().iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                context.output().answer(&command.run(properties, None).await?)
+                let servers = [("bootstrap.servers", places.bootstrap_servers.as_str())];
+                let client = places.client.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                context.output().answer(&command.run(client.chain(servers), None).await?)
             }
             Self::Schemas(command) => context.output().answer(&command.run(context.places().registry).await?),
             Self::Config(command) => command.run(context),

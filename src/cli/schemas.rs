@@ -62,12 +62,20 @@ fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passe
     let id = |subject: &str| ids.iter().find(|(known, _)| known == subject).map(|(_, id)| id.0);
     let mut rows = Vec::new();
     for Finding { subject, file, state, problems } in findings {
-        let mut state = serde_json::to_value(state).ok().and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default();
+        let mut state =
+            serde_json::to_value(state).ok().and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default();
         if let Some(id) = id(subject) {
             state = format!("registered as id {id}");
         }
         if problems.is_empty() {
-            rows.push([subject.clone(), format!("avro/{file}"), state.clone(), String::new(), String::new(), String::new()]);
+            rows.push([
+                subject.clone(),
+                format!("avro/{file}"),
+                state.clone(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
         }
         for problem in problems {
             let version = problem.version.map_or_else(String::new, |version| version.to_string());

@@ -68,8 +68,12 @@ impl From<SendError> for Failure {
             SendError::Type { .. } | SendError::Topic { .. } | SendError::Data { .. } | SendError::Key { .. } => {
                 Self::usage(message)
             }
-            SendError::Registry { .. } => Self::unavailable(message).next("check schema_registry.url, and `coafi schemas register`"),
-            SendError::Kafka { .. } => Self::unavailable(message).next("check kafka.bootstrap_servers, and `coafi topics apply`"),
+            SendError::Registry { .. } => {
+                Self::unavailable(message).next("check schema_registry.url, and `coafi schemas register`")
+            }
+            SendError::Kafka { .. } => {
+                Self::unavailable(message).next("check kafka.bootstrap_servers, and `coafi topics apply`")
+            }
             SendError::Schema { .. } => Self::failed(message),
         }
     }

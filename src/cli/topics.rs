@@ -17,7 +17,9 @@ pub enum Topics {
     #[command(after_help = "Examples:\n  coafi topics plan\n  coafi topics plan --output json --replication-factor 1")]
     Plan(Options),
     /// Make the cluster as declared. Nothing is done if anything would be lost.
-    #[command(after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1")]
+    #[command(
+        after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1"
+    )]
     Apply(Options),
 }
 
@@ -74,7 +76,11 @@ fn answer(plan: &Plan, declared: &[Topic], applied: bool, refused: usize) -> Ans
         (_, _) => format!("{refused} of {changes} changes are refused, so none is done"),
     };
     let json = json!({"steps": plan.steps, "declared": declared.len(), "refused": refused, "applied": applied});
-    Answer { json, text: table(["topic", "change", "refused because"], plan.steps.iter().map(row).collect(), &last), yes: refused == 0 }
+    Answer {
+        json,
+        text: table(["topic", "change", "refused because"], plan.steps.iter().map(row).collect(), &last),
+        yes: refused == 0,
+    }
 }
 
 fn row(Step { topic, change, refused }: &Step) -> [String; 3] {

@@ -127,7 +127,9 @@ impl Converter<'_> {
         let members = json.as_object().ok_or_else(|| path.expected("an object", json))?;
         if let Some(unknown) = members.keys().find(|name| !schema.fields.iter().any(|field| field.name == **name)) {
             let known: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
-            return Err(Path::Field(path, unknown).error(format!("there is no such field; allowed: {}", known.join(", "))));
+            return Err(
+                Path::Field(path, unknown).error(format!("there is no such field; allowed: {}", known.join(", ")))
+            );
         }
         let mut fields = Vec::with_capacity(schema.fields.len());
         for field in &schema.fields {
@@ -191,8 +193,14 @@ mod tests {
         check(json!({}), Err("id: it is missing"));
         check(json!({"id": 1}), Err("id: expected text, not 1"));
         check(json!({"id": "x", "kind": "c"}), Err("kind: expected one of a, b, not \"c\""));
-        check(json!({"id": "x", "items": [{"n": 1}, {"n": "2"}]}), Err("items[1].n: expected a whole number, not \"2\""));
-        check(json!({"id": "x", "again": {"n": 3_000_000_000_u64}}), Err("again.n: expected a 32-bit number, not 3000000000"));
+        check(
+            json!({"id": "x", "items": [{"n": 1}, {"n": "2"}]}),
+            Err("items[1].n: expected a whole number, not \"2\""),
+        );
+        check(
+            json!({"id": "x", "again": {"n": 3_000_000_000_u64}}),
+            Err("again.n: expected a 32-bit number, not 3000000000"),
+        );
         check(json!({"id": "x", "raw": "?"}), Err("raw: expected base64 text, not \"?\""));
         let allowed = "allowed: id, at, kind, note, raw, items, again";
         check(json!({"id": "x", "iD": 1}), Err(&format!("iD: there is no such field; {allowed}")));

@@ -82,8 +82,8 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     git::complete(&event.event_type, &mut event.data, now_ms);
     let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
     let parsed = Schema::parse_str(file.text).map_err(schema)?;
-    let value = avro_json::to_avro(&parsed, &event.data)
-        .map_err(|source| SendError::Data { record: file.record, source })?;
+    let value =
+        avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: file.record, source })?;
     let identity = git::Identity::of_data(&event.event_type, &event.data, &event.base);
     if let (Some(given), Some(identity)) = (&event.key, &identity)
         && *given != identity.key

@@ -81,7 +81,11 @@ impl<A: Application> Driver<A> {
                     let Some(owned) = &mut self.partitions.by_id(id).owned else { continue };
                     owned.end = Some(end);
                     // Nobody says when a stretch without records grows: an aborted transaction raises no event.
-                    if polling && end > owned.polled.max(owned.proven_end) && owned.proof_due.is_none() && !owned.proof_asked {
+                    if polling
+                        && end > owned.polled.max(owned.proven_end)
+                        && owned.proof_due.is_none()
+                        && !owned.proof_asked
+                    {
                         let due = now + QUIET;
                         owned.proof_due = Some(due);
                         self.state.proof_due = Some(self.state.proof_due.map_or(due, |other| other.min(due)));

@@ -3,8 +3,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::lookup::Found;
 use super::DriverError;
+use super::lookup::Found;
 use crate::engine::{CommitResult, Dependency, Epoch, Finished, PartitionId, TransactionId};
 use crate::event::{Identity, NextOffset, Offset};
 
@@ -13,12 +13,26 @@ pub(super) enum Input<P, R> {
     /// The consumer's queue is no longer empty.
     Wake,
     Finished(Vec<Finished<R>>),
-    Ended { transaction: TransactionId, result: CommitResult<P, R> },
-    ReceiptsAcknowledged { partition: PartitionId, epoch: Epoch, up_to: NextOffset },
+    Ended {
+        transaction: TransactionId,
+        result: CommitResult<P, R>,
+    },
+    ReceiptsAcknowledged {
+        partition: PartitionId,
+        epoch: Epoch,
+        up_to: NextOffset,
+    },
     Rebalance(Rebalance),
     Found(Found),
-    DedupRebuilt { partition: PartitionId, epoch: Epoch, seen: Vec<(Identity, Offset)> },
-    Probed { dependency: Dependency, up: bool },
+    DedupRebuilt {
+        partition: PartitionId,
+        epoch: Epoch,
+        seen: Vec<(Identity, Offset)>,
+    },
+    Probed {
+        dependency: Dependency,
+        up: bool,
+    },
     Shutdown,
     /// One of the threads cannot go on.
     Failed(DriverError),

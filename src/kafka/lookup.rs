@@ -44,10 +44,18 @@ pub(super) enum Question {
 
 /// The answers.
 pub(super) enum Found {
-    Located { token: u64, partitions: Vec<Located> },
+    Located {
+        token: u64,
+        partitions: Vec<Located>,
+    },
     Ends(Vec<(PartitionId, NextOffset)>),
     /// `end: None`: no proof, ask again when there is a reason to.
-    End { partition: PartitionId, epoch: Epoch, from: NextOffset, end: Option<NextOffset> },
+    End {
+        partition: PartitionId,
+        epoch: Epoch,
+        from: NextOffset,
+        end: Option<NextOffset>,
+    },
 }
 
 /// An assigned partition with all that its assignment needs.

@@ -41,12 +41,12 @@ mod transactions;
 mod writer;
 
 pub use application::{Application, PolledBatch};
-pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use claims::{Claims, StoreClaims};
 pub use config::{Config, Delivery, Start};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
 pub use error::DriverError;
 pub use inbox::{Inbox, Results};
+pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use record::UNREADABLE_HEADERS;
 pub use replica::{Parts, Replica, Watch};
 pub use status::{Counts, PartitionStatus, Status};

@@ -138,9 +138,7 @@ impl<A: Application> Driver<A> {
     fn fatal(&self, code: RDKafkaErrorCode) -> DriverError {
         let (code, message) = self.consumer.client().fatal_error().unwrap_or_else(|| (code, code.to_string()));
         match (code, &self.config.instance_id) {
-            (RDKafkaErrorCode::FencedInstanceId, Some(id)) => {
-                DriverError::InstanceConflict { id: id.clone(), message }
-            }
+            (RDKafkaErrorCode::FencedInstanceId, Some(id)) => DriverError::InstanceConflict { id: id.clone(), message },
             _ => DriverError::Consumer { group: self.config.group.clone(), message },
         }
     }

@@ -27,8 +27,14 @@ const MAX_ATTEMPTS: u32 = 5;
 
 pub(super) enum Receipt {
     /// Receipts of one polled batch; `covers` is told when they are durable.
-    Produce { covers: Covers, records: Vec<Outgoing> },
-    Delivered { ticket: usize, error: Option<KafkaError> },
+    Produce {
+        covers: Covers,
+        records: Vec<Outgoing>,
+    },
+    Delivered {
+        ticket: usize,
+        error: Option<KafkaError>,
+    },
     Stop,
 }
 

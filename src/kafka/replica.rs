@@ -236,8 +236,7 @@ fn consumer<P: Send + 'static, R: Send + 'static>(
         // The poll thread calls this itself, from within `poll`.
         let _ = rebalances.send(Input::Rebalance(rebalance));
     });
-    let mut consumer: GroupConsumer =
-        config.consumer()?.create_with_context(context).map_err(DriverError::Client)?;
+    let mut consumer: GroupConsumer = config.consumer()?.create_with_context(context).map_err(DriverError::Client)?;
     let (wake, awake) = (inbox.clone(), Arc::clone(awake));
     consumer.set_nonempty_callback(move || {
         if !awake.swap(true, Ordering::AcqRel) {

@@ -38,7 +38,11 @@ async fn absence(client: &Client) {
 
 async fn versions(client: &Client) {
     let subject = unique("with space/and slash");
-    client.set_level(&subject, BACKWARD_TRANSITIVE).await.or_else(|e| if e.is_absent() { Ok(()) } else { Err(e) }).unwrap();
+    client
+        .set_level(&subject, BACKWARD_TRANSITIVE)
+        .await
+        .or_else(|e| if e.is_absent() { Ok(()) } else { Err(e) })
+        .unwrap();
     let first = client.register(&subject, FIRST).await.unwrap();
     client.set_level(&subject, BACKWARD_TRANSITIVE).await.unwrap();
     assert_eq!(client.register(&subject, FIRST).await.unwrap(), first, "registering again finds the same");

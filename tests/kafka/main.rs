@@ -1,11 +1,8 @@
 //! Against a real Kafka and schema registry.
-<<<<<<< ours
-mod topics;
-=======
 // Tests wait for servers, so they read clocks.
 #![allow(clippy::disallowed_methods, reason = "test harness")]
 
 mod cluster;
 mod driver;
 mod echo;
->>>>>>> theirs
+mod topics;

@@ -166,7 +166,12 @@ impl Broker {
     }
 
     /// The identities below `position`, for the deduplication window.
-    pub(crate) fn identities(&self, partition: PartitionId, position: NextOffset, window: u32) -> Vec<(Identity, Offset)> {
+    pub(crate) fn identities(
+        &self,
+        partition: PartitionId,
+        position: NextOffset,
+        window: u32,
+    ) -> Vec<(Identity, Offset)> {
         let log = &self.logs[partition.0 as usize];
         (log.start.max(position.0 - i64::from(window))..position.0)
             .filter_map(|offset| match log.slot(offset) {

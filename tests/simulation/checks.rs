@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Class, EventsLost, Disposition, Ordering, PartitionCommit, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi::engine::{
+    Class, Disposition, EventsLost, Ordering, PartitionCommit, PartitionId, RouteId, RoutePolicy, Verdict,
+};
 use coafi::event::{NextOffset, Offset};
 
 use crate::broker::{Broker, Message, Outcome, Transaction};
@@ -160,7 +162,13 @@ impl Truth {
     }
 
     /// I1, I2, I6, I10: everything that one transaction made visible.
-    pub(crate) fn transaction(&mut self, transaction: &Transaction, identity: Identify, broker: &Broker, services: &Services) -> Checked {
+    pub(crate) fn transaction(
+        &mut self,
+        transaction: &Transaction,
+        identity: Identify,
+        broker: &Broker,
+        services: &Services,
+    ) -> Checked {
         for (partition, offset) in &transaction.appended {
             let message = broker.message(*partition, *offset).expect("the commit made it visible");
             self.visible(*partition, *offset, message);
@@ -266,9 +274,7 @@ impl Truth {
         // Overflowing the parked window sends a record on with attempts in place unused.
         let surely_allowed = policy.map_or(0, |policy| policy.tiers.len() as u32);
         let expected = match &outcome.disposition {
-            Disposition::Processed => {
-                outcome.report.is_some() && outcome.report == services.result(payload.origin)
-            }
+            Disposition::Processed => outcome.report.is_some() && outcome.report == services.result(payload.origin),
             Disposition::Filtered => payload.behaviour == Behaviour::Filtered,
             Disposition::Unprocessed => fate.message.verdict == Verdict::Unrecognised,
             Disposition::Duplicate { first_seen } => {
@@ -414,9 +420,22 @@ fn place(outcome: &Outcome) -> String {
 
 /// Every name that [`Truth::ended`] can have; a run over many seeds has met them all.
 pub(crate) const ENDS: [&str; 16] = [
-    "processed", "duplicate", "filtered", "unprocessed", "retry in place", "retry topic", "halted", "dead letter: poison",
-    "dead letter: invalid", "dead letter: permanent", "dead letter: transient", "dead letter: panic",
-    "dead letter: deadline", "dead letter: crash", "lost", "escalated outage",
+    "processed",
+    "duplicate",
+    "filtered",
+    "unprocessed",
+    "retry in place",
+    "retry topic",
+    "halted",
+    "dead letter: poison",
+    "dead letter: invalid",
+    "dead letter: permanent",
+    "dead letter: transient",
+    "dead letter: panic",
+    "dead letter: deadline",
+    "dead letter: crash",
+    "lost",
+    "escalated outage",
 ];
 
 fn name(disposition: &Disposition) -> &'static str {

@@ -70,7 +70,9 @@ impl Process {
     /// `TxnOffsetCommit`, or the plain offset commit at-least-once. The broker would take the offsets of a partition that
     /// was lost meanwhile, so the driver looks once more (I4).
     pub(crate) fn send_offsets(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
-        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else { return Ok(()) };
+        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else {
+            return Ok(());
+        };
         let current = commit.offsets.iter().all(|offset| self.custody.is_current(offset.partition, offset.epoch));
         let aborted = std::mem::take(&mut self.aborts_ahead);
         self.aborts_ahead = aborted.saturating_sub(1);

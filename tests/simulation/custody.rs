@@ -55,7 +55,8 @@ impl Custody {
     }
 
     pub(crate) fn delivered(&mut self, partition: PartitionId, epoch: Epoch, offset: Offset, bytes: u32) {
-        let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked) else {
+        let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked)
+        else {
             return;
         };
         if !watch.resolved_before.iter().any(|range| range.contains(&offset.0)) {

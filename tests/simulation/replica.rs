@@ -29,15 +29,39 @@ pub(crate) enum Input {
     /// Effects of earlier inputs of the same step.
     Settle,
     /// What was polled reaches the engine; meanwhile the partition may be gone.
-    Records { partition: PartitionId, epoch: Epoch, from: NextOffset, batch: Vec<(Offset, Message)>, to: NextOffset, at_end: bool },
-    Receipt { partition: PartitionId, epoch: Epoch, from: NextOffset, to: NextOffset },
-    Dedup { partition: PartitionId, epoch: Epoch, position: NextOffset, window: u32 },
-    JobEnds { run: u64 },
-    Stop { run: u64 },
+    Records {
+        partition: PartitionId,
+        epoch: Epoch,
+        from: NextOffset,
+        batch: Vec<(Offset, Message)>,
+        to: NextOffset,
+        at_end: bool,
+    },
+    Receipt {
+        partition: PartitionId,
+        epoch: Epoch,
+        from: NextOffset,
+        to: NextOffset,
+    },
+    Dedup {
+        partition: PartitionId,
+        epoch: Epoch,
+        position: NextOffset,
+        window: u32,
+    },
+    JobEnds {
+        run: u64,
+    },
+    Stop {
+        run: u64,
+    },
     SendOffsets(TransactionId),
     EndTransaction(TransactionId),
     Resolve(TransactionId),
-    Ended { transaction: TransactionId, committed: bool },
+    Ended {
+        transaction: TransactionId,
+        committed: bool,
+    },
     Fenced,
     Probed(Dependency),
     Synced(Sync),
@@ -235,7 +259,8 @@ impl Process {
         match effect {
             Effect::Dispatch(jobs) => self.dispatch(world, jobs)?,
             Effect::Cancel { partition, epoch } => {
-                let of_epoch = |run: &Running| run.jobs[0].ticket.partition == partition && run.jobs[0].ticket.epoch == epoch;
+                let of_epoch =
+                    |run: &Running| run.jobs[0].ticket.partition == partition && run.jobs[0].ticket.epoch == epoch;
                 let runs: Vec<u64> = self.running.iter().filter(|(_, run)| of_epoch(run)).map(|(id, _)| *id).collect();
                 runs.into_iter().for_each(|run| self.soon(world, Input::Stop { run }));
             }
@@ -327,7 +352,14 @@ impl Process {
     }
 
     /// Receipts of one partition are acknowledged in order.
-    fn send_receipt(&mut self, world: &mut World, partition: PartitionId, epoch: Epoch, from: NextOffset, to: NextOffset) {
+    fn send_receipt(
+        &mut self,
+        world: &mut World,
+        partition: PartitionId,
+        epoch: Epoch,
+        from: NextOffset,
+        to: NextOffset,
+    ) {
         let mut at = world.now + world.random.millis(0, 8) + world.receipt_delay;
         if let Some(held) = self.held.get_mut(&partition).filter(|held| held.epoch == epoch) {
             at = at.max(held.receipts_at);

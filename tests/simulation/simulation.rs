@@ -89,10 +89,22 @@ impl Simulation {
         }
         ensure(waited < PROGRESS_BOUND, "I8", || {
             let first: Vec<_> = self.world.truth.unresolved().take(3).map(|(p, offset)| (p.0, offset.0)).collect();
-            let lag: Vec<_> = self.world.broker.partitions().map(|partition| {
-                (partition.0, self.world.broker.last_committed(partition).position.0, self.world.broker.stable_end(partition).0)
-            }).filter(|(_, position, end)| position < end).collect();
-            format!("{PROGRESS_BOUND:?} after the last fault {first:?} are unresolved; (partition, position, end) {lag:?}")
+            let lag: Vec<_> = self
+                .world
+                .broker
+                .partitions()
+                .map(|partition| {
+                    (
+                        partition.0,
+                        self.world.broker.last_committed(partition).position.0,
+                        self.world.broker.stable_end(partition).0,
+                    )
+                })
+                .filter(|(_, position, end)| position < end)
+                .collect();
+            format!(
+                "{PROGRESS_BOUND:?} after the last fault {first:?} are unresolved; (partition, position, end) {lag:?}"
+            )
         })?;
         Ok(false)
     }
@@ -125,7 +137,9 @@ impl Simulation {
     }
 
     fn deliver(&mut self, slot: usize, process: u64, input: Input) -> Checked {
-        let Some(running) = self.processes[slot].as_mut().filter(|running| running.id == process) else { return Ok(()) };
+        let Some(running) = self.processes[slot].as_mut().filter(|running| running.id == process) else {
+            return Ok(());
+        };
         if running.frozen_until > self.world.now {
             let at = running.frozen_until;
             self.world.schedule(at, Event::Process { slot, process, input });

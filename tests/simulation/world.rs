@@ -24,10 +24,19 @@ pub(crate) enum Event {
     Fault(Fault),
     /// Time-outs of sessions and transactions, and the rebalance if one is wanted.
     Coordinate,
-    Start { slot: usize },
-    Process { slot: usize, process: u64, input: Input },
+    Start {
+        slot: usize,
+    },
+    Process {
+        slot: usize,
+        process: u64,
+        input: Input,
+    },
     /// A handler takes its process with it.
-    Kill { slot: usize, process: u64 },
+    Kill {
+        slot: usize,
+        process: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -129,9 +138,10 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         self.is_calm()
             && self.truth.unresolved().next().is_none()
-            && self.broker.partitions().all(|partition| {
-                self.broker.last_committed(partition).position == self.broker.stable_end(partition)
-            })
+            && self
+                .broker
+                .partitions()
+                .all(|partition| self.broker.last_committed(partition).position == self.broker.stable_end(partition))
     }
 
     pub(crate) fn publish(&mut self, publication: Publication) -> Option<Offset> {
