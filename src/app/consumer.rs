@@ -12,8 +12,10 @@ use super::observed::Observed;
 use super::{Backing, Places, Tally, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
-use crate::dispatch::{Dispatcher, Handlers, Parts as DispatchParts, Settings as DispatchSettings, Workers};
-use crate::engine::Class;
+use crate::dispatch::{
+    Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers,
+};
+use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
 use crate::runtime::Clock;
 
@@ -61,9 +63,9 @@ impl Consumer {
         let clock = Clock::start();
         let inbox = Inbox::new();
         let results = inbox.results();
-        let sink = Arc::new(move |finished: Vec<_>| {
+        let sink = Arc::new(move |finished: Vec<Finished<Report>>| {
             // After the replica's end nobody is interested in results.
-            finished.into_iter().all(|one| results.finished(one));
+            results.finished(finished);
         });
         let settings = DispatchSettings {
             workers: parts.settings.workers.threads(),
@@ -90,7 +92,7 @@ impl Consumer {
             settings: parts.settings.engine(),
             routes: policies,
             clock,
-            seed: crate::connectors::random(),
+            seed: seed(),
             claims: Some(Box::new(claims)),
         })?;
         Ok(Some(Self { replica, workers }))
@@ -109,7 +111,7 @@ impl Consumer {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
         let ended = tokio::select! {
             ended = self.replica.ended() => ended,
-            error = self.workers.failed() => {
+            error = self.workers.ended() => {
                 self.replica.request_shutdown();
                 return Err(error.into());
             }
@@ -121,6 +123,11 @@ impl Consumer {
         self.workers.stop().await?;
         Ok(ended?)
     }
+}
+
+/// Differs from process to process, so that replicas do not retry in step.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
 }
 
 /// The cluster's id and the audit schemas' ids, as soon as they can be had.
@@ -174,6 +181,7 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
         config::Start::Earliest => Start::Earliest,
         config::Start::Latest => Start::Latest,
     };
+    config.continue_after_loss = parts.continue_after_loss.clone();
     config.instance_id = kafka.group_instance_id.clone();
     config.session_timeout = kafka.session_timeout;
     config

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{Backing, Places};
-use crate::config::{Git, Repository, Start};
+use crate::config::{Git, GitStart as Start, Repository};
 use crate::connectors::PublisherSettings;
 use crate::connectors::git::{
     Address, GitConnector, Patterns, Repositories, RepositoriesSettings, RepositorySettings, Start as ConnectorStart,

@@ -14,7 +14,7 @@ use crate::kafka::topics::{self, Declaration};
 /// # Errors
 /// A declaration that is wrong, with its file and key.
 pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::TopicError> {
-    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { Ok(topics::embedded()) }
+    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { topics::embedded() }
 }
 
 /// Source topics with the delays of their retry topics.

@@ -32,6 +32,14 @@ pub struct Writer {
     pub topic: String,
 }
 
+/// Whether there is an outcome of the same attempt already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    No,
+    /// The record was parked after this attempt and now has to move; its id ends with `/moved`.
+    Moved,
+}
+
 /// Makes records of outcomes and receipts.
 #[derive(Clone, Debug)]
 pub struct Audit {
@@ -70,7 +78,7 @@ impl Audit {
 
     /// The record of an outcome; its key is the event's id, so that one event's records meet in one partition.
     #[must_use]
-    pub fn outcome(&self, mut outcome: Outcome<'_>, traceparent: Option<&str>) -> Outgoing {
+    pub fn outcome(&self, mut outcome: Outcome<'_>, repeats: Repeats, traceparent: Option<&str>) -> Outgoing {
         bounds::bound(&mut outcome);
         let mut value = Vec::with_capacity(VALUE_BYTES);
         self.outcomes.encode(&outcome, &mut value).expect("an outcome has the types of its schema");
@@ -78,7 +86,11 @@ impl Audit {
             Some(id) => Bytes::copy_from_slice(id.as_bytes()),
             None => partition_key(&outcome.topic, outcome.partition),
         };
-        let mut headers = self.headers(<Outcome<'static>>::EVENT_TYPE, &outcome.record_id(), outcome.ended_at);
+        let mut id = outcome.record_id();
+        if repeats == Repeats::Moved {
+            id.push_str("/moved");
+        }
+        let mut headers = self.headers(<Outcome<'static>>::EVENT_TYPE, &id, outcome.ended_at);
         let texts = [
             ("ce_causationid", outcome.event_id.as_deref()),
             ("ce_correlationid", outcome.correlation_id.as_deref()),
@@ -111,7 +123,7 @@ impl Audit {
             error: Some(Cow::Owned(format!("retention removed the offsets {from} to {} of {source}", to.0 - 1))),
             ..self.blank(source, from, at_ms)
         };
-        self.outcome(outcome, None)
+        self.outcome(outcome, Repeats::No, None)
     }
 
     /// An outcome about this record of which nothing else is known yet.

@@ -14,7 +14,7 @@ mod receipts;
 mod story;
 mod trail;
 
-pub use audit::{Audit, Writer};
+pub use audit::{Audit, Repeats, Writer};
 pub use bounds::{MAX_ATTRIBUTE_BYTES, MAX_ENTRY_BYTES, MAX_RECEIPT_BYTES};
 pub use partition::partition_of;
 pub use receipts::Polled;

@@ -43,7 +43,7 @@ impl Story {
         // The order of attempts is that of the hops; a hop's attempts rise.
         outcomes.sort_by_key(|outcome| (outcome.ended_at, outcome.attempt));
         let mut seen = BTreeSet::new();
-        outcomes.retain(|outcome| seen.insert(outcome.record_id()));
+        outcomes.retain(|outcome| seen.insert((outcome.record_id(), outcome.outcome)));
         let (first, last) = (outcomes.first()?, outcomes.last()?);
         Some(Self {
             event_id: first.event_id.as_deref().unwrap_or_default().to_owned(),

@@ -95,6 +95,7 @@ impl Trail {
         Ok(outcomes)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "edge: how long the broker may be silent")]
     fn values(&self, key: &[u8], mut progress: impl FnMut(Progress)) -> Result<VecDeque<Vec<u8>>, TrailError> {
         let failed = |source| TrailError::Kafka { topic: self.topic.clone(), source };
         let consumer: BaseConsumer = self.config.create().map_err(failed)?;

@@ -122,16 +122,11 @@ fn admissible(delivery: &Delivery) -> Result<&Event, Failure> {
 
 async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, Failure> {
     let Some(filter) = &route.filter else { return Ok(true) };
-    let data = if filter.reads_data() { Some(data(&shared.services.codec, event).await?) } else { None };
+    let data = if filter.reads_data() { Some(shared.services.codec.decode_json(event).await?) } else { None };
     match contain(|| filter.wants(event, data.as_ref())) {
         Ok(answer) => answer.map_err(|error| Failure::permanent("filter_failed", error)),
         Err(panicked) => Err(Failure::permanent("filter_panicked", panicked.message)),
     }
-}
-
-/// The event's data as JSON.
-async fn data(_codec: &crate::schema::Codec, event: &Event) -> Result<serde_json::Value, Failure> {
-    serde_json::from_slice(event.data()).map_err(|error| Failure::poison("undecodable", error))
 }
 
 async fn handle(

@@ -12,6 +12,8 @@
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
 //! reached through [`Application`].
 
+#![allow(clippy::disallowed_methods, reason = "edge: threads of its own, and deadlines of requests to the broker")]
+
 pub mod admin;
 mod application;
 mod at_least_once;

@@ -116,6 +116,9 @@ impl<A: Application, D: Delivery> Writer<A, D> {
     }
 
     fn count(&self, committed: bool, outputs: &[Output<A::Payload, A::Report>]) {
+        if committed {
+            self.application.committed(outputs);
+        }
         let mut counts = if committed { Counts::of(outputs) } else { Counts::default() };
         counts.commits = u64::from(committed);
         counts.aborts = u64::from(!committed);

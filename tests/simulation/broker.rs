@@ -117,10 +117,6 @@ impl Broker {
         (0..self.logs.len() as u32).map(PartitionId)
     }
 
-    pub(crate) fn is_source(&self, partition: PartitionId) -> bool {
-        partition.0 < self.sources
-    }
-
     pub(crate) fn append(&mut self, partition: PartitionId, message: Message) -> Offset {
         let log = &mut self.logs[partition.0 as usize];
         log.slots.push(Slot::Message(message));

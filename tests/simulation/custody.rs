@@ -7,8 +7,9 @@ use coafi::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Setti
 use coafi::event::Offset;
 
 use crate::broker::Outcome;
-use crate::checks::{Checked, Lane, ensure};
+use crate::checks::{Checked, ensure};
 use crate::handlers::Payload;
+use crate::truth::Lane;
 
 #[derive(Debug)]
 struct Watch {

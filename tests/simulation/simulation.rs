@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use coafi::engine::{PartitionId, RouteId, Time, Verdict};
-use coafi::event::Offset;
 
 use crate::checks::{Checked, ensure};
 use crate::faults::{self, Fault};
@@ -280,9 +279,4 @@ impl Simulation {
     pub(crate) fn trace(&self) -> String {
         self.world.trace.lines.iter().map(|line| format!("  {line}\n")).collect()
     }
-}
-
-/// So that a position in the log reads as one.
-pub(crate) const fn at(partition: u32, offset: i64) -> Origin {
-    Origin { partition: PartitionId(partition), offset: Offset(offset) }
 }

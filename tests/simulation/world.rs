@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use coafi::engine::{PartitionId, RouteId, Time, Verdict};
-use coafi::event::{Identity, NextOffset, Offset};
+use coafi::event::{Identity, Offset};
 
 use crate::broker::{Broker, Message};
-use crate::checks::Truth;
 use crate::coordinator::Coordinator;
 use crate::faults::Fault;
 use crate::handlers::{Behaviour, Origin, Payload, Services};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::replica::Input;
+use crate::truth::Truth;
 
 /// Lines of the trace that a failing seed prints.
 const TRACE_LINES: usize = 60;
@@ -230,9 +230,4 @@ fn any_behaviour(profile: &Profile, random: &mut Random) -> Behaviour {
 /// What an offset map of this partition names as the topic that it belongs to.
 pub(crate) fn map_identity(partition: PartitionId) -> u64 {
     0x00c0_af10_0000_0000 + u64::from(partition.0)
-}
-
-/// The position after the last record of a batch, for messages.
-pub(crate) fn range(from: NextOffset, to: NextOffset) -> String {
-    format!("{from}..{to}")
 }

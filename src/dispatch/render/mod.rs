@@ -145,6 +145,10 @@ fn fault_of(output: &Staged) -> Option<Fault> {
             handler: run.handler,
         });
     }
+    if output.overflow {
+        let message = "it was parked after a failure, and there was no room for it in its place".to_owned();
+        return Some(Fault { code: "overflow", message, location: None, handler: None });
+    }
     let (code, message) = output.payload.poison().unwrap_or_else(|| match class {
         Class::Crash => ("crashed", "the record was with its handler in several processes that died".to_owned()),
         other => ("not_handled", format!("dead-lettered as {other} before its handler could run")),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::{Ending, Fault, Renderer, Staged, class_of, fault_of};
+use crate::bitt::Repeats;
 use crate::dispatch::Success;
 use crate::dispatch::report::Report;
 use crate::engine::Disposition;
@@ -47,7 +48,8 @@ impl Renderer {
         };
         let traceparent = report.and_then(|report| report.traceparent.clone());
         let traceparent = traceparent.or_else(|| output.payload.traceparent());
-        self.audit.outcome(outcome, traceparent.as_deref())
+        let repeats = if output.overflow { Repeats::Moved } else { Repeats::No };
+        self.audit.outcome(outcome, repeats, traceparent.as_deref())
     }
 
     fn handlers<'a>(&'a self, output: &Staged) -> Vec<Cow<'a, str>> {

@@ -27,7 +27,7 @@ pub use explain::{Candidate, Explanation, RetryStep};
 pub use lint::Warning;
 pub use pattern::Patterns;
 
-use super::Filter;
+use super::{ConsumedTopic, Filter};
 use crate::engine::{RouteId, RoutePolicy};
 
 /// Handlers that one route can have: a bit each in the attempt's `done` mask.
@@ -125,6 +125,15 @@ impl Routes {
     #[must_use]
     pub fn policies(&self) -> Vec<RoutePolicy> {
         self.list.iter().map(|route| route.policy.clone()).collect()
+    }
+
+    /// Whether a partition of this topic goes on after retention took events before they were read: only if every route
+    /// that can take events of the topic says so.
+    #[must_use]
+    pub fn continue_after_loss(&self, topic: &str) -> bool {
+        let base = ConsumedTopic::parse(topic).base;
+        let mut routes = self.list.iter().filter(|route| route.topics.matches(base)).peekable();
+        routes.peek().is_some() && routes.all(|route| route.continue_after_loss)
     }
 
     /// Hash of the canonical content: layout and comments do not change it.

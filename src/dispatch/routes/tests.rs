@@ -178,6 +178,21 @@ fn lint_finds_what_cannot_be_reached() {
 }
 
 #[test]
+fn a_topic_goes_on_after_a_loss_only_if_all_its_routes_say_so() {
+    let routes = parse(
+        "routes:
+  - {name: a, match: {type: a, topic: coafi.git}, handler: log, on_loss: continue}
+  - {name: b, match: {type: b, topic: coafi.*}, handler: log}
+  - {name: c, match: {type: c, topic: other}, handler: log, on_loss: continue}
+",
+    )
+    .unwrap();
+    for (topic, expected) in [("coafi.git", false), ("other", true), ("other.retry.5s", true), ("nobodys", false)] {
+        assert_eq!(routes.continue_after_loss(topic), expected, "{topic}");
+    }
+}
+
+#[test]
 fn the_version_follows_the_content_and_not_the_layout() {
     let version = |text: &str| parse(text).unwrap().version().to_owned();
     let reordered =
