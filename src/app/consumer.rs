@@ -67,14 +67,15 @@ impl Consumer {
             // After the replica's end nobody is interested in results.
             results.finished(finished);
         });
-        let settings = DispatchSettings {
+        let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
             max_record_bytes: config_of(&parts, &[]).max_record_bytes as usize,
             otel: parts.otel,
-            ..DispatchSettings::default()
+            ..DispatcherSettings::default()
         };
         let policies = routes.policies();
-        let dispatch = DispatchParts {
+        let lossy = topics::continue_after_loss(&routes, &topics);
+        let dispatch = DispatcherParts {
             routes,
             handlers,
             services: Arc::clone(&parts.backing.services),
@@ -85,8 +86,10 @@ impl Consumer {
         let (dispatcher, workers) = Dispatcher::start(&settings, dispatch, &Handle::current());
         let claims = StoreClaims { store: Arc::clone(&parts.backing.services.store), runtime: Handle::current() };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut config = config_of(&parts, &names);
+        config.continue_after_loss = lossy;
         let replica = Replica::start(Parts {
-            config: config_of(&parts, &names),
+            config,
             application: Arc::new(Observed { dispatcher, tally: parts.tally.clone() }),
             inbox,
             settings: parts.settings.engine(),
@@ -181,7 +184,6 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
         config::Start::Earliest => Start::Earliest,
         config::Start::Latest => Start::Latest,
     };
-    config.continue_after_loss = parts.continue_after_loss.clone();
     config.instance_id = kafka.group_instance_id.clone();
     config.session_timeout = kafka.session_timeout;
     config

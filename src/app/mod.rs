@@ -2,6 +2,8 @@
 //!
 //! The only place that knows every module. It decides nothing: settings say what, the parts say how.
 
+#![allow(clippy::disallowed_methods, reason = "edge: roles are started and awaited here")]
+
 mod backing;
 mod consumer;
 mod dev;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::config::Settings;
-use crate::dispatch::{Handlers, Known, Routes, retry_topic};
+use crate::dispatch::{ConsumedTopic, Handlers, Known, Routes, retry_topic};
 use crate::kafka::topics::{self, Declaration};
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
@@ -63,4 +63,14 @@ pub fn consumed(routes: &Routes, declarations: &[Declaration]) -> Vec<String> {
         }
     }
     consumed.into_iter().collect()
+}
+
+/// Of these topics, those whose every route goes on after retention took events before they were read (I10).
+#[must_use]
+pub fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {
+    let goes_on = |topic: &&String| {
+        let base = ConsumedTopic::parse(topic).base;
+        routes.list().iter().filter(|route| route.topics.matches(base)).all(|route| route.continue_after_loss)
+    };
+    consumed.iter().filter(goes_on).cloned().collect()
 }

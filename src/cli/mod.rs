@@ -3,6 +3,8 @@
 //! Tables for people, `--output json` for programs; what is asked for goes to stdout, everything else to stderr. A noun
 //! knows how to ask and how to show; what it asks for lives in the modules below.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
+
 mod answer;
 mod completions;
 mod config;
@@ -156,11 +158,15 @@ impl Noun {
             }
             Self::Topics(command) => {
                 let places = context.places();
-                let servers = [("bootstrap.servers", places.bootstrap_servers.as_str())];
-                let client = places.client.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                context.output().answer(&command.run(client.chain(servers), None).await?)
+                let client = places.client_config();
+                let properties = client.config_map().iter().map(|(name, value)| (&**name, &**value));
+                let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+                context.output().answer(&command.run(properties, declarations).await?)
             }
-            Self::Schemas(command) => context.output().answer(&command.run(context.places().registry).await?),
+            Self::Schemas(command) => {
+                let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+                context.output().answer(&command.run(context.places().registry, &declarations).await?)
+            }
             Self::Config(command) => command.run(context),
             Self::Health(command) => command.run(context).await,
             Self::Completions(command) => command.run(),

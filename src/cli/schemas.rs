@@ -1,15 +1,14 @@
 //! `coafi schemas`.
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::Answer;
 use super::answer::table;
-use crate::kafka::topics;
-use crate::schema::register::{self, Entry, Finding, State};
+use crate::kafka::topics::Declaration;
+use crate::schema::register::{self, Finding, State};
 use crate::schema::registry::{Client, Settings};
-use crate::schema::{SchemaId, schema_file, subject};
+use crate::schema::SchemaId;
 
 /// The schemas of `avro/` in the registry, one subject per topic and record.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -25,9 +24,9 @@ pub enum Schemas {
 impl Schemas {
     /// # Errors
     /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
-    pub async fn run(self, settings: Settings) -> anyhow::Result<Answer> {
+    pub async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
         let client = Client::new(settings)?;
-        let entries = entries()?;
+        let entries = register::entries(declarations)?;
         let findings = register::check(&client, &entries).await?;
         let passed = findings.iter().all(|finding| finding.state != State::Incompatible);
         let ids = match self {
@@ -36,21 +35,6 @@ impl Schemas {
         };
         Ok(answer(self, &findings, &ids, passed))
     }
-}
-
-/// Every schema of a topic's declaration under its subject.
-///
-/// # Errors
-/// None in a released binary: a test parses the declarations.
-pub fn entries() -> anyhow::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for declaration in topics::embedded()? {
-        for record in &declaration.schemas {
-            let file = schema_file(record).with_context(|| format!("no file of avro/ has {record}"))?;
-            entries.push(Entry { subject: subject(&declaration.topic, record), file });
-        }
-    }
-    Ok(entries)
 }
 
 fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passed: bool) -> Answer {
@@ -107,7 +91,7 @@ mod tests {
         assert!(again.json["subjects"].as_array().unwrap().iter().all(|s| s["state"] == "registered"));
 
         let other = BuiltinRegistry::start(&[]).await.unwrap();
-        let entry = &entries().unwrap()[0];
+        let entry = &register::entries(&crate::kafka::topics::embedded().unwrap()).unwrap()[0];
         let short = entry.file.record.rsplit('.').next().unwrap();
         let old = format!(
             r#"{{"type":"record","name":"{short}","namespace":"org.coafi.events","fields":[{{"name":"branch","type":"int"}}]}}"#

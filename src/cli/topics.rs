@@ -25,7 +25,7 @@ pub enum Topics {
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder of declarations; those that coafi was built with, if it is not given.
+    /// Folder of declarations; by default the one that the configuration names.
     #[arg(long, value_name = "FOLDER")]
     topics: Option<PathBuf>,
     /// Replicas of each partition, instead of the declared number: 1 for a cluster of one broker.
@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 impl Topics {
-    /// `properties`: librdkafka's, for the cluster; `replication`: the configuration's override, if it has one.
+    /// `properties`: librdkafka's, for the cluster; `declarations`: the configured ones.
     ///
     /// # Errors
     /// Declarations that are wrong ([`topics::TopicError`]) or a cluster that does not answer or refuses
@@ -42,10 +42,10 @@ impl Topics {
     pub async fn run<'a>(
         self,
         properties: impl IntoIterator<Item = (&'a str, &'a str)>,
-        replication: Option<i32>,
+        declarations: Vec<topics::Declaration>,
     ) -> anyhow::Result<Answer> {
         let (Self::Plan(options) | Self::Apply(options)) = &self;
-        let declared = options.topics(replication)?;
+        let declared = options.topics(declarations)?;
         let admin = Admin::new(properties)?;
         let plan = admin.plan(&declared).await?;
         let refused = plan.refused().count();
@@ -58,12 +58,12 @@ impl Topics {
 }
 
 impl Options {
-    fn topics(&self, replication: Option<i32>) -> anyhow::Result<Vec<Topic>> {
+    fn topics(&self, configured: Vec<topics::Declaration>) -> anyhow::Result<Vec<Topic>> {
         let declarations = match &self.topics {
             Some(folder) => topics::read(folder)?,
-            None => topics::embedded()?,
+            None => configured,
         };
-        Ok(topics::topics(&declarations, self.replication_factor.or(replication)))
+        Ok(topics::topics(&declarations, self.replication_factor))
     }
 }
 

@@ -23,7 +23,7 @@ mod worker;
 mod workers;
 
 pub use delivery::{Content, Delivery};
-pub use dispatcher::{Dispatcher, Parts, Settings};
+pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as DispatcherSettings};
 
 pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};

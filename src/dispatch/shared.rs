@@ -6,7 +6,8 @@ use tracing::Span;
 
 use super::delivery::Delivery;
 use super::rate::Limiter;
-use super::{Handlers, Route, Routes, Services, Settings, trace};
+use super::dispatcher::Settings;
+use super::{Handlers, Route, Routes, Services, trace};
 use crate::engine::{Job, RouteId};
 use crate::runtime::Clock;
 

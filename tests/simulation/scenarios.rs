@@ -66,6 +66,17 @@ fn a_slow_head_holds_up_nobody_and_a_crash_redoes_nothing_that_is_resolved() {
 }
 
 #[test]
+fn runnable_heads_start_in_the_step_in_which_they_arrive() {
+    let mut simulation = ready(Profile::quiet());
+    let records = publish_each(&mut simulation, 0..10, Behaviour::Slow);
+    let held = |simulation: &Simulation| simulation.processes[0].as_ref().and_then(|process| process.custody.held());
+    simulation.until("all have arrived", |simulation| held(simulation) == Some(10));
+    let arrived = simulation.world.now;
+    simulation.until("all run", |simulation| records.iter().all(|record| running(simulation, *record)));
+    assert_eq!(simulation.world.now, arrived);
+}
+
+#[test]
 fn attempts_of_a_parked_record_survive_a_crash() {
     let mut simulation = ready(Profile::quiet());
     let record = simulation.publish(1, 1, Behaviour::Transient { failures: 2 });

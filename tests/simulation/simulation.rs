@@ -80,7 +80,7 @@ impl Simulation {
         let since = *self.calm_since.get_or_insert(self.world.now);
         let waited = self.world.now - since;
         // Looking at every partition is not for every step.
-        if self.steps % 16 == 0 && self.world.is_settled() {
+        if self.steps.is_multiple_of(16) && self.world.is_settled() {
             return Ok(true);
         }
         if self.world.profile.may_halt() {
