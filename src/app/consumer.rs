@@ -12,9 +12,7 @@ use super::observed::Observed;
 use super::{Backing, Places, Tally, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
-use crate::dispatch::{
-    Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers,
-};
+use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
 use crate::runtime::Clock;

@@ -159,7 +159,8 @@ impl Noun {
             Self::Topics(command) => {
                 let places = context.places();
                 let client = places.client_config();
-                let properties = client.config_map().iter().map(|(name, value)| (&**name, &**value));
+                let properties = client.config_map();
+                let properties = properties.iter().map(|(name, value)| (&**name, &**value));
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(properties, declarations).await?)
             }

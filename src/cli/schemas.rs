@@ -6,9 +6,9 @@ use serde_json::json;
 use super::Answer;
 use super::answer::table;
 use crate::kafka::topics::Declaration;
+use crate::schema::SchemaId;
 use crate::schema::register::{self, Finding, State};
 use crate::schema::registry::{Client, Settings};
-use crate::schema::SchemaId;
 
 /// The schemas of `avro/` in the registry, one subject per topic and record.
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -5,4 +5,5 @@
 mod cluster;
 mod driver;
 mod echo;
+mod lag;
 mod topics;
