@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
 
 mod answer;
+mod causes;
 mod completions;
 mod config;
 mod connect;

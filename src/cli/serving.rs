@@ -1,6 +1,6 @@
 //! What a running replica shows the world: `/health`, `/ready`, `/metrics`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,30 +19,34 @@ use crate::telemetry::{Lag, Metrics, PartitionLag};
 /// Between two looks at the replica; a scrape sees numbers of at most this age.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The replica, once there is one: the pages answer before, while brokers and registry are waited for.
+pub(super) type Started = Arc<OnceLock<Watch>>;
+
 /// Starts the pages and what feeds them.
 pub(super) async fn serve(
     tasks: &mut Tasks,
     http: &Http,
-    watch: &Watch,
+    replica: &Started,
     backing: &Backing,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
     let server = Server::bind(http.listen).await?;
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
-    let (beat, member) = (watch.clone(), watch.clone());
+    let (polling, member) = (Arc::clone(replica), Arc::clone(replica));
+    let since_beat = move || polling.get().map_or(Duration::ZERO, Watch::since_beat);
     let readiness = Readiness::new(http.probe_timeout)
-        .with(Said::new("group", move || membership(&member)))
+        .with(Said::new("group", move || membership(member.get())))
         .with(StoreAnswers(Arc::clone(&backing.services.store)))
         .with(RegistryAnswers(backing.registry.clone()));
-    let monitor = Monitor::new(move || beat.since_beat(), http.liveness_timeout, readiness, Arc::clone(&metrics));
+    let monitor = Monitor::new(since_beat, http.liveness_timeout, readiness, Arc::clone(&metrics));
     tasks.spawn("the HTTP server", server.run(monitor.router(), tasks.stop()));
-    tasks.spawn("the metrics' feed", feed(watch.clone(), metrics, tasks.stop()));
+    tasks.spawn("the metrics' feed", feed(Arc::clone(replica), metrics, tasks.stop()));
     Ok(())
 }
 
 /// Ready with an assignment or as a standing member.
-fn membership(watch: &Watch) -> Result<(), String> {
-    let status = watch.status();
+fn membership(replica: Option<&Watch>) -> Result<(), String> {
+    let status = replica.ok_or("starting: waiting for Kafka and the schema registry")?.status();
     if status.is_ready() {
         return Ok(());
     }
@@ -68,14 +72,14 @@ impl Condition for RegistryAnswers {
 }
 
 /// Hands the replica's numbers to the metrics until it is told to stop.
-async fn feed(watch: Watch, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+async fn feed(replica: Started, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(METRICS_INTERVAL);
     while !stop.is_cancelled() {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => {}
         }
-        let status = watch.status();
+        let Some(status) = replica.get().map(Watch::status) else { continue };
         metrics.set_counts(&status.counts);
         metrics.set_lag(status.assignment.iter().map(lag).collect());
     }
