@@ -11,6 +11,8 @@
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
 
+pub mod app;
+pub mod bitt;
 pub mod cli;
 pub mod config;
 pub mod connectors;

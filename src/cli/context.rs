@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Failure, Global, Output};
-use crate::config::{Entry, Loaded, Settings, Sources, load};
+use crate::app::Places;
+use crate::config::{Entry, Loaded, Log, Settings, Sources, load};
+use crate::schema::{Codec, registry};
 use crate::telemetry::{LogWriter, Targets, Telemetry};
 
 /// The loaded configuration and the output of one command.
@@ -39,17 +41,54 @@ impl Context {
         &self.output
     }
 
+    /// Where everything is, as configured.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places::configured(&self.loaded.settings)
+    }
+
+    /// Encodes and decodes event data with the configured schema registry.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn codec(&self) -> Result<Codec, Failure> {
+        let client = registry::Client::new(self.places().registry).map_err(anyhow::Error::new)?;
+        Ok(Codec::new(client, self.settings().schema_registry.auto_register))
+    }
+
+    /// Whether spans are exported by OTLP.
+    #[must_use]
+    pub fn exports_spans(&self) -> bool {
+        Targets::from_environment(&self.environment).is_ok_and(|targets| targets.traces.is_some())
+    }
+
     /// Starts logging, metrics and exporters; for commands that keep running.
     ///
     /// # Errors
     /// Log directives or OTEL_ variables that cannot be followed: exit code 2.
     pub fn start_telemetry(&self) -> Result<Telemetry, Failure> {
+        self.start_telemetry_with(&self.settings().log)
+    }
+
+    /// As [`Self::start_telemetry`], logging only warnings unless a level is configured: for commands that show people
+    /// something better than log lines.
+    ///
+    /// # Errors
+    /// As [`Self::start_telemetry`].
+    pub fn start_quiet_telemetry(&self) -> Result<Telemetry, Failure> {
+        let mut log = self.settings().log.clone();
+        if self.entries().iter().any(|entry| entry.key == "log.level" && entry.origin == "default") {
+            "warn".clone_into(&mut log.level);
+        }
+        self.start_telemetry_with(&log)
+    }
+
+    fn start_telemetry_with(&self, log: &Log) -> Result<Telemetry, Failure> {
         let wrong = |error: &dyn std::fmt::Display| {
             Failure::usage(error.to_string()).next("see docs/observability.md for what is supported")
         };
         let targets = Targets::from_environment(&self.environment).map_err(|error| wrong(&error))?;
-        let settings = self.settings();
         let writer = LogWriter::above(self.output.bars());
-        Telemetry::start(&settings.log, &settings.service_name, &targets, writer).map_err(|error| wrong(&error))
+        Telemetry::start(log, &self.settings().service_name, &targets, writer).map_err(|error| wrong(&error))
     }
 }

@@ -2,11 +2,22 @@
 
 mod face;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
+use super::consume::flush;
 use super::{Context, Exit, Failure};
+use crate::app::{self, DevOptions, Ended};
+use crate::config::Repository;
+use crate::runtime::{Shutdown, Summary};
 
+pub(super) use face::events_table;
 pub use face::{Arrived, Face};
+
+/// How often the roles are asked how far they are.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Run everything in one process over git repositories, for trying it out.
 ///
@@ -19,14 +30,85 @@ pub use face::{Arrived, Face};
 pub(super) struct Dev {
     /// End once every commit has been handled; exit code 0.
     #[arg(long)]
-    pub(super) once: bool,
+    once: bool,
     /// A repository's path or URL; by default the configured ones, else the working directory.
     #[arg(long = "repo", value_name = "PATH|URL")]
-    pub(super) repositories: Vec<String>,
+    repositories: Vec<String>,
 }
 
 impl Dev {
-    pub(super) async fn run(self, _context: &Context) -> Result<Exit, Failure> {
-        Err(Failure::failed("this build has no embedded cluster"))
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let repositories = self.repositories(context);
+        let options = DevOptions { repositories, once: self.once };
+        let telemetry = context.start_quiet_telemetry()?;
+        let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
+        let stop = shutdown.token();
+        let mut face = Face::new(context.output());
+        face.starting(&options.repositories.iter().map(|repository| repository.url.clone()).collect::<Vec<_>>());
+        let ended = shutdown.watch(show(context, &options, &mut face, stop)).await;
+        flush(context, telemetry).await;
+        face.finished(&ended?)?;
+        Ok(Exit::Ok)
     }
+
+    fn repositories(&self, context: &Context) -> Vec<Repository> {
+        let configured = &context.settings().git.repositories;
+        match (self.repositories.is_empty(), configured.is_empty()) {
+            (false, _) => self.repositories.iter().map(Repository::new).collect(),
+            (true, false) => configured.clone(),
+            (true, true) => vec![Repository::new(".")],
+        }
+    }
+}
+
+/// Runs every role and shows how far they are, until `stop` or, with `once`, until everything is handled.
+async fn show(
+    context: &Context,
+    options: &DevOptions,
+    face: &mut Face,
+    stop: CancellationToken,
+) -> Result<Summary, Failure> {
+    let dev = app::Dev::start(context.settings(), options, context.exports_spans()).await?;
+    let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+    let (mut watching, mut shown_errors) = (false, Vec::new());
+    while !stop.is_cancelled() && !dev.has_failed() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => {}
+        }
+        let moment = dev.moment();
+        if moment.errors != shown_errors {
+            moment.errors.iter().for_each(|error| context.output().remark(error));
+            shown_errors.clone_from(&moment.errors);
+        }
+        if watching {
+            dev.ended().iter().filter_map(arrived).for_each(|arrived| face.arrived(&arrived));
+            continue;
+        }
+        face.progress(&moment.summary, Some(moment.total));
+        if moment.caught_up && options.once {
+            break;
+        }
+        if moment.caught_up {
+            // What ended up to here is in the table.
+            dev.ended();
+            face.caught_up(&moment.summary)?;
+            watching = true;
+        }
+    }
+    Ok(dev.finish().await?)
+}
+
+/// A commit that came while watching; pushes and tags come along with their commits.
+fn arrived(ended: &Ended) -> Option<Arrived> {
+    let (branch, commit) = ended.id.rsplit_once('@').filter(|_| ended.event_type == "git.commit")?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let took_ms = ended.appeared_ms.map_or(0, |then| now_ms.saturating_sub(u128::try_from(then).unwrap_or(0)));
+    Some(Arrived {
+        commit: commit.to_owned(),
+        branch: branch.to_owned(),
+        files: ended.files,
+        outcome: ended.outcome,
+        took: Duration::from_millis(u64::try_from(took_ms).unwrap_or(u64::MAX)),
+    })
 }

@@ -3,17 +3,26 @@
 //! Tables for people, `--output json` for programs; what is asked for goes to stdout, everything else to stderr. A noun
 //! knows how to ask and how to show; what it asks for lives in the modules below.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
+
+mod answer;
+mod causes;
 mod completions;
 mod config;
+mod connect;
 mod consume;
 mod context;
 mod dev;
+mod event;
 mod exit;
 mod group;
 mod health;
 mod output;
 mod progress;
+mod routes;
 mod schemas;
+mod send;
+mod serving;
 mod topics;
 
 use std::path::PathBuf;
@@ -21,6 +30,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::app;
+use crate::bitt::{Progress, Trail};
+
+use answer::Answer;
 pub use context::Context;
 pub use dev::{Arrived, Face};
 pub use exit::{Exit, Failure};
@@ -68,9 +81,24 @@ enum Noun {
     Dev(dev::Dev),
     /// Handle events: one replica of the consumer group.
     Consume(consume::Consume),
+    /// Publish a source's events to Kafka.
+    #[command(subcommand)]
+    Connect(connect::Connect),
+    /// Single events: publish one, or see what happened to it.
+    #[command(subcommand)]
+    Event(Event),
     /// The consumer group.
     #[command(subcommand)]
     Group(group::Group),
+    /// Which handler takes which event.
+    #[command(subcommand)]
+    Routes(routes::Routes),
+    /// The cluster's topics, as topics/*.yaml declares them.
+    #[command(subcommand)]
+    Topics(topics::Topics),
+    /// The schemas of avro/ in the schema registry.
+    #[command(subcommand)]
+    Schemas(schemas::Schemas),
     /// The configuration in force.
     #[command(subcommand)]
     Config(config::Config),
@@ -78,6 +106,12 @@ enum Noun {
     Health(health::Health),
     /// Write a shell's completion script to stdout.
     Completions(completions::Completions),
+}
+
+#[derive(Debug, Subcommand)]
+enum Event {
+    Send(send::Send),
+    Show(event::Show),
 }
 
 /// Parses the process' arguments, runs the command and says how it ended.
@@ -103,17 +137,50 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("worker threads cannot be started").because(error))?;
-    let ended = runtime.block_on(async {
-        match cli.noun {
-            Noun::Dev(command) => command.run(&context).await,
-            Noun::Consume(command) => command.run(&context).await,
-            Noun::Group(command) => command.run(&context).await,
-            Noun::Config(command) => command.run(&context),
-            Noun::Health(command) => command.run(&context).await,
-            Noun::Completions(command) => command.run(),
-        }
-    });
+    let ended = runtime.block_on(cli.noun.run(&context));
     // What is still blocking by now (a DNS look-up, say) must not keep the process from ending.
     runtime.shutdown_background();
     ended
+}
+
+impl Noun {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Dev(command) => command.run(context).await,
+            Self::Consume(command) => command.run(context).await,
+            Self::Connect(command) => command.run(context).await,
+            Self::Event(Event::Send(command)) => command.run(context).await,
+            Self::Event(Event::Show(command)) => show(command, context).await,
+            Self::Group(command) => command.run(context).await,
+            Self::Routes(command) => {
+                let settings = context.settings();
+                let known = app::known(&app::declarations(settings).map_err(anyhow::Error::new)?)?;
+                context.output().answer(&command.run(&settings.routes_file, &known)?)
+            }
+            Self::Topics(command) => {
+                let places = context.places();
+                let client = places.client_config();
+                let properties = client.config_map();
+                let properties = properties.iter().map(|(name, value)| (&**name, &**value));
+                let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+                context.output().answer(&command.run(properties, declarations).await?)
+            }
+            Self::Schemas(command) => {
+                let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+                context.output().answer(&command.run(context.places().registry, &declarations).await?)
+            }
+            Self::Config(command) => command.run(context),
+            Self::Health(command) => command.run(context).await,
+            Self::Completions(command) => command.run(),
+        }
+    }
+}
+
+async fn show(command: event::Show, context: &Context) -> Result<Exit, Failure> {
+    let places = context.places();
+    let trail = Trail::new(&places.bootstrap_servers, &places.client, app::AUDIT_TOPIC);
+    let bar = context.output().bar("reading audit records", None);
+    let progress = move |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
+    let answer = command.run(&trail, &context.codec()?, progress).await?;
+    context.output().answer(&answer)
 }

@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
-use super::Bar;
+use super::{Answer, Bar, Exit, Failure};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -54,6 +54,15 @@ impl Output {
         }
     }
 
+    /// Writes an answer; its yes or no is the exit code.
+    ///
+    /// # Errors
+    /// Stdout is closed or full.
+    pub(super) fn answer(&self, answer: &Answer) -> Result<Exit, Failure> {
+        self.show(&answer.json, |_| answer.text.clone())?;
+        Ok(if answer.yes { Exit::Ok } else { Exit::No })
+    }
+
     /// Writes a line of the result to stdout, whatever the format.
     ///
     /// # Errors
@@ -90,7 +99,7 @@ impl Output {
 
 /// Rows under a header. Columns from `numbers_from` on are numbers and flush right.
 #[must_use]
-pub fn table<R>(header: &[&str], numbers_from: usize, rows: impl IntoIterator<Item = R>) -> String
+pub(crate) fn table<R>(header: &[&str], numbers_from: usize, rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
 {

@@ -1,15 +1,14 @@
 //! `coafi schemas`.
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::Answer;
 use super::answer::table;
-use crate::kafka::topics;
-use crate::schema::register::{self, Entry, Finding, State};
+use crate::kafka::topics::Declaration;
+use crate::schema::SchemaId;
+use crate::schema::register::{self, Finding, State};
 use crate::schema::registry::{Client, Settings};
-use crate::schema::{SchemaId, schema_file, subject};
 
 /// The schemas of `avro/` in the registry, one subject per topic and record.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -25,9 +24,9 @@ pub enum Schemas {
 impl Schemas {
     /// # Errors
     /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
-    pub async fn run(self, settings: Settings) -> anyhow::Result<Answer> {
+    pub async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
         let client = Client::new(settings)?;
-        let entries = entries()?;
+        let entries = register::entries(declarations)?;
         let findings = register::check(&client, &entries).await?;
         let passed = findings.iter().all(|finding| finding.state != State::Incompatible);
         let ids = match self {
@@ -36,21 +35,6 @@ impl Schemas {
         };
         Ok(answer(self, &findings, &ids, passed))
     }
-}
-
-/// Every schema of a topic's declaration under its subject.
-///
-/// # Errors
-/// None in a released binary: a test parses the declarations.
-pub fn entries() -> anyhow::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for declaration in topics::embedded()? {
-        for record in &declaration.schemas {
-            let file = schema_file(record).with_context(|| format!("no file of avro/ has {record}"))?;
-            entries.push(Entry { subject: subject(&declaration.topic, record), file });
-        }
-    }
-    Ok(entries)
 }
 
 fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passed: bool) -> Answer {
@@ -62,12 +46,20 @@ fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passe
     let id = |subject: &str| ids.iter().find(|(known, _)| known == subject).map(|(_, id)| id.0);
     let mut rows = Vec::new();
     for Finding { subject, file, state, problems } in findings {
-        let mut state = serde_json::to_value(state).ok().and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default();
+        let mut state =
+            serde_json::to_value(state).ok().and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default();
         if let Some(id) = id(subject) {
             state = format!("registered as id {id}");
         }
         if problems.is_empty() {
-            rows.push([subject.clone(), format!("avro/{file}"), state.clone(), String::new(), String::new(), String::new()]);
+            rows.push([
+                subject.clone(),
+                format!("avro/{file}"),
+                state.clone(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
         }
         for problem in problems {
             let version = problem.version.map_or_else(String::new, |version| version.to_string());
@@ -89,28 +81,32 @@ mod tests {
 
     #[tokio::test]
     async fn check_register_and_a_break() {
+        let declarations = crate::kafka::topics::embedded().unwrap();
         let registry = BuiltinRegistry::start(&[]).await.unwrap();
-        let settings = Settings::new(registry.url());
-        let before = Schemas::Check.run(settings.clone()).await.unwrap();
-        assert!(before.yes && before.json["subjects"][0]["state"] == "new", "{}", before.json);
-        let done = Schemas::Register.run(settings.clone()).await.unwrap();
+        let run = async |verb: Schemas, url: &str| verb.run(Settings::new(url), &declarations).await.unwrap();
+        let states = |answer: &Answer| {
+            let subjects = answer.json["subjects"].as_array().unwrap().iter();
+            subjects
+                .map(|subject| subject["state"].as_str().unwrap().to_owned())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let before = run(Schemas::Check, registry.url()).await;
+        assert_eq!((before.yes, states(&before)), (true, ["new".to_owned()].into()));
+        let done = run(Schemas::Register, registry.url()).await;
         assert!(done.yes && done.text.contains("registered as id"), "{}", done.text);
-        let again = Schemas::Check.run(settings.clone()).await.unwrap();
-        assert!(again.json["subjects"].as_array().unwrap().iter().all(|s| s["state"] == "registered"));
+        let after = run(Schemas::Check, registry.url()).await;
+        assert_eq!((after.yes, states(&after)), (true, ["registered".to_owned()].into()));
 
         let other = BuiltinRegistry::start(&[]).await.unwrap();
-        let entry = &entries().unwrap()[0];
-        let short = entry.file.record.rsplit('.').next().unwrap();
-        let old = format!(
-            r#"{{"type":"record","name":"{short}","namespace":"org.coafi.events","fields":[{{"name":"branch","type":"int"}}]}}"#
-        );
+        let subject = "coafi.git-org.coafi.events.GitPushEventPayload";
+        let old = r#"{"type":"record","name":"GitPushEventPayload","namespace":"org.coafi.events","fields":[{"name":"branch","type":"int"}]}"#;
         let client = Client::new(Settings::new(other.url())).unwrap();
-        client.register(&entry.subject, &old).await.unwrap();
+        client.register(subject, old).await.unwrap();
         for verb in [Schemas::Check, Schemas::Register] {
-            let broken = verb.run(Settings::new(other.url())).await.unwrap();
+            let broken = run(verb, other.url()).await;
             assert!(!broken.yes && broken.text.contains("branch"), "{}", broken.text);
             assert_eq!(broken.json["registered"], json!({}));
         }
-        assert_eq!(client.versions(&entry.subject).await.unwrap(), [1]);
+        assert_eq!(client.versions(subject).await.unwrap(), [1]);
     }
 }

@@ -17,13 +17,15 @@ pub enum Topics {
     #[command(after_help = "Examples:\n  coafi topics plan\n  coafi topics plan --output json --replication-factor 1")]
     Plan(Options),
     /// Make the cluster as declared. Nothing is done if anything would be lost.
-    #[command(after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1")]
+    #[command(
+        after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1"
+    )]
     Apply(Options),
 }
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder of declarations; those that coafi was built with, if it is not given.
+    /// Folder of declarations; by default the one that the configuration names.
     #[arg(long, value_name = "FOLDER")]
     topics: Option<PathBuf>,
     /// Replicas of each partition, instead of the declared number: 1 for a cluster of one broker.
@@ -32,7 +34,7 @@ pub struct Options {
 }
 
 impl Topics {
-    /// `properties`: librdkafka's, for the cluster; `replication`: the configuration's override, if it has one.
+    /// `properties`: librdkafka's, for the cluster; `declarations`: the configured ones.
     ///
     /// # Errors
     /// Declarations that are wrong ([`topics::TopicError`]) or a cluster that does not answer or refuses
@@ -40,10 +42,10 @@ impl Topics {
     pub async fn run<'a>(
         self,
         properties: impl IntoIterator<Item = (&'a str, &'a str)>,
-        replication: Option<i32>,
+        declarations: Vec<topics::Declaration>,
     ) -> anyhow::Result<Answer> {
         let (Self::Plan(options) | Self::Apply(options)) = &self;
-        let declared = options.topics(replication)?;
+        let declared = options.topics(declarations)?;
         let admin = Admin::new(properties)?;
         let plan = admin.plan(&declared).await?;
         let refused = plan.refused().count();
@@ -56,12 +58,12 @@ impl Topics {
 }
 
 impl Options {
-    fn topics(&self, replication: Option<i32>) -> anyhow::Result<Vec<Topic>> {
+    fn topics(&self, configured: Vec<topics::Declaration>) -> anyhow::Result<Vec<Topic>> {
         let declarations = match &self.topics {
             Some(folder) => topics::read(folder)?,
-            None => topics::embedded()?,
+            None => configured,
         };
-        Ok(topics::topics(&declarations, self.replication_factor.or(replication)))
+        Ok(topics::topics(&declarations, self.replication_factor))
     }
 }
 
@@ -74,7 +76,11 @@ fn answer(plan: &Plan, declared: &[Topic], applied: bool, refused: usize) -> Ans
         (_, _) => format!("{refused} of {changes} changes are refused, so none is done"),
     };
     let json = json!({"steps": plan.steps, "declared": declared.len(), "refused": refused, "applied": applied});
-    Answer { json, text: table(["topic", "change", "refused because"], plan.steps.iter().map(row).collect(), &last), yes: refused == 0 }
+    Answer {
+        json,
+        text: table(["topic", "change", "refused because"], plan.steps.iter().map(row).collect(), &last),
+        yes: refused == 0,
+    }
 }
 
 fn row(Step { topic, change, refused }: &Step) -> [String; 3] {

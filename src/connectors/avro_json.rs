@@ -32,6 +32,14 @@ pub fn to_avro(schema: &Schema, json: &Json) -> Result<Avro, FieldError> {
     Converter { names: resolved.get_names() }.value(schema, json, &Path::Root, 0)
 }
 
+/// The Avro binary form of a value, without any header.
+///
+/// # Errors
+/// The value is not one of the schema.
+pub fn encode(schema: &Schema, value: Avro) -> Result<Vec<u8>, apache_avro::Error> {
+    apache_avro::writer::datum::GenericDatumWriter::builder(schema).build()?.write_value_to_vec(value)
+}
+
 struct Converter<'a> {
     names: &'a NamesRef<'a>,
 }
@@ -127,7 +135,9 @@ impl Converter<'_> {
         let members = json.as_object().ok_or_else(|| path.expected("an object", json))?;
         if let Some(unknown) = members.keys().find(|name| !schema.fields.iter().any(|field| field.name == **name)) {
             let known: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
-            return Err(Path::Field(path, unknown).error(format!("there is no such field; allowed: {}", known.join(", "))));
+            return Err(
+                Path::Field(path, unknown).error(format!("there is no such field; allowed: {}", known.join(", ")))
+            );
         }
         let mut fields = Vec::with_capacity(schema.fields.len());
         for field in &schema.fields {
@@ -172,7 +182,7 @@ mod tests {
     fn check(json: Json, expected: Result<(), &str>) {
         let schema = Schema::parse_str(SCHEMA).unwrap();
         match (to_avro(&schema, &json), expected) {
-            (Ok(value), Ok(())) => drop(apache_avro::to_avro_datum(&schema, value).unwrap()),
+            (Ok(value), Ok(())) => assert!(!encode(&schema, value).unwrap().is_empty()),
             (Err(error), Err(text)) => assert_eq!(error.to_string(), text),
             (got, expected) => panic!("{json}: {got:?}, expected {expected:?}"),
         }
@@ -191,8 +201,14 @@ mod tests {
         check(json!({}), Err("id: it is missing"));
         check(json!({"id": 1}), Err("id: expected text, not 1"));
         check(json!({"id": "x", "kind": "c"}), Err("kind: expected one of a, b, not \"c\""));
-        check(json!({"id": "x", "items": [{"n": 1}, {"n": "2"}]}), Err("items[1].n: expected a whole number, not \"2\""));
-        check(json!({"id": "x", "again": {"n": 3_000_000_000_u64}}), Err("again.n: expected a 32-bit number, not 3000000000"));
+        check(
+            json!({"id": "x", "items": [{"n": 1}, {"n": "2"}]}),
+            Err("items[1].n: expected a whole number, not \"2\""),
+        );
+        check(
+            json!({"id": "x", "again": {"n": 3_000_000_000_u64}}),
+            Err("again.n: expected a 32-bit number, not 3000000000"),
+        );
         check(json!({"id": "x", "raw": "?"}), Err("raw: expected base64 text, not \"?\""));
         let allowed = "allowed: id, at, kind, note, raw, items, again";
         check(json!({"id": "x", "iD": 1}), Err(&format!("iD: there is no such field; {allowed}")));

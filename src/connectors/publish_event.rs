@@ -82,8 +82,8 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     git::complete(&event.event_type, &mut event.data, now_ms);
     let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
     let parsed = Schema::parse_str(file.text).map_err(schema)?;
-    let value = avro_json::to_avro(&parsed, &event.data)
-        .map_err(|source| SendError::Data { record: file.record, source })?;
+    let value =
+        avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: file.record, source })?;
     let identity = git::Identity::of_data(&event.event_type, &event.data, &event.base);
     if let (Some(given), Some(identity)) = (&event.key, &identity)
         && *given != identity.key
@@ -95,7 +95,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     let schema_id = id.map_err(|source| SendError::Registry { subject, source })?;
     let mut data = vec![0];
     data.extend(schema_id.0.to_be_bytes());
-    data.extend(apache_avro::to_avro_datum(&parsed, value).map_err(schema)?);
+    data.extend(avro_json::encode(&parsed, value).map_err(schema)?);
     let (source, id, of, key) =
         identity.map_or((None, None, None, None), |i| (Some(i.source), Some(i.id), Some(i.subject), Some(i.key)));
     let id = event.id.or(id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());

@@ -175,7 +175,8 @@ fn claim(
     instance: &str,
     now_ms: i64,
 ) -> Result<(Publisher, offsets_reader::RawParts), PublishError> {
-    let failed = |error: &dyn std::fmt::Display| PublishError::Kafka { source_id: source.clone(), message: error.to_string() };
+    let failed =
+        |error: &dyn std::fmt::Display| PublishError::Kafka { source_id: source.clone(), message: error.to_string() };
     let producer = producer(&settings, &source).map_err(|error| failed(&error))?;
     let partitions = partitions(&producer, &settings.offsets_topic).map_err(|error| failed(&error))?;
     if partitions == 0 {
@@ -328,7 +329,9 @@ impl Inner {
         loop {
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if Instant::now() < deadline => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
                     message = back;
                     std::thread::sleep(QUEUE_FULL_WAIT);
                 }

@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn a_source_stays_in_its_partition() {
-        assert_eq!(SourceId::new("git", "file:///srv/b").partition(12), SourceId::new("git", "file:///srv/b").partition(12));
+        assert_eq!(
+            SourceId::new("git", "file:///srv/b").partition(12),
+            SourceId::new("git", "file:///srv/b").partition(12)
+        );
         assert_eq!(SourceId::new("git", "file:///srv/b").partition(1), 0);
     }
 }

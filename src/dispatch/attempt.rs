@@ -20,7 +20,7 @@ use super::contain::{Contain, Panicked, contain};
 use super::delivery::Delivery;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, Route, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Route, Success, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -122,16 +122,11 @@ fn admissible(delivery: &Delivery) -> Result<&Event, Failure> {
 
 async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, Failure> {
     let Some(filter) = &route.filter else { return Ok(true) };
-    let data = if filter.reads_data() { Some(data(&shared.services.codec, event).await?) } else { None };
+    let data = if filter.reads_data() { Some(shared.services.codec.decode_json(event).await?) } else { None };
     match contain(|| filter.wants(event, data.as_ref())) {
         Ok(answer) => answer.map_err(|error| Failure::permanent("filter_failed", error)),
         Err(panicked) => Err(Failure::permanent("filter_panicked", panicked.message)),
     }
-}
-
-/// The event's data as JSON.
-async fn data(_codec: &crate::schema::Codec, event: &Event) -> Result<serde_json::Value, Failure> {
-    serde_json::from_slice(event.data()).map_err(|error| Failure::poison("undecodable", error))
 }
 
 async fn handle(
@@ -152,14 +147,11 @@ async fn handle(
     HandlerRun {
         handler: Some(u8::try_from(index).expect("at most MAX_HANDLERS")),
         took: shared.clock.now() - started,
-        result: outcome(result, route.deadline),
+        result: outcome(result, route.deadline).and_then(|success| producible(success, shared.max_record_bytes)),
     }
 }
 
-fn outcome(
-    result: Option<Result<Result<Success, Failure>, Panicked>>,
-    deadline: Duration,
-) -> Result<Success, Refusal> {
+fn outcome(result: Option<Result<Result<Success, Failure>, Panicked>>, deadline: Duration) -> Result<Success, Refusal> {
     match result {
         Some(Ok(answer)) => answer.map_err(Refusal::from),
         Some(Err(Panicked { message, location })) => {
@@ -171,6 +163,21 @@ fn outcome(
         }
     }
 }
+
+/// A derived event that no broker takes would stop the transaction that it is in, again and again.
+fn producible(success: Success, max_record_bytes: usize) -> Result<Success, Refusal> {
+    let size = |new: &NewEvent| new.data.len() + new.key.len() + new.id.len() + new.source.len() + DERIVED_OVERHEAD;
+    match success.emit.iter().find(|new| size(new) > max_record_bytes) {
+        None => Ok(success),
+        Some(new) => {
+            let message = format!("derived event {:?} has {} bytes; allowed: {max_record_bytes}", new.id, size(new));
+            Err(Failure::permanent("derived_event_too_large", message).into())
+        }
+    }
+}
+
+/// Attributes that a derived event inherits, and what Kafka adds.
+const DERIVED_OVERHEAD: usize = 4_096;
 
 /// `None` if it takes longer. The timer is made only for what is not ready at once.
 async fn within<F: Future + Unpin>(deadline: Duration, mut future: F) -> Option<F::Output> {

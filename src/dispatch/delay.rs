@@ -42,7 +42,8 @@ mod tests {
         for text in ["0ms", "1ms", "1500ms", "5s", "90s", "1m", "10m", "2h", "25h"] {
             assert_eq!(format(parse(text).unwrap()), text);
         }
-        for text in ["", "5", "s", "-5s", "5 s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h", "٣s"] {
+        for text in ["", "5", "s", "-5s", "5 s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h", "٣s"]
+        {
             assert_eq!(parse(text), Err(ALLOWED), "{text:?}");
         }
     }

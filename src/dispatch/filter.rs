@@ -110,7 +110,8 @@ mod tests {
 
     fn event() -> Event {
         let mut builder = RecordBuilder::new(None, Some(b"{}"), 64);
-        for (name, value) in [("ce_id", "1"), ("ce_source", "/repo"), ("ce_type", "git.commit"), ("ce_subject", "main")] {
+        for (name, value) in [("ce_id", "1"), ("ce_source", "/repo"), ("ce_type", "git.commit"), ("ce_subject", "main")]
+        {
             builder.header(name.as_bytes(), Some(value.as_bytes()));
         }
         Event::parse(builder.build("coafi.git".into(), 0, Offset(0), None)).unwrap()

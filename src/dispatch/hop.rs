@@ -82,9 +82,7 @@ impl Hop {
             number(&headers, ORIGIN_PARTITION)?,
             number(&headers, ORIGIN_OFFSET)?,
         ) {
-            (Some(topic), Some(partition), Some(offset)) => {
-                Some(Origin { topic: topic.to_owned(), partition, offset })
-            }
+            (Some(topic), Some(partition), Some(offset)) => Some(Origin { topic: topic.to_owned(), partition, offset }),
             _ => None,
         };
         Ok(Some(Self {

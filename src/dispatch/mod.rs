@@ -5,21 +5,29 @@ mod classify;
 mod contain;
 pub mod delay;
 mod delivery;
+mod dispatcher;
 mod filter;
+#[cfg(test)]
+mod fixture;
 mod handler;
 pub mod hop;
+mod probe;
 mod rate;
 mod registry;
+mod render;
 mod report;
 pub mod routes;
 mod run;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod trace;
 mod worker;
 mod workers;
 
 pub use delivery::{Content, Delivery};
+pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as DispatcherSettings};
 
 pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};

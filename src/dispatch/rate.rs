@@ -1,5 +1,7 @@
 //! A route's rate limit: a token bucket that all workers share.
 
+#![allow(clippy::disallowed_methods, reason = "a limiter waits: the one place of dispatch that needs the timer")]
+
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -26,6 +28,7 @@ impl Limiter {
     }
 
     /// Waits for a token.
+    #[expect(clippy::disallowed_methods, reason = "a rate limit is a wait by the clock")]
     pub(super) async fn admit(&self) {
         while let Err(refused) = self.bucket.check() {
             let wait = refused.wait_time_from(self.clock.now());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::Span;
 
 use super::delivery::Delivery;
+use super::dispatcher::Settings;
 use super::rate::Limiter;
 use super::{Handlers, Route, Routes, Services, trace};
 use crate::engine::{Job, RouteId};
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     /// Whether OpenTelemetry is on.
     pub(super) otel: bool,
+    /// What a derived event must fit.
+    pub(super) max_record_bytes: usize,
 }
 
 impl Shared {
@@ -29,12 +32,13 @@ impl Shared {
         handlers: Handlers,
         services: Arc<Services>,
         clock: Clock,
-        otel: bool,
+        settings: &Settings,
     ) -> Self {
         let limiters = routes.list().iter().map(|route| route.rate_limit.map(Limiter::new)).collect();
         let ids = (0..).map(RouteId).take(routes.list().len());
         let logs = ids.map(|id| handlers.of(id).iter().any(|handler| handler.logs())).collect();
-        Self { routes, handlers, services, limiters, logs, clock, otel }
+        let (otel, max_record_bytes) = (settings.otel, settings.max_record_bytes);
+        Self { routes, handlers, services, limiters, logs, clock, otel, max_record_bytes }
     }
 
     pub(super) fn limiter(&self, route: RouteId) -> Option<&Limiter> {

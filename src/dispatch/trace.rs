@@ -34,9 +34,9 @@ pub(super) fn span(event: &Event, route: &str, attempt: u32, traceparent: Option
 pub(super) fn traceparent(span: &Span) -> Option<String> {
     let context = span.context();
     let context = context.span().span_context().clone();
-    context.is_valid().then(|| {
-        format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
-    })
+    context
+        .is_valid()
+        .then(|| format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8()))
 }
 
 /// Whether a `traceparent` asks for being traced.

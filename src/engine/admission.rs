@@ -65,10 +65,8 @@ impl<P: Clone, R> Engine<P, R> {
             // What the map said of it, the next map says too.
             partition.tracker.start(sequence);
         }
-        if resolved {
-            if let Some(identity) = record.identity {
-                partition.window.note(identity, record.offset);
-            }
+        if let Some(identity) = record.identity.filter(|_| resolved) {
+            partition.window.note(identity, record.offset);
         }
         self.hold(id, 1, bytes as usize);
         if resolved {

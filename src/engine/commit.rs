@@ -98,7 +98,13 @@ impl<P: Clone, R> Engine<P, R> {
         let (position, resolved, mut attempts) = partition.tracker.map(transaction);
         let next = partition.tracker.next();
         attempts.extend(partition.attempted.iter().filter(|known| !next.covers(known.offset)));
-        let mut map = OffsetMap { claim: partition.claim, transaction: transaction.0, resolved, attempts, ..OffsetMap::default() };
+        let mut map = OffsetMap {
+            claim: partition.claim,
+            transaction: transaction.0,
+            resolved,
+            attempts,
+            ..OffsetMap::default()
+        };
         partition.suspicion.write(&mut map, position, clean, circuit_open);
         let metadata = map.encode(partition.identity, position);
         Some(PartitionCommit { partition: id, epoch: partition.epoch, position, metadata })

@@ -139,9 +139,13 @@ impl<P: Clone, R> Engine<P, R> {
         [timer, probes, self.commit_due_at()].into_iter().flatten().min()
     }
 
-    /// Whether another record may be polled (I7). While it is false the driver polls no records.
+    /// Whether another record may be polled (I7). While it is false the driver polls no records. Partitions that hold more
+    /// than their share are paused and do not count against the others, as long as all together are within the bound.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        if self.buffered.records >= self.settings.max_records || self.buffered.bytes >= self.settings.max_bytes {
+            return false;
+        }
         let records = self.buffered.records - self.paused.records;
         let bytes = self.buffered.bytes - self.paused.bytes;
         records < self.settings.max_records.div_ceil(3) && bytes < self.settings.max_bytes.div_ceil(3)

@@ -149,7 +149,12 @@ impl OffsetMap {
             return None;
         }
         let offset = |delta: u64| i64::try_from(delta).ok().and_then(|delta| position.0.checked_add(delta)).map(Offset);
-        let mut map = Self { claim: input.number()?.cast_signed(), transaction: input.number()?, dirty: input.small()?, ..Self::default() };
+        let mut map = Self {
+            claim: input.number()?.cast_signed(),
+            transaction: input.number()?,
+            dirty: input.small()?,
+            ..Self::default()
+        };
         map.running = match input.number()? {
             0 => None,
             delta => Some(offset(delta - 1)?),

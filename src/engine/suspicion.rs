@@ -77,7 +77,11 @@ impl Suspicion {
     pub(super) fn permission(&mut self, offset: Offset) -> Permission {
         match self.announced {
             Some(announced) if announced.offset == offset => {
-                if announced.committed { Permission::Granted } else { Permission::Wait }
+                if announced.committed {
+                    Permission::Granted
+                } else {
+                    Permission::Wait
+                }
             }
             _ => {
                 self.announced = Some(Announced { offset, transaction: None, committed: false });

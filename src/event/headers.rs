@@ -69,6 +69,12 @@ fn split(bytes: &[u8]) -> Option<First<'_>> {
 pub struct HeadersBuilder(BytesMut);
 
 impl HeadersBuilder {
+    /// `bytes` is a hint for the allocation.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
     #[must_use]
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.push(name.as_bytes(), Some(value.as_ref()));

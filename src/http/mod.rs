@@ -9,6 +9,8 @@
 //! Knows nothing of Kafka, databases or registries: conditions are handed in. `/health` asks no dependency, because
 //! restarting a process does not bring its database back.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a server task, and the grace of its shutdown")]
+
 mod monitor;
 mod readiness;
 mod server;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::telemetry::{Counts, Metrics};
+use crate::kafka::Counts;
+use crate::telemetry::Metrics;
 
 struct Running {
     address: SocketAddr,

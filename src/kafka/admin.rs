@@ -206,7 +206,8 @@ impl Admin {
         if alter.is_empty() {
             return Ok(());
         }
-        let answers = self.0.alter_configs(&alter, &options()).await.map_err(unavailable("a change of configuration"))?;
+        let answers =
+            self.0.alter_configs(&alter, &options()).await.map_err(unavailable("a change of configuration"))?;
         for (answer, topic) in answers.into_iter().zip(topics) {
             answer.map_err(|(_, code)| failed("change the configuration", topic, code))?;
         }

@@ -48,6 +48,9 @@ pub trait Application: Send + Sync + 'static {
         into: &mut Vec<Outgoing>,
     );
 
+    /// These outputs are committed, each once. On the producer's thread.
+    fn committed(&self, _outputs: &[Output<Self::Payload, Self::Report>]) {}
+
     /// An audit record for offsets that retention took away (I10).
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing>;
 

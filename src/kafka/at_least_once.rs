@@ -10,12 +10,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use tracing::{info, warn};
 
+use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
 use super::sink::{Failures, Sink, is_permanent};
 use super::stop::Stop;
 use super::writer::{Delivery, OffsetCommit, list_of, send_all};
-use super::DriverError;
 use crate::event::Outgoing;
 
 /// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
@@ -28,7 +28,7 @@ pub(super) struct AtLeastOnce {
     stop: Stop,
     consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
-    sink: Sink<Failures, ()>,
+    sink: Sink<Failures>,
     broken: Option<KafkaError>,
 }
 

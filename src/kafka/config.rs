@@ -3,7 +3,7 @@
 //! Every librdkafka property that correctness or memory depends on is set here and cannot be overridden: a property of
 //! [`Config::properties`] that collides with one of them is refused when the replica starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -62,6 +62,8 @@ pub struct Config {
     pub topics: Vec<String>,
     pub delivery: Delivery,
     pub start: Start,
+    /// Topics whose partitions go on after retention has passed their position, instead of standing still (I10).
+    pub continue_after_loss: BTreeSet<String>,
     /// Static membership (`group.instance.id`).
     pub instance_id: Option<String>,
     /// After this long without a heartbeat the group takes the replica's partitions away; 6 to 10 s.
@@ -86,6 +88,7 @@ impl Config {
             topics: topics.iter().map(|&t| t.to_owned()).collect(),
             delivery: Delivery::Transactional,
             start: Start::Earliest,
+            continue_after_loss: BTreeSet::new(),
             instance_id: None,
             session_timeout: Duration::from_secs(6),
             compression: "lz4".to_owned(),

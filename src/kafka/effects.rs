@@ -1,17 +1,14 @@
 //! Carries the engine's effects out, in their order.
 
-use std::sync::Arc;
-
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
-use tracing::{error, warn};
+use tracing::error;
 
-use super::driver::Driver;
 use super::dedup::Rebuild;
+use super::driver::Driver;
 use super::inbox::Input;
-use super::receipts::Receipt;
 use super::writer::{Command, OffsetCommit};
 use super::{Application, DriverError};
-use crate::engine::{CommitResult, Effect, Epoch, Incident, Job, PartitionCommit, PartitionId, TransactionId};
+use crate::engine::{Effect, Epoch, EventsLost, Incident, Job, PartitionCommit, PartitionId, TransactionId};
 use crate::event::NextOffset;
 use crate::store::Fence;
 
@@ -28,7 +25,7 @@ impl<A: Application> Driver<A> {
                 Effect::Dispatch(run) => self.dispatch(run),
                 Effect::Cancel { partition, epoch } => self.application.cancel(partition, epoch),
                 Effect::Stage(output) => self.state.staged.push(output),
-                Effect::Commit { transaction, offsets } => self.commit(transaction, offsets),
+                Effect::Commit { transaction, offsets, lost } => self.commit(transaction, offsets, lost),
                 Effect::Abort { transaction } => self.send(Command::Abort { transaction }),
                 Effect::Pause(partition) => self.pause(partition, true),
                 Effect::Resume(partition) => self.pause(partition, false),
@@ -75,7 +72,7 @@ impl<A: Application> Driver<A> {
         self.application.submit(run, fence);
     }
 
-    fn commit(&mut self, transaction: TransactionId, offsets: Vec<PartitionCommit>) {
+    fn commit(&mut self, transaction: TransactionId, offsets: Vec<PartitionCommit>, lost: Vec<EventsLost>) {
         let group = self.group_metadata();
         let commits = offsets
             .iter()
@@ -86,7 +83,7 @@ impl<A: Application> Driver<A> {
             })
             .collect();
         self.state.committing = Some((transaction, offsets));
-        self.send(Command::Commit { transaction, offsets: commits, group });
+        self.send(Command::Commit { transaction, offsets: commits, lost, group });
     }
 
     /// The group as of now; `None` while the assignment is lost. The broker takes a commit without a member id as long as
@@ -128,10 +125,8 @@ impl<A: Application> Driver<A> {
                 error!(%source, %offset, %class, "halted by its route's policy");
             }
             Incident::EventsLost { partition, from, to } => {
-                let source = self.partitions.by_id(*partition).source.clone();
+                let source = &self.partitions.by_id(*partition).source;
                 error!(%source, %from, %to, "retention has passed the committed position: these offsets are gone");
-                let records = self.application.events_lost(&source, *from, *to);
-                let _ = self.receipts.send(Receipt::Produce { covers: None, records });
             }
             Incident::Crash { partition, offset } => {
                 let source = &self.partitions.by_id(*partition).source;

@@ -3,8 +3,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::lookup::Found;
 use super::DriverError;
+use super::lookup::Found;
 use crate::engine::{CommitResult, Dependency, Epoch, Finished, PartitionId, TransactionId};
 use crate::event::{Identity, NextOffset, Offset};
 
@@ -12,13 +12,27 @@ use crate::event::{Identity, NextOffset, Offset};
 pub(super) enum Input<P, R> {
     /// The consumer's queue is no longer empty.
     Wake,
-    Finished(Finished<R>),
-    Ended { transaction: TransactionId, result: CommitResult<P, R> },
-    ReceiptsAcknowledged { partition: PartitionId, epoch: Epoch, up_to: NextOffset },
+    Finished(Vec<Finished<R>>),
+    Ended {
+        transaction: TransactionId,
+        result: CommitResult<P, R>,
+    },
+    ReceiptsAcknowledged {
+        partition: PartitionId,
+        epoch: Epoch,
+        up_to: NextOffset,
+    },
     Rebalance(Rebalance),
     Found(Found),
-    DedupRebuilt { partition: PartitionId, epoch: Epoch, seen: Vec<(Identity, Offset)> },
-    Probed { dependency: Dependency, up: bool },
+    DedupRebuilt {
+        partition: PartitionId,
+        epoch: Epoch,
+        seen: Vec<(Identity, Offset)>,
+    },
+    Probed {
+        dependency: Dependency,
+        up: bool,
+    },
     Shutdown,
     /// One of the threads cannot go on.
     Failed(DriverError),
@@ -70,8 +84,8 @@ impl<P, R> std::fmt::Debug for Inbox<P, R> {
 pub struct Results<P, R>(Sender<Input<P, R>>);
 
 impl<P, R> Results<P, R> {
-    /// Reports one attempt. False if the replica has ended, and nobody is interested.
-    pub fn finished(&self, finished: Finished<R>) -> bool {
+    /// Reports attempts, in the order in which they ended. False if the replica has ended, and nobody is interested.
+    pub fn finished(&self, finished: Vec<Finished<R>>) -> bool {
         self.0.send(Input::Finished(finished)).is_ok()
     }
 }

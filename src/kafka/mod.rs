@@ -12,6 +12,8 @@
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
 //! reached through [`Application`].
 
+#![allow(clippy::disallowed_methods, reason = "edge: threads of its own, and deadlines of requests to the broker")]
+
 pub mod admin;
 mod application;
 mod at_least_once;
@@ -41,12 +43,12 @@ mod transactions;
 mod writer;
 
 pub use application::{Application, PolledBatch};
-pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use claims::{Claims, StoreClaims};
 pub use config::{Config, Delivery, Start};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
 pub use error::DriverError;
 pub use inbox::{Inbox, Results};
+pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use record::UNREADABLE_HEADERS;
 pub use replica::{Parts, Replica, Watch};
 pub use status::{Counts, PartitionStatus, Status};

@@ -116,6 +116,10 @@ impl<P> Partitions<P> {
         &mut self.all[index]
     }
 
+    pub(super) fn source(&self, index: usize) -> &TopicPartition {
+        &self.all[index].source
+    }
+
     pub(super) fn by_id(&mut self, id: PartitionId) -> &mut Partition<P> {
         &mut self.all[id.0 as usize]
     }
@@ -146,7 +150,10 @@ mod tests {
         assert_eq!(partitions.intern("b", 0), (1, true));
         assert_eq!(partitions.intern("a", 7), (2, true));
         assert_eq!(partitions.intern("a", 0), (0, false));
-        assert_eq!((partitions.index("a", 7), partitions.index("c", 0), partitions.index("a", 1)), (Some(2), None, None));
+        assert_eq!(
+            (partitions.index("a", 7), partitions.index("c", 0), partitions.index("a", 1)),
+            (Some(2), None, None)
+        );
         let name = Arc::clone(&partitions.at(0).source.topic);
         assert!(Arc::ptr_eq(&name, &partitions.at(2).source.topic));
     }

@@ -113,7 +113,7 @@ impl<A: Application> Driver<A> {
         let id = partition.id;
         let batch = PolledBatch { source: &partition.source, epoch, from, to, records: &records };
         let receipts = self.application.receipts(&batch);
-        let covers = Some(Covers { partition: id, epoch, up_to: to });
+        let covers = Covers { partition: id, epoch, up_to: to };
         // If the thread is gone it has said why, and the replica ends in this turn.
         let _ = self.receipts.send(Receipt::Produce { covers, records: receipts });
         self.engine.records(now, id, epoch, records);
@@ -138,9 +138,7 @@ impl<A: Application> Driver<A> {
     fn fatal(&self, code: RDKafkaErrorCode) -> DriverError {
         let (code, message) = self.consumer.client().fatal_error().unwrap_or_else(|| (code, code.to_string()));
         match (code, &self.config.instance_id) {
-            (RDKafkaErrorCode::FencedInstanceId, Some(id)) => {
-                DriverError::InstanceConflict { id: id.clone(), message }
-            }
+            (RDKafkaErrorCode::FencedInstanceId, Some(id)) => DriverError::InstanceConflict { id: id.clone(), message },
             _ => DriverError::Consumer { group: self.config.group.clone(), message },
         }
     }

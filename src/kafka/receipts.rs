@@ -18,7 +18,7 @@ use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::Reporter;
 use super::inbox::Input;
-use super::sink::{Deliveries, HasOpaque, Refused, Sink, is_permanent};
+use super::sink::{Deliveries, Refused, Sink, is_permanent};
 use crate::engine::{Epoch, PartitionId};
 use crate::event::{NextOffset, Outgoing};
 
@@ -27,8 +27,14 @@ const MAX_ATTEMPTS: u32 = 5;
 
 pub(super) enum Receipt {
     /// Receipts of one polled batch; `covers` is told when they are durable.
-    Produce { covers: Option<Covers>, records: Vec<Outgoing> },
-    Delivered { ticket: usize, error: Option<KafkaError> },
+    Produce {
+        covers: Covers,
+        records: Vec<Outgoing>,
+    },
+    Delivered {
+        ticket: usize,
+        error: Option<KafkaError>,
+    },
     Stop,
 }
 
@@ -49,11 +55,9 @@ impl Reports {
     }
 }
 
-impl HasOpaque for Reports {
+impl Deliveries for Reports {
     type Opaque = usize;
-}
 
-impl Deliveries<usize> for Reports {
     fn delivered(&self, result: Result<(), &KafkaError>, ticket: usize) {
         let error = result.err().cloned();
         // After the thread's end nobody waits for receipts.
@@ -96,7 +100,7 @@ impl Ledger {
 }
 
 struct Outstanding {
-    batch: Option<(Covers, u64)>,
+    batch: (Covers, u64),
     record: Outgoing,
     attempts: u32,
 }
@@ -105,7 +109,7 @@ pub(super) struct Receipts<P, R> {
     config: Arc<Config>,
     reporter: Reporter,
     reports: Arc<Reports>,
-    sink: Sink<Reports, usize>,
+    sink: Sink<Reports>,
     answers: Sender<Input<P, R>>,
     ledger: Ledger,
     outstanding: FxHashMap<usize, Outstanding>,
@@ -142,8 +146,8 @@ impl<P, R> Receipts<P, R> {
         self.sink.drain(MESSAGE_TIMEOUT / 60, || false);
     }
 
-    fn produce(&mut self, covers: Option<Covers>, records: Vec<Outgoing>) -> Result<(), DriverError> {
-        let batch = covers.map(|covers| (covers, self.ledger.open(&covers, records.len())));
+    fn produce(&mut self, covers: Covers, records: Vec<Outgoing>) -> Result<(), DriverError> {
+        let batch = (covers, self.ledger.open(&covers, records.len()));
         if records.is_empty() {
             self.acknowledge(batch, 0);
         }
@@ -195,8 +199,7 @@ impl<P, R> Receipts<P, R> {
         Ok(())
     }
 
-    fn acknowledge(&mut self, batch: Option<(Covers, u64)>, records: usize) {
-        let Some((covers, number)) = batch else { return };
+    fn acknowledge(&mut self, (covers, number): (Covers, u64), records: usize) {
         if let Some(up_to) = self.ledger.close(&covers, number, records) {
             let Covers { partition, epoch, .. } = covers;
             // Nobody listens only if the poll thread has ended.

@@ -1,7 +1,7 @@
 //! Records into a librdkafka producer: conversion, a full queue, failed deliveries.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -22,9 +22,12 @@ const QUEUE_FULL_POLL: Duration = Duration::from_millis(2);
 /// How often an emptying queue is looked at. `Producer::flush` of rust-rdkafka looks every 100 ms only.
 const DRAIN_POLL: Duration = Duration::from_millis(1);
 
-/// What a producer's context does with delivery reports. `O` travels with each record.
-pub(super) trait Deliveries<O>: Send + Sync + 'static {
-    fn delivered(&self, result: Result<(), &KafkaError>, opaque: O);
+/// What a producer's context does with delivery reports.
+pub(super) trait Deliveries: Send + Sync + 'static {
+    /// Travels with each record.
+    type Opaque: IntoOpaque;
+
+    fn delivered(&self, result: Result<(), &KafkaError>, opaque: Self::Opaque);
 }
 
 pub(super) struct SinkContext<D> {
@@ -42,21 +45,16 @@ impl<D: Send + Sync> ClientContext for SinkContext<D> {
     }
 }
 
-impl<O: IntoOpaque, D: Deliveries<O> + HasOpaque<Opaque = O>> ProducerContext for SinkContext<D> {
-    type DeliveryOpaque = O;
+impl<D: Deliveries> ProducerContext for SinkContext<D> {
+    type DeliveryOpaque = D::Opaque;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: O) {
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: D::Opaque) {
         self.deliveries.delivered(result.as_ref().map(|_| ()).map_err(|(error, _)| error), opaque);
     }
 }
 
-/// Names the opaque type of a [`Deliveries`], so that it is not ambiguous.
-pub(super) trait HasOpaque {
-    type Opaque;
-}
-
 /// A producer whose events are served by a thread of its own.
-pub(super) struct Sink<D: Deliveries<O> + HasOpaque<Opaque = O>, O: IntoOpaque + 'static> {
+pub(super) struct Sink<D: Deliveries> {
     producer: ThreadedProducer<SinkContext<D>>,
 }
 
@@ -69,14 +67,14 @@ pub(super) enum Refused {
     Producer(KafkaError),
 }
 
-impl<D: Deliveries<O> + HasOpaque<Opaque = O>, O: IntoOpaque + 'static> Sink<D, O> {
+impl<D: Deliveries> Sink<D> {
     pub(super) fn new(config: &ClientConfig, reporter: Reporter, deliveries: Arc<D>) -> Result<Self, DriverError> {
         let context = SinkContext { reporter, deliveries };
         config.create_with_context(context).map(|producer| Self { producer }).map_err(DriverError::Client)
     }
 
     /// Hands one record to librdkafka, which copies it. Waits while the queue is full.
-    pub(super) fn send(&self, outgoing: &Outgoing, opaque: O) -> Result<(), Refused> {
+    pub(super) fn send(&self, outgoing: &Outgoing, opaque: D::Opaque) -> Result<(), Refused> {
         let mut record = BaseRecord {
             topic: &outgoing.topic,
             partition: outgoing.partition,
@@ -163,11 +161,9 @@ impl Failures {
     }
 }
 
-impl HasOpaque for Failures {
+impl Deliveries for Failures {
     type Opaque = ();
-}
 
-impl Deliveries<()> for Failures {
     fn delivered(&self, result: Result<(), &KafkaError>, (): ()) {
         if let Err(error) = result {
             self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());

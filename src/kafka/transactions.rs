@@ -18,12 +18,12 @@ use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::{info, warn};
 
+use super::DriverError;
 use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
 use super::sink::{Failures, Sink, is_permanent};
 use super::stop::Stop;
 use super::writer::{Delivery, OffsetCommit, list_of, send_all};
-use super::DriverError;
 use crate::event::Outgoing;
 
 /// One call into librdkafka; it is made again while it may be.
@@ -44,7 +44,7 @@ pub(super) struct Transactions {
     /// For reading back what is committed.
     consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
-    sink: Option<Sink<Failures, ()>>,
+    sink: Option<Sink<Failures>>,
     begun: bool,
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
@@ -103,8 +103,7 @@ impl Transactions {
         self.reporter.status.update(|status| status.producer_ready = false);
         loop {
             self.failures.take();
-            let sink =
-                Sink::new(&self.config.outcome_producer()?, self.reporter.clone(), Arc::clone(&self.failures))?;
+            let sink = Sink::new(&self.config.outcome_producer()?, self.reporter.clone(), Arc::clone(&self.failures))?;
             loop {
                 match sink.producer().init_transactions(CALL_TIMEOUT) {
                     Ok(()) => {
@@ -142,7 +141,7 @@ impl Transactions {
 
     /// Fatal errors within the window end the replica: fencings, since a second owner of the id will not go away by itself,
     /// and whatever else comes back with every new producer.
-    fn count_fatal(&mut self, sink: &Sink<Failures, ()>) -> Result<(), DriverError> {
+    fn count_fatal(&mut self, sink: &Sink<Failures>) -> Result<(), DriverError> {
         let Some((code, message)) = sink.producer().client().fatal_error() else { return Ok(()) };
         let now = Instant::now();
         self.fatal.push_back(now);
@@ -182,11 +181,12 @@ impl Transactions {
         if !offsets.is_empty() {
             let list = list_of(offsets);
             // While this goes round, the records are delivered.
-            self.again(|| sink.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT))
-                .map_err(|trouble| match trouble {
+            self.again(|| sink.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT)).map_err(
+                |trouble| match trouble {
                     Trouble::Retry(error) => Trouble::Abort(error),
                     other => other,
-                })?;
+                },
+            )?;
         }
         // The commit flushes too, but at 100 ms a look.
         let drained = sink.drain(DRAIN_TIMEOUT, || self.failures.any());
@@ -312,10 +312,7 @@ impl Delivery for Transactions {
 }
 
 fn is_fencing(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch
-    )
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
 }
 
 fn is_misconfigured(code: RDKafkaErrorCode) -> bool {

@@ -11,10 +11,10 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Input;
-use super::sink::{Deliveries, HasOpaque, Refused, Sink};
+use super::sink::{Deliveries, Refused, Sink};
 use super::status::{Counts, StatusCell};
 use super::{Application, DriverError};
-use crate::engine::{CommitResult, Output, PartitionId, TransactionId};
+use crate::engine::{CommitResult, EventsLost, Output, PartitionId, TransactionId};
 use crate::event::{NextOffset, Outgoing, TopicPartition};
 use crate::runtime::Clock;
 
@@ -25,6 +25,8 @@ pub(super) enum Command<P, R> {
     Commit {
         transaction: TransactionId,
         offsets: Vec<OffsetCommit>,
+        /// Audit records of the same transaction (I10).
+        lost: Vec<EventsLost>,
         /// As it was when the commit was issued. `None`: the replica is no member at present, so nothing may be committed.
         group: Option<ConsumerGroupMetadata>,
     },
@@ -90,7 +92,11 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                     rendered.clear();
                     continue;
                 }
-                Command::Commit { transaction, offsets, group } => {
+                Command::Commit { transaction, offsets, lost, group } => {
+                    for lost in lost {
+                        let source = sources.get(&lost.partition).expect("named before its first commit");
+                        self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
+                    }
                     (transaction, self.delivery.commit(&offsets, group.as_ref())?)
                 }
                 Command::Abort { transaction } => {
@@ -110,6 +116,9 @@ impl<A: Application, D: Delivery> Writer<A, D> {
     }
 
     fn count(&self, committed: bool, outputs: &[Output<A::Payload, A::Report>]) {
+        if committed {
+            self.application.committed(outputs);
+        }
         let mut counts = if committed { Counts::of(outputs) } else { Counts::default() };
         counts.commits = u64::from(committed);
         counts.aborts = u64::from(!committed);
@@ -118,8 +127,8 @@ impl<A: Application, D: Delivery> Writer<A, D> {
 }
 
 /// Sends all records; the first refusal that concerns the producer is returned, one that concerns a record ends the replica.
-pub(super) fn send_all<D: Deliveries<()> + HasOpaque<Opaque = ()>>(
-    sink: &Sink<D, ()>,
+pub(super) fn send_all<D: Deliveries<Opaque = ()>>(
+    sink: &Sink<D>,
     records: &[Outgoing],
 ) -> Result<Option<rdkafka::error::KafkaError>, DriverError> {
     for record in records {

@@ -107,9 +107,10 @@ impl JsonSchemas {
     #[must_use]
     pub fn validate(&self, path: &str, instance: &Value) -> Option<Vec<String>> {
         let file_type = FileType::of(path);
-        let rule = self.rules.iter().find(|rule| {
-            rule.paths.is_match(path) && rule.file_type.is_none_or(|wanted| Some(wanted) == file_type)
-        })?;
+        let rule = self
+            .rules
+            .iter()
+            .find(|rule| rule.paths.is_match(path) && rule.file_type.is_none_or(|wanted| Some(wanted) == file_type))?;
         let mut errors = rule.validator.iter_errors(instance);
         let mut listed: Vec<String> = errors
             .by_ref()
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn the_draft_is_the_one_that_the_schema_names() {
-        let draft_4 = json!({"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 3, "exclusiveMaximum": true});
+        let draft_4 =
+            json!({"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 3, "exclusiveMaximum": true});
         let schemas = JsonSchemas::build(&[rule("*", draft_4)]).unwrap();
         assert_eq!(schemas.validate("a", &json!(3)).unwrap().len(), 1);
         let here = json!({"$defs": {"s": {"type": "string"}}, "$ref": "#/$defs/s"});
@@ -280,7 +282,7 @@ mod tests {
         assert_eq!(front(json!({"title": ""})), 1);
         assert_eq!(front(json!({"date": "yesterday"})), 1);
         assert_eq!(front(json!([])), 1);
-        assert_eq!(schemas.validate("topics/coafi.x.yaml", &json!({"topic": "coafi.x"})).unwrap().is_empty(), false);
+        assert!(!schemas.validate("topics/coafi.x.yaml", &json!({"topic": "coafi.x"})).unwrap().is_empty());
         let routes = json!({"routes": [{"name": "a", "handlers": []}]});
         assert!(!schemas.validate("handler_routes.yaml", &routes).unwrap().is_empty());
     }

@@ -5,13 +5,41 @@ use serde::Serialize;
 
 use super::compatibility::breaks;
 use super::registry::{BACKWARD_TRANSITIVE, Client, RegistryError};
-use super::{SchemaFile, SchemaId};
+use super::{SchemaFile, SchemaId, schema_file, subject};
+use crate::kafka::topics::Declaration;
 
 /// A schema of ours under the subject that a topic gives it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub subject: String,
     pub file: SchemaFile,
+}
+
+/// Every schema that a topic's declaration names, under its subject.
+///
+/// # Errors
+/// A record that no file of `avro/` has: a declaration that was not parsed by [`Declaration::parse`].
+pub fn entries(declarations: &[Declaration]) -> Result<Vec<Entry>, UnknownRecord> {
+    let named = |declaration: &'_ Declaration| {
+        let topic = declaration.topic.clone();
+        declaration.schemas.clone().into_iter().map(move |record| (topic.clone(), record))
+    };
+    declarations
+        .iter()
+        .flat_map(named)
+        .map(|(topic, record)| match schema_file(&record) {
+            Some(file) => Ok(Entry { subject: subject(&topic, &record), file }),
+            None => Err(UnknownRecord { topic, record }),
+        })
+        .collect()
+}
+
+/// A topic's declaration names a record that has no schema.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("topic {topic} names schema {record:?}, which no file of avro/ has")]
+pub struct UnknownRecord {
+    pub topic: String,
+    pub record: String,
 }
 
 /// What a check found of one subject.

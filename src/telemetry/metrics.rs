@@ -16,10 +16,11 @@ use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, S
 use prometheus::{Encoder, TextEncoder};
 
 use state::State;
-pub use state::{CircuitState, Counts, Gauges, Lag, PartitionLag};
+pub use state::{CircuitState, Gauges, Lag, PartitionLag};
 
 use super::TelemetryError;
 use super::otlp::resource;
+use crate::kafka::Counts;
 
 /// Upper bounds of the duration histograms' buckets, in seconds.
 const DURATION_BUCKETS: [f64; 14] =

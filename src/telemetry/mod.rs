@@ -1,12 +1,17 @@
 //! What the process says about itself: logs to stderr, metrics for Prometheus, traces and metrics by OTLP.
 //!
-//! Knows nothing of records and routes: the driver and the workers report numbers, and spans carry what they are given.
+//! Knows nothing of records and routes: the driver reports totals, and spans carry what they are given.
 //! Nothing here is on the per-record path except spans, which cost nothing while no exporter and no debug log wants them.
+
+#![allow(clippy::disallowed_methods, reason = "edge: exporters have threads and deadlines of their own")]
 
 mod logging;
 mod metrics;
 mod otlp;
 mod propagation;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -14,7 +19,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 pub use logging::{LogWriter, StderrWriter};
-pub use metrics::{CircuitState, Counts, Gauges, Lag, Metrics, PartitionLag, RouteTimer};
+pub use metrics::{CircuitState, Gauges, Lag, Metrics, PartitionLag, RouteTimer};
 pub use otlp::{Exporters, OtlpError, Targets};
 pub use propagation::TraceContext;
 

@@ -1,5 +1,7 @@
 //! The handles against the servers they start: what a test relies on when it takes one away.
 
+#![allow(clippy::disallowed_methods, reason = "test harness: bounded waits")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,2 +1,9 @@
 //! Against a real Kafka and schema registry.
+// Tests wait for servers, so they read clocks.
+#![allow(clippy::disallowed_methods, reason = "test harness")]
+
+mod cluster;
+mod driver;
+mod echo;
+mod git_connector;
 mod topics;

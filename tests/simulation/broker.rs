@@ -117,10 +117,6 @@ impl Broker {
         (0..self.logs.len() as u32).map(PartitionId)
     }
 
-    pub(crate) fn is_source(&self, partition: PartitionId) -> bool {
-        partition.0 < self.sources
-    }
-
     pub(crate) fn append(&mut self, partition: PartitionId, message: Message) -> Offset {
         let log = &mut self.logs[partition.0 as usize];
         log.slots.push(Slot::Message(message));
@@ -166,7 +162,12 @@ impl Broker {
     }
 
     /// The identities below `position`, for the deduplication window.
-    pub(crate) fn identities(&self, partition: PartitionId, position: NextOffset, window: u32) -> Vec<(Identity, Offset)> {
+    pub(crate) fn identities(
+        &self,
+        partition: PartitionId,
+        position: NextOffset,
+        window: u32,
+    ) -> Vec<(Identity, Offset)> {
         let log = &self.logs[partition.0 as usize];
         (log.start.max(position.0 - i64::from(window))..position.0)
             .filter_map(|offset| match log.slot(offset) {

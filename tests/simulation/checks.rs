@@ -1,14 +1,13 @@
-//! The truth about every record, kept outside the engine, and what must hold whenever something is committed.
-
-use std::collections::BTreeMap;
+//! What must hold whenever something is committed.
 
 use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Class, EventsLost, Disposition, Ordering, PartitionCommit, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi::engine::{Class, Disposition, PartitionCommit, PartitionId, Verdict};
 use coafi::event::{NextOffset, Offset};
 
-use crate::broker::{Broker, Message, Outcome, Transaction};
-use crate::handlers::{Behaviour, Origin, Services};
-use crate::profile::{Mode, Profile};
+use crate::broker::{Broker, Outcome, Transaction};
+use crate::handlers::{Behaviour, Services};
+use crate::profile::Mode;
+use crate::truth::{Fate, Truth};
 
 /// What was found to be wrong: the invariant's number in `docs/invariants.md`, and where.
 #[derive(Debug)]
@@ -23,144 +22,15 @@ pub(crate) fn ensure(holds: bool, invariant: &'static str, message: impl FnOnce(
     if holds { Ok(()) } else { Err(Violation { invariant, message: message() }) }
 }
 
-/// What keeps a record's order: its route, and the key's hash where the route goes by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lane {
-    pub(crate) route: RouteId,
-    pub(crate) hash: u64,
-}
-
-/// One record of one log.
-#[derive(Debug)]
-struct Fate {
-    message: Message,
-    lane: Option<Lane>,
-    /// Committed attempts, earlier ones that brought it into a retry topic included.
-    attempts: u32,
-    done: u32,
-    /// The committed end.
-    end: Option<&'static str>,
-    receipted: bool,
-    /// Retention took it: whoever starts now cannot know of it.
-    taken: bool,
-    /// ... before it was handled, and the loss was reported.
-    lost: bool,
-}
-
-/// One record through its retry topics.
-#[derive(Debug, Default)]
-struct Run {
-    attempts: u32,
-    /// Committed ends other than a move to a retry topic.
-    ends: Vec<&'static str>,
-    starts: u32,
-    /// Deaths that named it and that no other record has caused.
-    deaths: u32,
-}
-
-#[derive(Debug)]
-pub(crate) struct Truth {
-    mode: Mode,
-    routes: Vec<RoutePolicy>,
-    dedup_window: i64,
-    crash_deaths: u32,
-    fates: BTreeMap<(PartitionId, Offset), Fate>,
-    lanes: BTreeMap<(PartitionId, Lane), Vec<Offset>>,
-    /// What the last owner's unclean end was the doing of.
-    killers: BTreeMap<PartitionId, Option<Origin>>,
-    runs: BTreeMap<Origin, Run>,
-    positions: BTreeMap<PartitionId, NextOffset>,
-    /// Committed ends by name, for the summary and the scenarios.
-    pub(crate) ended: BTreeMap<&'static str, u64>,
-}
-
 impl Truth {
-    pub(crate) fn new(profile: &Profile) -> Self {
-        Self {
-            mode: profile.mode,
-            routes: profile.routes.clone(),
-            dedup_window: i64::from(profile.settings.dedup_window),
-            crash_deaths: profile.settings.crash_deaths,
-            fates: BTreeMap::new(),
-            lanes: BTreeMap::new(),
-            killers: BTreeMap::new(),
-            runs: BTreeMap::new(),
-            positions: BTreeMap::new(),
-            ended: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn lane(&self, message: &Message) -> Option<Lane> {
-        let Verdict::Routed { route, lane } = message.verdict else { return None };
-        match self.routes[route.0 as usize].ordering {
-            Ordering::None => None,
-            Ordering::Partition => Some(Lane { route, hash: 0 }),
-            Ordering::Key | Ordering::Strict => Some(Lane { route, hash: lane }),
-        }
-    }
-
-    /// A record became visible in a log.
-    pub(crate) fn visible(&mut self, partition: PartitionId, offset: Offset, message: &Message) {
-        let lane = self.lane(message);
-        if let Some(lane) = lane {
-            self.lanes.entry((partition, lane)).or_default().push(offset);
-        }
-        let (attempts, done) = (message.attempts, message.done);
-        let message = message.clone();
-        let fate = Fate { message, lane, attempts, done, end: None, receipted: false, taken: false, lost: false };
-        self.fates.insert((partition, offset), fate);
-    }
-
-    pub(crate) fn receipted(&mut self, partition: PartitionId, from: NextOffset, to: NextOffset) {
-        for (_, fate) in self.fates.range_mut((partition, from.first())..(partition, to.first())) {
-            fate.receipted = true;
-        }
-    }
-
-    pub(crate) fn truncated(&mut self, partition: PartitionId, start: NextOffset) {
-        for (_, fate) in self.fates.range_mut((partition, Offset(i64::MIN))..(partition, start.first())) {
-            fate.taken = true;
-        }
-    }
-
-    /// The audit record of lost offsets is committed (I10).
-    pub(crate) fn lost(&mut self, lost: &EventsLost) {
-        for (_, fate) in self.fates.range_mut((lost.partition, lost.from)..(lost.partition, lost.to.first())) {
-            fate.lost = true;
-        }
-        *self.ended.entry("lost").or_default() += 1;
-    }
-
-    pub(crate) fn started(&mut self, origin: Origin) {
-        self.runs.entry(origin).or_default().starts += 1;
-    }
-
-    /// An owner died, or lost the partition: by this record's doing, or by no record's.
-    pub(crate) fn owner_died(&mut self, partition: PartitionId, killer: Option<Origin>) {
-        self.killers.insert(partition, killer);
-    }
-
-    /// The next owner reads that this record was about to run when the last one died. It counts, unless another record is
-    /// known to have done it: that one's deaths condemn nobody else.
-    pub(crate) fn named_by_a_death(&mut self, partition: PartitionId, offset: Offset) {
-        let Some(fate) = self.fates.get(&(partition, offset)) else { return };
-        let origin = fate.message.payload.origin;
-        let killer = self.killers.get(&partition).copied().flatten();
-        if killer.is_none_or(|killer| killer == origin) {
-            self.runs.entry(origin).or_default().deaths += 1;
-        }
-    }
-
-    pub(crate) fn starts(&self, origin: Origin) -> u32 {
-        self.runs.get(&origin).map_or(0, |run| run.starts)
-    }
-
-    pub(crate) fn end_of(&self, partition: PartitionId, offset: Offset) -> Option<&'static str> {
-        self.fates.get(&(partition, offset)).and_then(|fate| fate.end)
-    }
-
     /// I1, I2, I6, I10: everything that one transaction made visible.
-    pub(crate) fn transaction(&mut self, transaction: &Transaction, identity: Identify, broker: &Broker, services: &Services) -> Checked {
+    pub(crate) fn transaction(
+        &mut self,
+        transaction: &Transaction,
+        identity: Identify,
+        broker: &Broker,
+        services: &Services,
+    ) -> Checked {
         for (partition, offset) in &transaction.appended {
             let message = broker.message(*partition, *offset).expect("the commit made it visible");
             self.visible(*partition, *offset, message);
@@ -266,9 +136,7 @@ impl Truth {
         // Overflowing the parked window sends a record on with attempts in place unused.
         let surely_allowed = policy.map_or(0, |policy| policy.tiers.len() as u32);
         let expected = match &outcome.disposition {
-            Disposition::Processed => {
-                outcome.report.is_some() && outcome.report == services.result(payload.origin)
-            }
+            Disposition::Processed => outcome.report.is_some() && outcome.report == services.result(payload.origin),
             Disposition::Filtered => payload.behaviour == Behaviour::Filtered,
             Disposition::Unprocessed => fate.message.verdict == Verdict::Unrecognised,
             Disposition::Duplicate { first_seen } => {
@@ -383,26 +251,6 @@ impl Truth {
         }
         Ok(())
     }
-
-    /// The records that nothing has ended, of all partitions or one.
-    pub(crate) fn unresolved(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
-        self.fates.iter().filter(|(_, fate)| fate.end.is_none() && !fate.lost).map(|(at, _)| *at)
-    }
-
-    /// At the end of a run in which nothing may stand still for ever.
-    pub(crate) fn every_event_ended(&self) -> Checked {
-        for ((partition, offset), fate) in &self.fates {
-            let payload = fate.message.payload;
-            let origin = Origin { partition: *partition, offset: *offset };
-            if payload.origin != origin || fate.lost {
-                continue;
-            }
-            let ends = self.runs.get(&origin).map_or(&[][..], |run| &run.ends);
-            let right = if self.mode == Mode::Transactional { ends.len() == 1 } else { !ends.is_empty() };
-            ensure(right, "I2", || format!("partition {} offset {offset} ended as {ends:?}", partition.0))?;
-        }
-        Ok(())
-    }
 }
 
 /// The identity that an offset map of a partition carries.
@@ -414,9 +262,22 @@ fn place(outcome: &Outcome) -> String {
 
 /// Every name that [`Truth::ended`] can have; a run over many seeds has met them all.
 pub(crate) const ENDS: [&str; 16] = [
-    "processed", "duplicate", "filtered", "unprocessed", "retry in place", "retry topic", "halted", "dead letter: poison",
-    "dead letter: invalid", "dead letter: permanent", "dead letter: transient", "dead letter: panic",
-    "dead letter: deadline", "dead letter: crash", "lost", "escalated outage",
+    "processed",
+    "duplicate",
+    "filtered",
+    "unprocessed",
+    "retry in place",
+    "retry topic",
+    "halted",
+    "dead letter: poison",
+    "dead letter: invalid",
+    "dead letter: permanent",
+    "dead letter: transient",
+    "dead letter: panic",
+    "dead letter: deadline",
+    "dead letter: crash",
+    "lost",
+    "escalated outage",
 ];
 
 fn name(disposition: &Disposition) -> &'static str {

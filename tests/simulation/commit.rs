@@ -4,6 +4,7 @@ use coafi::engine::{CommitResult, EventsLost, PartitionCommit, TransactionId};
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
+use crate::coordinator::MemberId;
 use crate::profile::Mode;
 use crate::replica::{Input, Process};
 use crate::world::{World, map_identity};
@@ -14,6 +15,10 @@ pub(crate) struct Commit {
     transaction: TransactionId,
     offsets: Vec<PartitionCommit>,
     lost: Vec<EventsLost>,
+    /// The group's metadata as of the time when the commit was asked for: what fences it once the member has lost anything,
+    /// because the broker would take the offsets of a partition that a current member does not own (I4).
+    member: MemberId,
+    generation: u64,
 }
 
 impl Process {
@@ -55,26 +60,32 @@ impl Process {
             let current = self.custody.is_current(output.ticket.partition, output.ticket.epoch);
             ensure(current, "I4", || format!("{:?} is committed under an old epoch", output.ticket))?;
         }
-        self.commit = Some(Commit { transaction, offsets, lost });
+        self.commit = Some(Commit { transaction, offsets, lost, member: self.member, generation: self.generation });
         self.after_latency(world, Input::SendOffsets(transaction));
         Ok(())
     }
 
     pub(crate) fn abort(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "an abort is asked for during a commit".into())?;
-        self.commit = Some(Commit { transaction, offsets: Vec::new(), lost: Vec::new() });
+        self.commit = Some(Commit {
+            transaction,
+            offsets: Vec::new(),
+            lost: Vec::new(),
+            member: self.member,
+            generation: self.generation,
+        });
         self.give_up_transaction(world, transaction);
         Ok(())
     }
 
-    /// `TxnOffsetCommit`, or the plain offset commit at-least-once. The broker would take the offsets of a partition that
-    /// was lost meanwhile, so the driver looks once more (I4).
+    /// `TxnOffsetCommit`, or the plain offset commit at-least-once.
     pub(crate) fn send_offsets(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
-        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else { return Ok(()) };
-        let current = commit.offsets.iter().all(|offset| self.custody.is_current(offset.partition, offset.epoch));
+        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else {
+            return Ok(());
+        };
         let aborted = std::mem::take(&mut self.aborts_ahead);
         self.aborts_ahead = aborted.saturating_sub(1);
-        if aborted > 0 || !current || !world.coordinator.accepts(self.member, self.generation) {
+        if aborted > 0 || !world.coordinator.accepts(commit.member, commit.generation) {
             self.give_up_transaction(world, transaction);
             return Ok(());
         }

@@ -17,7 +17,8 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 struct Member {
     process: u64,
-    /// The generation that it has heard of.
+    /// The generation that it was told, and the one that it has heard of.
+    told: u64,
     heard: u64,
     /// What it was told to give up and has not given up yet.
     revoking: BTreeSet<PartitionId>,
@@ -62,7 +63,8 @@ impl Coordinator {
     pub(crate) fn join(&mut self, process: u64) -> MemberId {
         self.next_member += 1;
         let id = MemberId(self.next_member);
-        let member = Member { process, heard: 0, revoking: BTreeSet::new(), silent_since: None, leaving: false };
+        let member =
+            Member { process, told: 0, heard: 0, revoking: BTreeSet::new(), silent_since: None, leaving: false };
         self.members.insert(id, member);
         self.rebalance_wanted = true;
         id
@@ -103,10 +105,6 @@ impl Coordinator {
         self.members.contains_key(&member)
     }
 
-    pub(crate) fn owner(&self, partition: PartitionId) -> Option<u64> {
-        self.owners.get(&partition).and_then(|owner| self.members.get(owner)).map(|member| member.process)
-    }
-
     /// Whether an offset commit with this member and generation is taken. Nobody asks who owns what.
     pub(crate) fn accepts(&self, member: MemberId, generation: u64) -> bool {
         self.is_member(member) && generation == self.generation
@@ -141,9 +139,7 @@ impl Coordinator {
     /// one holds it up, as in Kafka.
     pub(crate) fn complete_rebalance(&mut self, random: &mut Random) -> Vec<Sync> {
         let joined = |member: &Member| {
-            member.silent_since.is_none()
-                && member.revoking.is_empty()
-                && (member.heard == 0 || member.heard == self.generation)
+            member.silent_since.is_none() && member.revoking.is_empty() && member.heard == member.told
         };
         if !self.members.values().all(joined) {
             return Vec::new();
@@ -152,7 +148,8 @@ impl Coordinator {
         self.generation += 1;
         let targets = self.targets(random);
         let mut syncs: BTreeMap<MemberId, Sync> = BTreeMap::new();
-        for (id, member) in &self.members {
+        for (id, member) in &mut self.members {
+            member.told = self.generation;
             let (process, generation) = (member.process, self.generation);
             syncs.insert(*id, Sync { member: *id, process, generation, revoke: Vec::new(), assign: Vec::new() });
         }

@@ -7,8 +7,9 @@ use coafi::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Setti
 use coafi::event::Offset;
 
 use crate::broker::Outcome;
-use crate::checks::{Checked, Lane, ensure};
+use crate::checks::{Checked, ensure};
 use crate::handlers::Payload;
+use crate::truth::Lane;
 
 #[derive(Debug)]
 struct Watch {
@@ -55,7 +56,8 @@ impl Custody {
     }
 
     pub(crate) fn delivered(&mut self, partition: PartitionId, epoch: Epoch, offset: Offset, bytes: u32) {
-        let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked) else {
+        let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked)
+        else {
             return;
         };
         if !watch.resolved_before.iter().any(|range| range.contains(&offset.0)) {

@@ -12,37 +12,81 @@ use crate::simulation::Simulation;
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// kill -9. A new process takes the slot after `down`.
-    Crash { slot: usize, down: Duration },
+    Crash {
+        slot: usize,
+        down: Duration,
+    },
     /// Everything at once: a power cut, or a deploy that does not come up.
-    CrashAll { down: Duration },
+    CrashAll {
+        down: Duration,
+    },
     /// Stops for a time: longer than the session timeout, and it wakes as a zombie with old epochs.
-    Freeze { slot: usize, lasts: Duration },
+    Freeze {
+        slot: usize,
+        lasts: Duration,
+    },
     /// Removed from the group while it runs on (`max.poll.interval.ms`): its partitions are lost.
-    Evict { slot: usize },
+    Evict {
+        slot: usize,
+    },
     /// A partition is moved between members.
     Rebalance,
     ScaleUp,
     /// Shut down cleanly and not replaced for a while.
-    ScaleDown { slot: usize, down: Duration },
+    ScaleDown {
+        slot: usize,
+        down: Duration,
+    },
     /// The next commits of this process are aborted by the broker.
-    AbortCommits { slot: usize, count: u32 },
+    AbortCommits {
+        slot: usize,
+        count: u32,
+    },
     /// The answers to the next commits are lost; half of them have happened.
-    LoseAnswers { slot: usize, count: u32 },
+    LoseAnswers {
+        slot: usize,
+        count: u32,
+    },
     /// Another producer took the transactional id.
-    FenceProducer { slot: usize },
-    Outage { dependency: Dependency, lasts: Duration },
-    Recovery { dependency: Dependency },
+    FenceProducer {
+        slot: usize,
+    },
+    Outage {
+        dependency: Dependency,
+        lasts: Duration,
+    },
+    Recovery {
+        dependency: Dependency,
+    },
     /// Receipts are acknowledged only after this long.
-    SlowReceipts { delay: Duration, lasts: Duration },
+    SlowReceipts {
+        delay: Duration,
+        lasts: Duration,
+    },
     FastReceipts,
     /// The owner is down and retention passes the committed position.
-    Retention { partition: PartitionId, beyond: i64 },
+    Retention {
+        partition: PartitionId,
+        beyond: i64,
+    },
 }
 
 impl Fault {
     pub(crate) const NAMES: [&'static str; 14] = [
-        "crash", "crash all", "freeze", "evict", "rebalance", "scale up", "scale down", "abort commits", "lose answers",
-        "fence producer", "outage", "slow receipts", "retention", "recovery",
+        "crash",
+        "crash all",
+        "freeze",
+        "evict",
+        "rebalance",
+        "scale up",
+        "scale down",
+        "abort commits",
+        "lose answers",
+        "fence producer",
+        "outage",
+        "slow receipts",
+        "retention",
+        "recovery",
     ];
 
     pub(crate) fn name(&self) -> &'static str {

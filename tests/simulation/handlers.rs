@@ -38,19 +38,29 @@ pub(crate) enum Behaviour {
     Succeed,
     Slow,
     Filtered,
-    Transient { failures: u32 },
-    Panic { failures: u32 },
+    Transient {
+        failures: u32,
+    },
+    Panic {
+        failures: u32,
+    },
     /// Runs into its deadline.
-    Hang { failures: u32 },
+    Hang {
+        failures: u32,
+    },
     /// Fails with the same error as every other record of this kind while the artifact store is down.
     SameError,
     Permanent,
     Invalid,
     Poison,
     /// Takes its process with it, so many times.
-    Kill { times: u32 },
+    Kill {
+        times: u32,
+    },
     /// Three handlers; each fails so many times. Those that are done do not run again.
-    Several { failures: [u32; 3] },
+    Several {
+        failures: [u32; 3],
+    },
 }
 
 impl Behaviour {

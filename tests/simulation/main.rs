@@ -9,6 +9,8 @@
 //! `COAFI_SIM_SEEDS=N` runs so many seeds, `COAFI_SIM_FROM=S` starts elsewhere, `COAFI_SIM_SEED=S` replays one and prints
 //! every step: `make simulate SEED=S`.
 
+#![allow(clippy::disallowed_methods, reason = "test harness: how long a run took")]
+
 mod broker;
 mod checks;
 mod commit;
@@ -16,11 +18,15 @@ mod coordinator;
 mod custody;
 mod faults;
 mod handlers;
+mod membership;
+mod polling;
 mod profile;
 mod random;
 mod replica;
 mod scenarios;
 mod simulation;
+mod truth;
+mod working;
 mod world;
 
 use std::collections::BTreeMap;

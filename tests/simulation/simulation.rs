@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use coafi::engine::{PartitionId, RouteId, Time, Verdict};
-use coafi::event::Offset;
 
 use crate::checks::{Checked, ensure};
 use crate::faults::{self, Fault};
@@ -81,7 +80,7 @@ impl Simulation {
         let since = *self.calm_since.get_or_insert(self.world.now);
         let waited = self.world.now - since;
         // Looking at every partition is not for every step.
-        if self.steps % 16 == 0 && self.world.is_settled() {
+        if self.steps.is_multiple_of(16) && self.world.is_settled() {
             return Ok(true);
         }
         if self.world.profile.may_halt() {
@@ -89,10 +88,22 @@ impl Simulation {
         }
         ensure(waited < PROGRESS_BOUND, "I8", || {
             let first: Vec<_> = self.world.truth.unresolved().take(3).map(|(p, offset)| (p.0, offset.0)).collect();
-            let lag: Vec<_> = self.world.broker.partitions().map(|partition| {
-                (partition.0, self.world.broker.last_committed(partition).position.0, self.world.broker.stable_end(partition).0)
-            }).filter(|(_, position, end)| position < end).collect();
-            format!("{PROGRESS_BOUND:?} after the last fault {first:?} are unresolved; (partition, position, end) {lag:?}")
+            let lag: Vec<_> = self
+                .world
+                .broker
+                .partitions()
+                .map(|partition| {
+                    (
+                        partition.0,
+                        self.world.broker.last_committed(partition).position.0,
+                        self.world.broker.stable_end(partition).0,
+                    )
+                })
+                .filter(|(_, position, end)| position < end)
+                .collect();
+            format!(
+                "{PROGRESS_BOUND:?} after the last fault {first:?} are unresolved; (partition, position, end) {lag:?}"
+            )
         })?;
         Ok(false)
     }
@@ -125,7 +136,9 @@ impl Simulation {
     }
 
     fn deliver(&mut self, slot: usize, process: u64, input: Input) -> Checked {
-        let Some(running) = self.processes[slot].as_mut().filter(|running| running.id == process) else { return Ok(()) };
+        let Some(running) = self.processes[slot].as_mut().filter(|running| running.id == process) else {
+            return Ok(());
+        };
         if running.frozen_until > self.world.now {
             let at = running.frozen_until;
             self.world.schedule(at, Event::Process { slot, process, input });
@@ -266,9 +279,4 @@ impl Simulation {
     pub(crate) fn trace(&self) -> String {
         self.world.trace.lines.iter().map(|line| format!("  {line}\n")).collect()
     }
-}
-
-/// So that a position in the log reads as one.
-pub(crate) const fn at(partition: u32, offset: i64) -> Origin {
-    Origin { partition: PartitionId(partition), offset: Offset(offset) }
 }

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use coafi::engine::{PartitionId, RouteId, Time, Verdict};
-use coafi::event::{Identity, NextOffset, Offset};
+use coafi::event::{Identity, Offset};
 
 use crate::broker::{Broker, Message};
-use crate::checks::Truth;
 use crate::coordinator::Coordinator;
 use crate::faults::Fault;
 use crate::handlers::{Behaviour, Origin, Payload, Services};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::replica::Input;
+use crate::truth::Truth;
 
 /// Lines of the trace that a failing seed prints.
 const TRACE_LINES: usize = 60;
@@ -24,10 +24,19 @@ pub(crate) enum Event {
     Fault(Fault),
     /// Time-outs of sessions and transactions, and the rebalance if one is wanted.
     Coordinate,
-    Start { slot: usize },
-    Process { slot: usize, process: u64, input: Input },
+    Start {
+        slot: usize,
+    },
+    Process {
+        slot: usize,
+        process: u64,
+        input: Input,
+    },
     /// A handler takes its process with it.
-    Kill { slot: usize, process: u64 },
+    Kill {
+        slot: usize,
+        process: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -129,9 +138,10 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         self.is_calm()
             && self.truth.unresolved().next().is_none()
-            && self.broker.partitions().all(|partition| {
-                self.broker.last_committed(partition).position == self.broker.stable_end(partition)
-            })
+            && self
+                .broker
+                .partitions()
+                .all(|partition| self.broker.last_committed(partition).position == self.broker.stable_end(partition))
     }
 
     pub(crate) fn publish(&mut self, publication: Publication) -> Option<Offset> {
@@ -220,9 +230,4 @@ fn any_behaviour(profile: &Profile, random: &mut Random) -> Behaviour {
 /// What an offset map of this partition names as the topic that it belongs to.
 pub(crate) fn map_identity(partition: PartitionId) -> u64 {
     0x00c0_af10_0000_0000 + u64::from(partition.0)
-}
-
-/// The position after the last record of a batch, for messages.
-pub(crate) fn range(from: NextOffset, to: NextOffset) -> String {
-    format!("{from}..{to}")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::output::table;
 use crate::cli::{Bar, Format, Output};
-use crate::runtime::{FileCounts, Summary};
+use crate::runtime::{Events, FileCounts, Summary};
 
 /// Shows a run. The caller asks the roles how far they are and hands over snapshots.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl std::fmt::Display for Arrived {
     }
 }
 
-fn summary_table(summary: &Summary) -> String {
-    let events = summary.events;
+/// Events by outcome.
+pub(in crate::cli) fn events_table(events: &Events) -> String {
     let counts = [
         ("polled", events.polled),
         ("processed", events.processed),
@@ -97,7 +97,11 @@ fn summary_table(summary: &Summary) -> String {
         ("dead-lettered", events.dead_lettered),
         ("unprocessed", events.unprocessed),
     ];
-    let events = table(&["events", ""], 1, counts.map(|(name, count)| [name.to_owned(), grouped(count)]));
+    table(&["events", ""], 1, counts.map(|(name, count)| [name.to_owned(), grouped(count)]))
+}
+
+fn summary_table(summary: &Summary) -> String {
+    let events = events_table(&summary.events);
     let files = summary.files;
     let file_row =
         |(name, counts): (&str, FileCounts)| [name.to_owned(), grouped(counts.valid), grouped(counts.invalid)];
@@ -137,7 +141,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::runtime::{Events, Files};
+    use crate::runtime::Files;
 
     #[test]
     fn the_table_shows_every_number() {

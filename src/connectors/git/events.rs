@@ -50,7 +50,9 @@ impl Encoders {
                 let payload = commit_payload(repository, branch, commit, files_truncated);
                 let identity = Identity::of_commit(repository, &payload.branch, &payload.commit_sha);
                 let time = payload.committed_at;
-                self.event::<GitCommit>(identity, Some(time), payload.utids.clone(), |into| self.commit.encode(&payload, into))?
+                self.event::<GitCommit>(identity, Some(time), payload.utids.clone(), |into| {
+                    self.commit.encode(&payload, into)
+                })?
             }
             Change::Push { branch, before, after, forced, commits, at_ms } => {
                 let payload = GitPush {
@@ -183,7 +185,10 @@ fn utids(message: &str) -> Vec<String> {
 mod tests {
     #[test]
     fn trailers_name_utids() {
-        assert_eq!(super::utids("Subject\n\nUTidS: not here\n\nutids: GAIA-1, GAIA-2\nSigned-off-by: x"), ["GAIA-1", "GAIA-2"]);
+        assert_eq!(
+            super::utids("Subject\n\nUTidS: not here\n\nutids: GAIA-1, GAIA-2\nSigned-off-by: x"),
+            ["GAIA-1", "GAIA-2"]
+        );
         assert!(super::utids("Subject").is_empty());
     }
 }

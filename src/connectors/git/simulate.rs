@@ -32,7 +32,8 @@ mod tests {
 
     #[test]
     fn five_fields_are_enough() {
-        let mut data = json!({"commitSha": "a1", "repositoryUrl": "r", "branch": "b", "author": "Ada <a@b>", "message": "m"});
+        let mut data =
+            json!({"commitSha": "a1", "repositoryUrl": "r", "branch": "b", "author": "Ada <a@b>", "message": "m"});
         complete("git.commit", &mut data, 7);
         let ada = json!({"name": "Ada", "email": "a@b"});
         assert_eq!((&data["author"], &data["committer"], &data["committedAt"]), (&ada, &ada, &json!(7)));

@@ -57,6 +57,7 @@ impl RouteCache {
 }
 
 fn slot_of(topic: &str, event_type: &str, source: &str) -> usize {
-    let hash = xxh3_64_with_seed(source.as_bytes(), xxh3_64_with_seed(event_type.as_bytes(), xxh3_64(topic.as_bytes())));
+    let hash =
+        xxh3_64_with_seed(source.as_bytes(), xxh3_64_with_seed(event_type.as_bytes(), xxh3_64(topic.as_bytes())));
     usize::try_from(hash % SLOTS as u64).expect("below SLOTS")
 }

@@ -52,14 +52,10 @@ impl Routes {
         let id = self.find(base, event_type, source);
         let until = id.map_or(self.list.len(), |id| id.0 as usize + 1);
         let refused_by = |route: &Route| {
-            [
-                ("type", &route.types, event_type),
-                ("source", &route.sources, source),
-                ("topic", &route.topics, base),
-            ]
-            .into_iter()
-            .find(|(_, patterns, text)| !patterns.matches(text))
-            .map(|(key, patterns, text)| format!("{key} {text:?} does not match {patterns}"))
+            [("type", &route.types, event_type), ("source", &route.sources, source), ("topic", &route.topics, base)]
+                .into_iter()
+                .find(|(_, patterns, text)| !patterns.matches(text))
+                .map(|(key, patterns, text)| format!("{key} {text:?} does not match {patterns}"))
         };
         let candidates = self.list[..until]
             .iter()

@@ -27,7 +27,7 @@ pub use explain::{Candidate, Explanation, RetryStep};
 pub use lint::Warning;
 pub use pattern::Patterns;
 
-use super::Filter;
+use super::{ConsumedTopic, Filter};
 use crate::engine::{RouteId, RoutePolicy};
 
 /// Handlers that one route can have: a bit each in the attempt's `done` mask.
@@ -47,6 +47,9 @@ pub struct Route {
     /// At least one, each once; a handler's bit in `done` is its index.
     pub handlers: Vec<String>,
     pub policy: RoutePolicy,
+    /// Go on after retention has passed the committed position, instead of standing still (I10). A topic's partitions go on
+    /// if every route that takes its events says so.
+    pub continue_after_loss: bool,
     pub rate_limit: Option<RateLimit>,
     /// How long each handler may take for one attempt.
     pub deadline: Duration,
@@ -122,6 +125,15 @@ impl Routes {
     #[must_use]
     pub fn policies(&self) -> Vec<RoutePolicy> {
         self.list.iter().map(|route| route.policy.clone()).collect()
+    }
+
+    /// Whether a partition of this topic goes on after retention took events before they were read: only if every route
+    /// that can take events of the topic says so.
+    #[must_use]
+    pub fn continue_after_loss(&self, topic: &str) -> bool {
+        let base = ConsumedTopic::parse(topic).base;
+        let mut routes = self.list.iter().filter(|route| route.topics.matches(base)).peekable();
+        routes.peek().is_some() && routes.all(|route| route.continue_after_loss)
     }
 
     /// Hash of the canonical content: layout and comments do not change it.

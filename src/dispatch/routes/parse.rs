@@ -105,6 +105,12 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
         filter: raw.filter.as_ref().map(|filter| compile(at, filter)).transpose()?,
         handlers: handlers(at, raw, known)?,
         policy,
+        continue_after_loss: at.choice(
+            "on_loss",
+            raw.on_loss.as_ref(),
+            false,
+            &[("halt", false), ("continue", true)],
+        )?,
         rate_limit: raw.rate_limit.as_ref().map(|limit| rate_limit(at, limit)).transpose()?,
         deadline: at.duration("deadline", raw.deadline.as_ref(), DEADLINE, MILLISECOND..=MAX_DEADLINE)?,
         audit: at.choice(
@@ -195,7 +201,8 @@ fn policy(
         let allowed = format!("at least the initial {}", delay::format(backoff.initial));
         return Err(at.refuse("retry.in_place.backoff.cap", delay::format(backoff.cap), allowed));
     }
-    let attempts = at.number("retry.in_place.attempts", retry.in_place.attempts.as_ref(), ATTEMPTS, 1..=MAX_ATTEMPTS)?;
+    let attempts =
+        at.number("retry.in_place.attempts", retry.in_place.attempts.as_ref(), ATTEMPTS, 1..=MAX_ATTEMPTS)?;
     let mut retry_policy = Policy { in_place_attempts: attempts, backoff, tiers, fault_attempts: 1 };
     let all = retry_policy.max_attempts();
     retry_policy.fault_attempts =
@@ -212,17 +219,9 @@ fn policy(
         )?,
         concurrency: at.number("concurrency", raw.concurrency.as_ref(), CONCURRENCY, 1..=MAX_CONCURRENCY)? as usize,
         dependencies: match &raw.dependencies {
-            Some(value) => {
-                at.texts("dependencies", value)?.iter().map(String::as_str).map(Dependency::new).collect()
-            }
+            Some(value) => at.texts("dependencies", value)?.iter().map(String::as_str).map(Dependency::new).collect(),
             None => Vec::new(),
         },
-        continue_after_loss: at.choice(
-            "on_loss",
-            raw.on_loss.as_ref(),
-            false,
-            &[("halt", false), ("continue", true)],
-        )?,
     })
 }
 
@@ -237,12 +236,7 @@ fn overflow(at: At<'_>, value: Option<&Value>, ordering: Ordering, retry: &Polic
     at.choice("retry.overflow", value, default, allowed)
 }
 
-fn tiers(
-    at: At<'_>,
-    value: Option<&Value>,
-    topics: &Patterns,
-    known: &Known,
-) -> Result<Vec<Duration>, RoutesError> {
+fn tiers(at: At<'_>, value: Option<&Value>, topics: &Patterns, known: &Known) -> Result<Vec<Duration>, RoutesError> {
     const KEY: &str = "retry.topics";
     let Some(value) = value else { return Ok(Vec::new()) };
     let Some(items) = value.as_array().filter(|items| items.len() <= MAX_TIERS) else {

@@ -31,13 +31,12 @@ fn a_short_route_has_the_documented_defaults() {
     assert_eq!(route.policy.exhausted, Exhausted::DeadLetter);
     assert_eq!((route.policy.retry.in_place_attempts, route.policy.retry.fault_attempts), (3, 2));
     assert_eq!(route.policy.concurrency, 256);
-    assert!(!route.policy.continue_after_loss);
+    assert!(!route.continue_after_loss);
 }
 
 #[test]
 fn every_key_is_read() {
-    let routes = parse(&one(
-        "filter: event.subject != ''
+    let routes = parse(&one("filter: event.subject != ''
 handlers: [git_commit, log]
 ordering: partition
 retry:
@@ -52,8 +51,7 @@ deadline: 1m
 dependencies: [database, artifacts]
 audit: write_ahead
 enabled: false
-on_loss: continue",
-    ))
+on_loss: continue"))
     .unwrap();
     let route = &routes.list()[0];
     assert_eq!(route.handlers, ["git_commit", "log"]);
@@ -62,8 +60,11 @@ on_loss: continue",
     assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
     assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
     assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
-    assert_eq!((route.audit, route.enabled, route.policy.continue_after_loss), (Audit::WriteAhead, false, true));
-    assert_eq!(route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["database", "artifacts"]);
+    assert_eq!((route.audit, route.enabled, route.continue_after_loss), (Audit::WriteAhead, false, true));
+    assert_eq!(
+        route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["database", "artifacts"]
+    );
 }
 
 #[test]
@@ -108,7 +109,10 @@ fn a_file_of_another_shape_is_refused() {
         ("paths: []", "paths"),
         ("routes: [", "line"),
         ("routes:\n  - match: {type: a}\n    handler: log\n", "name is missing"),
-        ("routes:\n  - {name: a, match: {type: a}, handler: log}\n  - {name: a, match: {type: b}, handler: log}\n", "\"a\""),
+        (
+            "routes:\n  - {name: a, match: {type: a}, handler: log}\n  - {name: a, match: {type: b}, handler: log}\n",
+            "\"a\"",
+        ),
         ("routes:\n  - {name: a, match: {source: b}, handler: log}\n", "match.type is missing"),
         ("routes:\n  - {name: a, match: {type: \"git.[\"}, handler: log}\n", "git.["),
     ] {
@@ -174,9 +178,25 @@ fn lint_finds_what_cannot_be_reached() {
 }
 
 #[test]
+fn a_topic_goes_on_after_a_loss_only_if_all_its_routes_say_so() {
+    let routes = parse(
+        "routes:
+  - {name: a, match: {type: a, topic: coafi.git}, handler: log, on_loss: continue}
+  - {name: b, match: {type: b, topic: coafi.*}, handler: log}
+  - {name: c, match: {type: c, topic: other}, handler: log, on_loss: continue}
+",
+    )
+    .unwrap();
+    for (topic, expected) in [("coafi.git", false), ("other", true), ("other.retry.5s", true), ("nobodys", false)] {
+        assert_eq!(routes.continue_after_loss(topic), expected, "{topic}");
+    }
+}
+
+#[test]
 fn the_version_follows_the_content_and_not_the_layout() {
     let version = |text: &str| parse(text).unwrap().version().to_owned();
-    let reordered = "# a comment\nroutes:\n- handler: noop\n  match:\n    topic: coafi.git\n    type: git.commit\n  name: r\n";
+    let reordered =
+        "# a comment\nroutes:\n- handler: noop\n  match:\n    topic: coafi.git\n    type: git.commit\n  name: r\n";
     assert_eq!(version(&one("handler: noop")), version(reordered));
     assert_ne!(version(&one("handler: noop")), version(&one("handler: log")));
     assert_eq!(version(THREE).len(), 16);
@@ -184,7 +204,8 @@ fn the_version_follows_the_content_and_not_the_layout() {
 
 #[test]
 fn explain_tells_the_way_to_the_dead_letter() {
-    let routes = parse(&one("handler: log\nretry: {in_place: {attempts: 3, backoff: {initial: 1s, cap: 90s}}, topics: [5s]}"));
+    let routes =
+        parse(&one("handler: log\nretry: {in_place: {attempts: 3, backoff: {initial: 1s, cap: 90s}}, topics: [5s]}"));
     let (explanation, id) = routes.unwrap().explain("coafi.git.retry.5s", "git.commit", "s");
     assert_eq!((id, explanation.route.as_deref()), (Some(RouteId(0)), Some("r")));
     let steps: Vec<_> = explanation.retry.iter().map(|s| (s.attempt, s.place.as_str(), s.after.as_str())).collect();

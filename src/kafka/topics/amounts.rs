@@ -48,10 +48,13 @@ mod tests {
 
     #[test]
     fn what_is_allowed_and_nothing_else() {
-        for (text, ms) in [("250ms", Some(250)), ("5s", Some(5_000)), ("7d", Some(604_800_000)), ("5", None), ("d", None)] {
+        for (text, ms) in
+            [("250ms", Some(250)), ("5s", Some(5_000)), ("7d", Some(604_800_000)), ("5", None), ("d", None)]
+        {
             assert_eq!(duration(text).map(|d| d.as_millis()), ms, "{text}");
         }
-        for (text, n) in [("7", Some(7)), ("1 MiB", Some(1 << 20)), ("64KiB", Some(65_536)), ("3GB", None), ("4096 MiB", None)]
+        for (text, n) in
+            [("7", Some(7)), ("1 MiB", Some(1 << 20)), ("64KiB", Some(65_536)), ("3GB", None), ("4096 MiB", None)]
         {
             assert_eq!(bytes(text), n, "{text}");
         }

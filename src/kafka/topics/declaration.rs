@@ -131,8 +131,18 @@ impl Declaration {
         check.that(name_fits, "topic", &raw.topic, "letters, digits, '.', '_' and '-', at most 200 of them")?;
         check.that(!raw.owner.trim().is_empty(), "owner", &raw.owner, "a team or component")?;
         let range = |max| format!("1 to {max}");
-        check.that((1..=MAX_PARTITIONS).contains(&raw.partitions), "partitions", raw.partitions, range(MAX_PARTITIONS))?;
-        check.that((1..=MAX_REPLICATION).contains(&raw.replication), "replication", raw.replication, range(MAX_REPLICATION))?;
+        check.that(
+            (1..=MAX_PARTITIONS).contains(&raw.partitions),
+            "partitions",
+            raw.partitions,
+            range(MAX_PARTITIONS),
+        )?;
+        check.that(
+            (1..=MAX_REPLICATION).contains(&raw.replication),
+            "replication",
+            raw.replication,
+            range(MAX_REPLICATION),
+        )?;
         for record in &raw.schemas {
             check.that(schema::schema_file(record).is_some(), "schemas", record, known_records())?;
         }
@@ -191,7 +201,7 @@ impl Check<'_> {
     fn retry(&self, raw: &RawRetry) -> Result<Retry, TopicError> {
         let count = raw.tiers.len();
         self.that((1..=MAX_TIERS).contains(&count), "retry.tiers", count, format!("1 to {MAX_TIERS} delays"))?;
-        let mut tiers = Vec::with_capacity(count);
+        let mut tiers: Vec<Duration> = Vec::with_capacity(count);
         for text in &raw.tiers {
             let delay = amounts::duration(text).filter(|delay| tiers.last().is_none_or(|last| delay > last));
             self.that(delay.is_some(), "retry.tiers", text, format!("{DURATION_ALLOWED}, each above the one before"))?;

@@ -24,7 +24,10 @@ pub struct Topic {
 /// factor, for clusters of fewer brokers.
 #[must_use]
 pub fn topics(declarations: &[Declaration], replication: Option<i32>) -> Vec<Topic> {
-    declarations.iter().flat_map(|declaration| of(declaration, replication.unwrap_or(declaration.replication))).collect()
+    declarations
+        .iter()
+        .flat_map(|declaration| of(declaration, replication.unwrap_or(declaration.replication)))
+        .collect()
 }
 
 fn of(declaration: &Declaration, replication: i32) -> Vec<Topic> {

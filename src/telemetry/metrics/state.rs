@@ -7,21 +7,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Totals since the process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub polled: u64,
-    pub processed: u64,
-    pub duplicate: u64,
-    pub filtered: u64,
-    pub retried: u64,
-    pub dead_lettered: u64,
-    pub unprocessed: u64,
-    pub halted: u64,
-    /// Transactions (at-least-once: offset commits).
-    pub commits: u64,
-    pub aborts: u64,
-}
+use crate::kafka::Counts;
 
 /// What the replica holds now (I7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

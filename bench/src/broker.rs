@@ -1,0 +1,104 @@
+//! What the benchmark asks the broker: topics, committed offsets, a sample of what the pipeline produced.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers as _, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A record that the pipeline produced: what the raw loop copies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) value: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+pub(crate) fn consumer(kafka: &str, group: &str) -> anyhow::Result<BaseConsumer> {
+    Ok(ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .create()?)
+}
+
+/// Creates topics of one replica.
+pub(crate) fn create(kafka: &str, topics: &[(&str, i32)]) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", kafka).create()?;
+    let topics: Vec<_> =
+        topics.iter().map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    let results = runtime.block_on(admin.create_topics(&topics, &options))?;
+    for result in results {
+        result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Sum of the group's committed offsets on `topic`.
+pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> anyhow::Result<u64> {
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
+    let committed = consumer.committed_offsets(list, TIMEOUT)?;
+    Ok(committed
+        .elements()
+        .iter()
+        .map(|element| match element.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).unwrap_or(0),
+            _ => 0,
+        })
+        .sum())
+}
+
+/// Records per second by the committed offsets, from the first commit seen until `total`.
+pub(crate) fn rate(kafka: &str, group: &str, topic: &str, partitions: i32, total: u64) -> anyhow::Result<f64> {
+    let consumer = consumer(kafka, group)?;
+    let deadline = Instant::now() + Duration::from_secs(600);
+    let mut first: Option<(Instant, u64)> = None;
+    while Instant::now() < deadline {
+        let sum = committed(&consumer, topic, partitions)?;
+        let now = Instant::now();
+        match first {
+            None if sum > 0 => first = Some((now, sum)),
+            Some((start, from)) if sum >= total => return Ok((sum - from) as f64 / (now - start).as_secs_f64()),
+            _ => {}
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    anyhow::bail!("{group} did not commit {total} records of {topic} within ten minutes")
+}
+
+/// The first committed record of `topic`.
+pub(crate) fn sample(kafka: &str, topic: &str) -> anyhow::Result<Sample> {
+    let consumer = consumer(kafka, "coafi-bench-sample")?;
+    consumer.subscribe(&[topic])?;
+    let deadline = Instant::now() + TIMEOUT;
+    while Instant::now() < deadline {
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let message = message?;
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            headers
+                .iter()
+                .map(|header| {
+                    (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned())
+                })
+                .collect()
+        });
+        // Receipts are few and long; an outcome is what every record makes.
+        if message.key().is_some() {
+            return Ok(Sample { value: message.payload().context("no value")?.to_vec(), headers });
+        }
+    }
+    anyhow::bail!("nothing in {topic}")
+}

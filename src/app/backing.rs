@@ -1,0 +1,85 @@
+//! What handlers reach the world through, opened as the settings say.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+
+use super::Places;
+use super::git::repositories_settings;
+use crate::config::{Artifacts, Settings};
+use crate::connectors::git::Repositories;
+use crate::dispatch::Services;
+use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
+use crate::schema::{Codec, registry};
+use crate::store;
+
+/// The services of one process, and the registry's client.
+#[derive(Clone)]
+pub struct Backing {
+    pub services: Arc<Services>,
+    pub registry: registry::Client,
+}
+
+impl Backing {
+    /// Opens everything. The database is connected to and migrated; the schema registry is first asked when something is
+    /// encoded or decoded.
+    ///
+    /// # Errors
+    /// A directory that cannot be made, a database that does not answer, a JSON Schema that is none.
+    pub async fn open(settings: &Settings, places: &Places) -> anyhow::Result<Self> {
+        let registry = registry::Client::new(places.registry.clone())?;
+        let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
+        let repositories = repositories_settings(&settings.git)?;
+        let services = Services {
+            codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),
+            store: store::open(&places.database, &database).await?,
+            artifacts: artifacts(&places.artifacts)?,
+            repositories: Arc::new(Repositories::new(repositories)),
+            json_schemas: Arc::new(json_schemas(settings)?),
+        };
+        Ok(Self { services: Arc::new(services), registry })
+    }
+}
+
+/// The configured JSON Schemas before those that the program ships.
+///
+/// # Errors
+/// A file that cannot be read or is no JSON Schema.
+pub fn json_schemas(settings: &Settings) -> anyhow::Result<JsonSchemas> {
+    let rule = |rule: &crate::config::JsonSchemaRule| SchemaRule {
+        pattern: rule.paths.clone(),
+        file_type: None,
+        schema: SchemaSource::Path(rule.schema.clone()),
+    };
+    let rules: Vec<SchemaRule> = settings.json_schemas.iter().map(rule).collect();
+    Ok(JsonSchemas::with_shipped(&rules)?)
+}
+
+fn artifacts(place: &Artifacts) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    match place {
+        Artifacts::Directory(directory) => local(directory),
+        Artifacts::S3 { bucket, prefix } => {
+            let s3 = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+            if prefix.is_empty() { Ok(Arc::new(s3)) } else { Ok(Arc::new(PrefixStore::new(s3, prefix.as_str()))) }
+        }
+    }
+}
+
+fn local(directory: &Path) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let open = || {
+        std::fs::create_dir_all(directory)?;
+        Ok::<_, anyhow::Error>(LocalFileSystem::new_with_prefix(directory)?)
+    };
+    Ok(Arc::new(open().with_context(|| format!("artifact directory {} cannot be used", directory.display()))?))
+}
+
+impl std::fmt::Debug for Backing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backing").field("registry", &self.registry.url()).finish_non_exhaustive()
+    }
+}

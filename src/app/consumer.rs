@@ -1,0 +1,188 @@
+//! The role `consume`: one replica of the group, with its dispatcher, its workers and its claims on the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::observed::Observed;
+use super::{Backing, Places, Tally, topics};
+use crate::bitt::{Audit, Writer};
+use crate::config::{self, Settings};
+use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
+use crate::engine::{Class, Finished};
+use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
+use crate::runtime::Clock;
+
+/// The topic of audit records.
+pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
+/// Between two attempts to reach what is needed before a replica can start.
+const START_RETRY: Duration = Duration::from_secs(1);
+/// For the brokers' answer to which cluster they are.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a consumer is made of.
+pub struct ConsumerParts<'a> {
+    pub settings: &'a Settings,
+    pub places: &'a Places,
+    pub backing: &'a Backing,
+    pub group: String,
+    pub slot: String,
+    pub delivery: Delivery,
+    /// Counts what is committed, if somebody wants to know.
+    pub tally: Option<Arc<Tally>>,
+    /// Whether spans are exported.
+    pub otel: bool,
+}
+
+/// A running replica.
+#[derive(Debug)]
+pub struct Consumer {
+    replica: Replica<Observed>,
+    workers: Workers,
+}
+
+impl Consumer {
+    /// Starts a replica once the brokers and the schema registry answer: they are waited for, until `stop`; then `None`.
+    ///
+    /// # Errors
+    /// Routes, handlers or schemas that are wrong: waiting would not help.
+    pub async fn start(parts: ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
+        let declarations = topics::declarations(parts.settings)?;
+        let routes = Arc::new(topics::routes(&parts.settings.routes_file, &declarations)?);
+        let handlers = Handlers::build(&routes, &parts.backing.services)?;
+        let topics = topics::consumed(&routes, &declarations);
+        anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
+        let Some(audit) = wait_for_audit(&parts, stop).await? else { return Ok(None) };
+
+        let clock = Clock::start();
+        let inbox = Inbox::new();
+        let results = inbox.results();
+        let sink = Arc::new(move |finished: Vec<Finished<Report>>| {
+            // After the replica's end nobody is interested in results.
+            results.finished(finished);
+        });
+        let settings = DispatcherSettings {
+            workers: parts.settings.workers.threads(),
+            max_record_bytes: config_of(&parts, &[]).max_record_bytes as usize,
+            otel: parts.otel,
+            ..DispatcherSettings::default()
+        };
+        let policies = routes.policies();
+        let lossy = topics::continue_after_loss(&routes, &topics);
+        let dispatch = DispatcherParts {
+            routes,
+            handlers,
+            services: Arc::clone(&parts.backing.services),
+            audit: Arc::new(audit),
+            clock,
+            results: sink,
+        };
+        let (dispatcher, workers) = Dispatcher::start(&settings, dispatch, &Handle::current());
+        let claims = StoreClaims { store: Arc::clone(&parts.backing.services.store), runtime: Handle::current() };
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut config = config_of(&parts, &names);
+        config.continue_after_loss = lossy;
+        let replica = Replica::start(Parts {
+            config,
+            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone() }),
+            inbox,
+            settings: parts.settings.engine(),
+            routes: policies,
+            clock,
+            seed: seed(),
+            claims: Some(Box::new(claims)),
+        })?;
+        Ok(Some(Self { replica, workers }))
+    }
+
+    /// Looks at the replica from elsewhere.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        self.replica.watch()
+    }
+
+    /// Runs until `stop`, then drains; or until it cannot go on.
+    ///
+    /// # Errors
+    /// Why it could not go on, or not drain in time.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
+        let ended = tokio::select! {
+            ended = self.replica.ended() => ended,
+            error = self.workers.ended() => {
+                self.replica.request_shutdown();
+                return Err(error.into());
+            }
+            () = stop.cancelled() => {
+                self.replica.request_shutdown();
+                self.replica.ended().await
+            }
+        };
+        self.workers.stop().await?;
+        Ok(ended?)
+    }
+}
+
+/// Differs from process to process, so that replicas do not retry in step.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+/// The cluster's id and the audit schemas' ids, as soon as they can be had.
+async fn wait_for_audit(parts: &ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Audit>> {
+    let mut said = None;
+    loop {
+        let reason = match cluster_id(parts.places).await {
+            Err(reason) => reason,
+            Ok(cluster_id) => {
+                let writer = Writer {
+                    cluster_id,
+                    group: parts.group.clone(),
+                    worker_id: format!("{}-{}", parts.group, parts.slot),
+                    topic: AUDIT_TOPIC.to_owned(),
+                    ..Writer::default()
+                };
+                match Audit::connect(writer, &parts.backing.services.codec).await {
+                    Ok(audit) => return Ok(Some(audit)),
+                    Err(failure) if matches!(failure.class, Class::Systemic(_)) => failure.to_string(),
+                    Err(failure) => return Err(failure).context("audit records cannot be written"),
+                }
+            }
+        };
+        if said.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "waiting to start");
+            said = Some(reason);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(START_RETRY) => {}
+        }
+    }
+}
+
+async fn cluster_id(places: &Places) -> Result<String, String> {
+    let client = places.client_config();
+    let servers = places.bootstrap_servers.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;
+        consumer.client().fetch_cluster_id(CLUSTER_TIMEOUT).ok_or_else(|| format!("Kafka at {servers} does not answer"))
+    });
+    asked.await.map_err(|error| error.to_string())?
+}
+
+fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
+    let kafka = &parts.settings.kafka;
+    let mut config = Config::new(&parts.places.bootstrap_servers, &parts.group, &parts.slot, topics);
+    config.properties = parts.places.client.clone();
+    config.delivery = parts.delivery;
+    config.start = match kafka.start {
+        config::Start::Earliest => Start::Earliest,
+        config::Start::Latest => Start::Latest,
+    };
+    config.instance_id = kafka.group_instance_id.clone();
+    config.session_timeout = kafka.session_timeout;
+    config
+}

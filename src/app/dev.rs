@@ -1,0 +1,223 @@
+//! The role `dev`: every other role in one process, on an embedded cluster, a built-in registry and SQLite.
+//!
+//! What it keeps is gone at its end, artifacts excepted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, topics};
+use crate::config::{Git, Repository, Settings};
+use crate::connectors::git::{ConnectorError, Progress, Sharing};
+use crate::connectors::{Delivery as Publishing, LagBased};
+use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
+use crate::runtime::{Events, Summary};
+use crate::schema::BuiltinRegistry;
+use crate::schema::{register, registry};
+
+/// The consumer group.
+const GROUP: &str = "coafi-dev";
+/// Between two looks at a repository: a commit is to show within two seconds.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What to run over.
+#[derive(Clone, Debug)]
+pub struct DevOptions {
+    /// Paths or URLs.
+    pub repositories: Vec<Repository>,
+    /// End when every commit has been handled.
+    pub once: bool,
+}
+
+/// Everything that runs.
+pub struct Dev {
+    tally: Arc<Tally>,
+    watch: Watch,
+    progress: watch::Receiver<Progress>,
+    consumer: JoinHandle<anyhow::Result<Status>>,
+    connector: JoinHandle<Result<Progress, ConnectorError>>,
+    stop_consumer: CancellationToken,
+    stop_connector: CancellationToken,
+    started: Instant,
+    /// In the order in which they may go: the clients above are gone by then.
+    _cluster: Embedded,
+    registry: BuiltinRegistry,
+    _directory: Scratch,
+}
+
+/// How far it is.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    pub summary: Summary,
+    /// Events that are or will be published, as far as is known.
+    pub total: u64,
+    /// Every event that is published has come to an end, and nothing is left to publish.
+    pub caught_up: bool,
+    /// What keeps a repository from being read.
+    pub errors: Vec<String>,
+}
+
+impl Dev {
+    /// # Errors
+    /// Whatever does not start.
+    pub async fn start(settings: &Settings, options: &DevOptions, otel: bool) -> anyhow::Result<Self> {
+        let declarations = topics::declarations(settings)?;
+        let all = declared::topics(&declarations, Some(1));
+        let names: Vec<(&str, u32)> =
+            all.iter().map(|topic| (topic.name.as_str(), u32::try_from(topic.partitions).unwrap_or(1))).collect();
+        let cluster = Embedded::start(&names)?;
+        let registry = BuiltinRegistry::start(&register::entries(&declarations)?).await?;
+        let directory = Scratch::create()?;
+        let places = Places {
+            bootstrap_servers: cluster.bootstrap_servers().to_owned(),
+            client: std::collections::BTreeMap::new(),
+            registry: registry::Settings::new(registry.url()),
+            database: format!("sqlite:{}", directory.0.join("state.db").display()),
+            artifacts: settings.artifacts.clone(),
+        };
+        let mut settings = settings.clone();
+        settings.git = Git {
+            repositories: options.repositories.clone(),
+            poll_interval: POLL_INTERVAL,
+            cache_dir: settings.git.cache_dir,
+        };
+        let backing = Backing::open(&settings, &places).await?;
+        let tally = Arc::new(Tally::default());
+        let parts = ConsumerParts {
+            settings: &settings,
+            places: &places,
+            backing: &backing,
+            group: GROUP.to_owned(),
+            slot: "dev".to_owned(),
+            delivery: Delivery::AtLeastOnce,
+            tally: Some(Arc::clone(&tally)),
+            otel,
+        };
+        let (stop_consumer, stop_connector) = (CancellationToken::new(), CancellationToken::new());
+        let consumer = Consumer::start(parts, &stop_consumer).await?.context("stopped while starting")?;
+
+        let mut connector = git::connector(&settings.git, &places, &backing)?;
+        connector.publisher.delivery = Publishing::Idempotent;
+        connector.sharing = Sharing::Alone;
+        connector.admission = Arc::new(LagBased::new(&places.client_config(), GROUP, &connector.topic)?);
+        connector.once = options.once;
+        let (progress, watched) = watch::channel(Progress::default());
+        Ok(Self {
+            tally,
+            watch: consumer.watch(),
+            progress: watched,
+            consumer: tokio::spawn(consumer.run(stop_consumer.clone())),
+            connector: tokio::spawn(connector.run(stop_connector.clone(), progress)),
+            stop_consumer,
+            stop_connector,
+            started: Instant::now(),
+            _cluster: cluster,
+            registry,
+            _directory: directory,
+        })
+    }
+
+    /// How far it is now.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let (status, progress) = (self.watch.status(), self.progress.borrow().clone());
+        let summary = self.summary(&status);
+        let published = progress.published();
+        let read = progress.is_up_to_date() || self.connector.is_finished();
+        Moment {
+            caught_up: read && !progress.repositories.is_empty() && summary.events.ended() >= published,
+            total: published.max(progress.found()),
+            errors: progress
+                .repositories
+                .iter()
+                .filter_map(|(name, r)| Some(format!("{name}: {}", r.error.as_ref()?)))
+                .collect(),
+            summary,
+        }
+    }
+
+    /// Events that ended since the last call.
+    #[must_use]
+    pub fn ended(&self) -> Vec<Ended> {
+        self.tally.take_ended()
+    }
+
+    /// Whether a role has ended that should be running.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.consumer.is_finished()
+    }
+
+    /// Ends every role in order, and gives the final summary.
+    ///
+    /// # Errors
+    /// What a role ended with.
+    pub async fn finish(self) -> anyhow::Result<Summary> {
+        self.stop_connector.cancel();
+        let published = self.connector.await.context("the git connector")?;
+        self.stop_consumer.cancel();
+        let status = self.consumer.await.context("the consumer")??;
+        let tally = Arc::clone(&self.tally);
+        let summary = summary(&status, &tally, self.started.elapsed());
+        self.registry.stop().await?;
+        published?;
+        Ok(summary)
+    }
+
+    fn summary(&self, status: &Status) -> Summary {
+        summary(status, &self.tally, self.started.elapsed())
+    }
+}
+
+impl std::fmt::Debug for Dev {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dev").field("moment", &self.moment()).finish_non_exhaustive()
+    }
+}
+
+fn summary(status: &Status, tally: &Tally, elapsed: Duration) -> Summary {
+    Summary {
+        events: events(&status.counts),
+        files: tally.files(),
+        artifacts: tally.artifacts(),
+        audit_records: tally.audit_records(),
+        lag: status.lag().map_or(0, |lag| u64::try_from(lag).unwrap_or(0)),
+        seconds: elapsed.as_secs_f64(),
+    }
+}
+
+/// The counts that `coafi dev` and `coafi consume` report.
+pub(crate) fn events(counts: &Counts) -> Events {
+    Events {
+        polled: counts.polled,
+        processed: counts.processed,
+        duplicate: counts.duplicate,
+        filtered: counts.filtered,
+        retried: counts.retried,
+        dead_lettered: counts.dead_lettered,
+        unprocessed: counts.unprocessed,
+    }
+}
+
+/// A directory that is gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn create() -> anyhow::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("coafi-dev-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).with_context(|| format!("{} cannot be made", directory.display()))?;
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in the system's temporary directory is the system's to clear.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,24 @@
+//! Wires the parts into roles: a consumer replica, the git connector, and all of them together in `coafi dev`.
+//!
+//! The only place that knows every module. It decides nothing: settings say what, the parts say how.
+
+#![allow(clippy::disallowed_methods, reason = "edge: roles are started and awaited here")]
+
+mod backing;
+mod consumer;
+mod dev;
+mod git;
+mod observed;
+mod places;
+mod tally;
+mod topics;
+
+pub use backing::{Backing, json_schemas};
+pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
+pub use dev::{Dev, DevOptions, Moment};
+pub use git::{connector, lone_connector, repository_settings};
+pub use places::Places;
+pub use tally::{Ended, Tally};
+pub use topics::{consumed, declarations, known, known_topics, routes};
+
+pub(crate) use dev::events;

@@ -1,0 +1,65 @@
+//! The dispatcher with a tally at its side: counts what is committed, changes nothing.
+
+use std::sync::Arc;
+
+use super::Tally;
+use crate::dispatch::{Delivery, Dispatcher, Report};
+use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
+use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::kafka::{Application, PolledBatch};
+use crate::runtime::Clock;
+use crate::store::Fence;
+
+pub(super) struct Observed {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) tally: Option<Arc<Tally>>,
+}
+
+impl Application for Observed {
+    type Payload = Arc<Delivery>;
+    type Report = Report;
+
+    fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
+        self.dispatcher.classify(record, clock)
+    }
+
+    fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>) {
+        self.dispatcher.submit(run, fence);
+    }
+
+    fn cancel(&self, partition: PartitionId, epoch: Epoch) {
+        self.dispatcher.cancel(partition, epoch);
+    }
+
+    fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {
+        let receipts = self.dispatcher.receipts(batch);
+        if let Some(tally) = &self.tally {
+            tally.count_receipts(receipts.len());
+        }
+        receipts
+    }
+
+    fn render(
+        &self,
+        source: &TopicPartition,
+        output: &Output<Self::Payload, Self::Report>,
+        clock: &Clock,
+        into: &mut Vec<Outgoing>,
+    ) {
+        self.dispatcher.render(source, output, clock, into);
+    }
+
+    fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
+        if let Some(tally) = &self.tally {
+            outputs.iter().for_each(|output| tally.count(output));
+        }
+    }
+
+    fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
+        self.dispatcher.events_lost(source, from, to)
+    }
+
+    fn probe(&self, dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>) {
+        self.dispatcher.probe(dependency, answer);
+    }
+}

@@ -1,0 +1,76 @@
+//! Which topics are consumed, and the routes checked against what is declared and registered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::config::Settings;
+use crate::dispatch::{ConsumedTopic, Handlers, Known, Routes, retry_topic};
+use crate::kafka::topics::{self, Declaration};
+
+/// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
+///
+/// # Errors
+/// A declaration that is wrong, with its file and key.
+pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::TopicError> {
+    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { topics::embedded() }
+}
+
+/// Source topics with the delays of their retry topics.
+#[must_use]
+pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::time::Duration>> {
+    let tiers =
+        |declaration: &Declaration| declaration.retry.as_ref().map_or_else(Vec::new, |retry| retry.tiers.clone());
+    declarations.iter().filter(|d| d.dead_letter.is_some()).map(|d| (d.topic.clone(), tiers(d))).collect()
+}
+
+/// Reads the routes file, or the one that the program was built with where it does not exist and is not asked for.
+///
+/// # Errors
+/// The file cannot be read, or the first thing that is wrong in it.
+pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file == Path::new(DEFAULT_FILE) => {
+            include_str!("../../handler_routes.yaml").to_owned()
+        }
+        Err(error) => return Err(error).with_context(|| format!("routes file {} cannot be read", file.display())),
+    };
+    Ok(Routes::parse(&file.display().to_string(), &text, &known(declarations)?)?)
+}
+
+/// What routes may name: handlers that are registered, topics that are declared.
+///
+/// # Errors
+/// Two handlers of the same name.
+pub fn known(declarations: &[Declaration]) -> anyhow::Result<Known> {
+    let handlers = Handlers::registered()?.keys().map(|name| (*name).to_owned()).collect();
+    Ok(Known { handlers, topics: known_topics(declarations) })
+}
+
+const DEFAULT_FILE: &str = "handler_routes.yaml";
+
+/// Topics to subscribe to: every declared source topic that a route may take events from, and its retry topics. What no
+/// route could ever take stays in its topic.
+#[must_use]
+pub fn consumed(routes: &Routes, declarations: &[Declaration]) -> Vec<String> {
+    let mut consumed = BTreeSet::new();
+    for (topic, tiers) in known_topics(declarations) {
+        if routes.list().iter().any(|route| route.enabled && route.topics.matches(&topic)) {
+            consumed.extend(tiers.into_iter().map(|tier| retry_topic(&topic, tier)));
+            consumed.insert(topic);
+        }
+    }
+    consumed.into_iter().collect()
+}
+
+/// Of these topics, those whose every route goes on after retention took events before they were read (I10).
+#[must_use]
+pub fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {
+    let goes_on = |topic: &&String| {
+        let base = ConsumedTopic::parse(topic).base;
+        routes.list().iter().filter(|route| route.topics.matches(base)).all(|route| route.continue_after_loss)
+    };
+    consumed.iter().filter(goes_on).cloned().collect()
+}

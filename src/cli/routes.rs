@@ -1,0 +1,161 @@
+//! `coafi routes`: checks the routes file, and tells which way an event would take.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::Answer;
+use crate::dispatch::routes::Explanation;
+use crate::dispatch::{self, Known, RoutesError};
+use crate::event::{Event, Offset, Record, RecordBuilder};
+
+#[derive(Debug, Subcommand)]
+pub enum Routes {
+    /// Check the routes file: errors, and what is probably not meant.
+    #[command(after_help = "Exit codes: 0 nothing found, 1 warnings.")]
+    Lint,
+    /// Tell which route an event takes, and what happens when it fails.
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi routes explain --type git.commit --topic coafi.git
+  coafi routes explain --data event.json
+
+event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does.")]
+pub struct Explain {
+    /// CloudEvents type.
+    #[arg(long = "type", required_unless_present = "data")]
+    pub event_type: Option<String>,
+    /// CloudEvents source.
+    #[arg(long, default_value = "")]
+    pub source: String,
+    /// Topic that the event is in.
+    #[arg(long, default_value = "")]
+    pub topic: String,
+    /// File with a structured CloudEvent (JSON).
+    #[arg(long, conflicts_with_all = ["event_type", "source"])]
+    pub data: Option<PathBuf>,
+}
+
+/// Reads and parses a routes file.
+///
+/// # Errors
+/// It cannot be read, or is wrong.
+pub fn load(file: &Path, known: &Known) -> Result<dispatch::Routes, RoutesError> {
+    let name = file.display().to_string();
+    match fs::read_to_string(file) {
+        Ok(text) => dispatch::Routes::parse(&name, &text, known),
+        Err(error) => Err(RoutesError::Unreadable { file: name, message: error.to_string() }),
+    }
+}
+
+impl Routes {
+    /// `file` is the routes file. The answer is no if there are warnings, or no route takes the event.
+    ///
+    /// # Errors
+    /// The routes file is refused ([`RoutesError`]); the event file cannot be read or is no event.
+    pub fn run(&self, file: &Path, known: &Known) -> anyhow::Result<Answer> {
+        let routes = load(file, known)?;
+        match self {
+            Self::Lint => Ok(lint(&routes)),
+            Self::Explain(explain) => explain.run(&routes),
+        }
+    }
+}
+
+fn lint(routes: &dispatch::Routes) -> Answer {
+    let warnings: Vec<String> = routes.lint().iter().map(ToString::to_string).collect();
+    let mut lines: Vec<String> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    lines.push(format!("{} routes, version {}", routes.list().len(), routes.version()));
+    Answer {
+        json: json!({"routes": routes.list().len(), "version": routes.version(), "warnings": warnings}),
+        text: lines.join("\n"),
+        yes: warnings.is_empty(),
+    }
+}
+
+impl Explain {
+    fn run(&self, routes: &dispatch::Routes) -> anyhow::Result<Answer> {
+        let event = self.data.as_deref().map(|file| read_event(file, &self.topic)).transpose()?;
+        let (event_type, source) = match &event {
+            Some(event) => (event.event_type(), event.source()),
+            None => (self.event_type.as_deref().unwrap_or_default(), self.source.as_str()),
+        };
+        let (explanation, id) = routes.explain(&self.topic, event_type, source);
+        let filter = id.and_then(|id| routes.route(id).filter.as_ref()).zip(event.as_ref());
+        let wanted = filter.map(|(filter, event)| {
+            let data = serde_json::from_slice(event.data()).ok();
+            filter.wants(event, data.as_ref()).map_err(|error| error.to_string())
+        });
+        let mut json = serde_json::to_value(&explanation)?;
+        json["wanted"] = match &wanted {
+            Some(Ok(wanted)) => (*wanted).into(),
+            Some(Err(error)) => json!({"error": error}),
+            None => serde_json::Value::Null,
+        };
+        let text = describe(&explanation, wanted.as_ref()).expect("a String takes all");
+        Ok(Answer { json, text, yes: explanation.route.is_some() })
+    }
+}
+
+fn read_event(file: &Path, topic: &str) -> anyhow::Result<Event> {
+    let text = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let mut builder = RecordBuilder::new(None, Some(&text), 64);
+    builder.header(b"content-type", Some(b"application/cloudevents+json"));
+    let record: Record = builder.build(topic.into(), 0, Offset(0), None);
+    Event::parse(record).with_context(|| format!("{} is not a structured CloudEvent", file.display()))
+}
+
+fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    for candidate in &explanation.candidates {
+        match &candidate.refused_by {
+            Some(why) => writeln!(out, "  {}: no, {why}", candidate.route)?,
+            None => writeln!(out, "  {}: takes it", candidate.route)?,
+        }
+    }
+    let Some(route) = &explanation.route else {
+        write!(out, "no route takes it: coafi.unprocessed")?;
+        return Ok(out);
+    };
+    let filter = explanation.filter.as_deref().unwrap_or("-");
+    let wanted = match wanted {
+        Some(Ok(true)) => " (wants it)".to_owned(),
+        Some(Ok(false)) => " (does not want it: audited as filtered)".to_owned(),
+        Some(Err(error)) => format!(" (fails: {error})"),
+        None => String::new(),
+    };
+    writeln!(out)?;
+    for (name, value) in [
+        ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: coafi.unprocessed)") }),
+        ("handlers", explanation.handlers.join(", ")),
+        ("filter", format!("{filter}{wanted}")),
+        ("ordering", explanation.ordering.to_owned()),
+        ("deadline", explanation.deadline.clone()),
+        ("concurrency", explanation.concurrency.to_string()),
+        ("rate limit", explanation.rate_limit.clone().unwrap_or_else(|| "-".to_owned())),
+        (
+            "dependencies",
+            if explanation.dependencies.is_empty() { "-".to_owned() } else { explanation.dependencies.join(", ") },
+        ),
+        ("version", explanation.version.clone()),
+    ] {
+        writeln!(out, "{name:<13}{value}")?;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["attempt", "where", "after"]);
+    table.add_row(["1".to_owned(), "at once".to_owned(), String::new()]);
+    for step in &explanation.retry {
+        let attempt = step.attempt.map_or_else(|| "then".to_owned(), |attempt| attempt.to_string());
+        table.add_row([attempt, step.place.clone(), step.after.clone()]);
+    }
+    write!(out, "{table}")?;
+    Ok(out)
+}

@@ -1,0 +1,113 @@
+//! What a running replica shows the world: `/health`, `/ready`, `/metrics`.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::app::Backing;
+use crate::config::Http;
+use crate::engine::Dependency;
+use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
+use crate::kafka::{PartitionStatus, Watch};
+use crate::runtime::Tasks;
+use crate::schema::registry;
+use crate::telemetry::{Lag, Metrics, PartitionLag};
+
+/// Between two looks at the replica; a scrape sees numbers of at most this age.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The replica, once there is one: the pages answer before, while brokers and registry are waited for.
+pub(super) type Started = Arc<OnceLock<Watch>>;
+
+/// Starts the pages and what feeds them.
+pub(super) async fn serve(
+    tasks: &mut Tasks,
+    http: &Http,
+    replica: &Started,
+    backing: &Backing,
+    metrics: Arc<Metrics>,
+) -> Result<(), Failure> {
+    let server = Server::bind(http.listen).await?;
+    tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
+    let (polling, member) = (Arc::clone(replica), Arc::clone(replica));
+    let since_beat = move || polling.get().map_or(Duration::ZERO, Watch::since_beat);
+    let readiness = Readiness::new(http.probe_timeout)
+        .with(Said::new("group", move || membership(member.get())))
+        .with(StoreAnswers(Arc::clone(&backing.services.store)))
+        .with(RegistryAnswers(backing.registry.clone()));
+    let monitor = Monitor::new(since_beat, http.liveness_timeout, readiness, Arc::clone(&metrics));
+    tasks.spawn("the HTTP server", server.run(monitor.router(), tasks.stop()));
+    tasks.spawn("the metrics' feed", feed(Arc::clone(replica), metrics, tasks.stop()));
+    Ok(())
+}
+
+/// Ready with an assignment or as a standing member.
+fn membership(replica: Option<&Watch>) -> Result<(), String> {
+    let status = replica.ok_or("starting: waiting for Kafka and the schema registry")?.status();
+    if status.is_ready() {
+        return Ok(());
+    }
+    Err(match status {
+        status if status.ending => "the replica is stopping".to_owned(),
+        status if status.brokers_down => "no broker answers".to_owned(),
+        status if !status.member => "not a member of the group yet".to_owned(),
+        _ => "the transactional producer is not initialised yet".to_owned(),
+    })
+}
+
+struct RegistryAnswers(registry::Client);
+
+#[async_trait]
+impl Condition for RegistryAnswers {
+    fn name(&self) -> &'static str {
+        Dependency::SCHEMA_REGISTRY
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.0.ping().await.map_err(|error| error.to_string())
+    }
+}
+
+/// Hands the replica's numbers to the metrics until it is told to stop.
+async fn feed(replica: Started, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+    let mut ticks = tokio::time::interval(METRICS_INTERVAL);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => {}
+        }
+        let Some(status) = replica.get().map(Watch::status) else { continue };
+        metrics.set_counts(&status.counts);
+        metrics.set_lag(status.assignment.iter().map(lag).collect());
+    }
+    Ok(())
+}
+
+fn lag(partition: &PartitionStatus) -> PartitionLag {
+    let count = |records: i64| u64::try_from(records).unwrap_or(0);
+    let unfetched = partition.end.map_or(0, |end| count(end.0 - partition.polled.0));
+    let waiting = count(partition.polled.0 - partition.committed.0);
+    PartitionLag {
+        topic: Arc::clone(&partition.source.topic),
+        partition: partition.source.partition,
+        lag: Lag { unfetched, waiting, ..Lag::default() },
+        oldest_unresolved: None,
+    }
+}
+
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::InUse { .. } => Self::usage(error.to_string()).next("set http.listen to a free address"),
+            HttpError::Bind { source, address } => {
+                Self::usage(format!("cannot listen on {address}")).because(source).next("set http.listen")
+            }
+            HttpError::Serve { source, address } => {
+                Self::failed(format!("the HTTP server on {address} ended")).because(source)
+            }
+        }
+    }
+}

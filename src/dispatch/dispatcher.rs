@@ -1,0 +1,172 @@
+//! The application behind the driver: ties classification, workers, audit and rendering together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
+use tokio::runtime::Handle;
+
+use super::classify::classify;
+use super::delivery::Delivery;
+use super::probe;
+use super::render::Renderer;
+use super::report::Report;
+use super::routes::RouteCache;
+use super::shared::Shared;
+use super::workers::{ResultSink, Submit, Workers};
+use super::{Handlers, Routes, Services};
+use crate::bitt::{Audit, Polled};
+use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, PartitionId};
+use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::kafka::{Application, PolledBatch};
+use crate::runtime::Clock;
+use crate::store::Fence;
+
+/// How a replica dispatches.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Worker tasks; at least 1.
+    pub workers: usize,
+    /// The largest record that may be produced, in bytes: the producer's `message.max.bytes`, which must not exceed what the
+    /// topics allow.
+    pub max_record_bytes: usize,
+    pub unprocessed_topic: String,
+    /// Whether OpenTelemetry is on: spans then join the traces of their events.
+    pub otel: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { workers: 2, max_record_bytes: 1_000_000, unprocessed_topic: "coafi.unprocessed".to_owned(), otel: false }
+    }
+}
+
+/// Everything between a polled record and the records to produce.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    cache: RouteCache,
+    renderer: Renderer,
+    submit: Submit,
+    sink: ResultSink,
+    runtime: Handle,
+    /// The last claim of each partition, so that a run costs no copy of it.
+    fences: Mutex<FxHashMap<PartitionId, Arc<Fence>>>,
+}
+
+/// What a dispatcher is made of.
+pub struct Parts {
+    pub routes: Arc<Routes>,
+    pub handlers: Handlers,
+    pub services: Arc<Services>,
+    pub audit: Arc<Audit>,
+    pub clock: Clock,
+    /// Where results go.
+    pub results: ResultSink,
+}
+
+impl Dispatcher {
+    /// Starts the workers on `runtime`. Whoever gets [`Workers`] watches and stops them.
+    #[must_use]
+    pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
+        let Parts { routes, handlers, services, audit, clock, results } = parts;
+        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, settings);
+        let shared = Arc::new(shared);
+        let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
+        let dispatcher = Self {
+            cache: RouteCache::new(&routes),
+            renderer: Renderer::new(routes, audit, &settings.unprocessed_topic, settings.max_record_bytes),
+            shared,
+            submit,
+            sink: results,
+            runtime: runtime.clone(),
+            fences: Mutex::default(),
+        };
+        (dispatcher, workers)
+    }
+
+    #[must_use]
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.shared.routes
+    }
+
+    /// The claim to give to a run's handlers. Without a database it is one that no database would accept.
+    fn fence(&self, job: &Job<Arc<Delivery>>, claimed: Option<&Fence>) -> Arc<Fence> {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = fences.get(&job.ticket.partition);
+        if let Some(known) = known.filter(|known| claimed.map_or(UNCLAIMED, |c| c.epoch) == known.epoch) {
+            return Arc::clone(known);
+        }
+        let record = job.payload.record();
+        let fence = Arc::new(claimed.cloned().unwrap_or_else(|| Fence {
+            group: self.renderer.audit().writer().group.clone(),
+            topic: record.topic().to_string(),
+            partition: record.partition(),
+            epoch: UNCLAIMED,
+        }));
+        fences.insert(job.ticket.partition, Arc::clone(&fence));
+        fence
+    }
+}
+
+/// Below every epoch that a database gives.
+const UNCLAIMED: i64 = -1;
+
+impl Application for Dispatcher {
+    type Payload = Arc<Delivery>;
+    type Report = Report;
+
+    fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
+        classify(&self.shared.routes, &self.cache, record, clock)
+    }
+
+    fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>) {
+        let Some(first) = run.first() else { return };
+        let fence = self.fence(first, fence);
+        if let Err(refused) = self.submit.submit(run, fence) {
+            let not_started = |job: Job<_>| Finished {
+                ticket: job.ticket,
+                verdict: Attempt::NotStarted,
+                done: job.done,
+                report: None,
+            };
+            (self.sink)(refused.into_iter().map(not_started).collect());
+        }
+    }
+
+    fn cancel(&self, partition: PartitionId, epoch: Epoch) {
+        self.submit.cancel(partition, epoch);
+    }
+
+    fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {
+        let ids = batch.records.iter().filter_map(|arrival| Some((arrival.offset, arrival.payload.event()?.id())));
+        let now = || self.shared.clock.unix_ms(self.shared.clock.now());
+        self.renderer.audit().receipts_of(&Polled {
+            source: batch.source,
+            epoch: i64::try_from(batch.epoch.0).unwrap_or(i64::MAX),
+            from: batch.from,
+            to: batch.to,
+            received_ms: batch.records.first().map_or_else(now, |first| first.payload.received_ms),
+            events: ids.collect(),
+        })
+    }
+
+    fn render(
+        &self,
+        source: &TopicPartition,
+        output: &Output<Self::Payload, Self::Report>,
+        clock: &Clock,
+        into: &mut Vec<Outgoing>,
+    ) {
+        self.renderer.render(source, output, clock, into);
+    }
+
+    fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
+        let now = self.shared.clock.unix_ms(self.shared.clock.now());
+        vec![self.renderer.audit().lost(source, from, to, now)]
+    }
+
+    /// The task is bounded by [`probe::PROBE_TIMEOUT`]; its result is the answer.
+    fn probe(&self, dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>) {
+        let (shared, dependency) = (Arc::clone(&self.shared), dependency.clone());
+        self.runtime.spawn(async move { answer(probe::answers(&shared.services, &dependency).await) });
+    }
+}

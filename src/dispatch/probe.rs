@@ -1,0 +1,38 @@
+//! Asks a dependency whether it is back.
+
+use std::time::Duration;
+
+use object_store::{ObjectStoreExt as _, path::Path};
+
+use super::Services;
+use crate::engine::Dependency;
+
+/// An answer that takes longer is none.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Written where artifacts go: a full disk answers reads.
+const PROBE_OBJECT: &str = ".coafi-probe";
+const PROBE_BYTES: usize = 4_096;
+
+/// A dependency that a route declares and nobody here knows is tried with the next event instead: `true`.
+pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
+    let asked = async {
+        match &*dependency.0 {
+            Dependency::DATABASE => services.store.ping().await.map_err(|error| error.to_string()),
+            Dependency::SCHEMA_REGISTRY => services.codec.registry().ping().await.map_err(|error| error.to_string()),
+            Dependency::ARTIFACTS => {
+                let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
+                put.map(drop).map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
+        }
+    };
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, asked).await;
+    match answer.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%dependency, error, "a dependency that is down does not answer yet");
+            false
+        }
+    }
+}

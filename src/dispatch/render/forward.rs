@@ -1,0 +1,121 @@
+//! The record that moves on: to a retry topic, a dead-letter topic or `coafi.unprocessed`. Key and value are the original
+//! bytes; our headers are written anew at every hop.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::fit::{Fitted, Keep, Own, fit};
+use super::{Renderer, Staged, class_of, fault_of};
+use crate::dispatch::hop::{self, Origin};
+use crate::event::{Outgoing, TopicPartition};
+
+const MAX_MESSAGE_BYTES: usize = 2_048;
+const MAX_LOCATION_BYTES: usize = 512;
+/// Of names (topics, routes, handlers) in headers.
+const MAX_NAME_BYTES: usize = 256;
+
+impl Renderer {
+    /// `None` if it does not fit with all that it needs to be handled again.
+    pub(super) fn retry(&self, source: &TopicPartition, output: &Staged, topic: &str, due_ms: i64) -> Option<Outgoing> {
+        let mut own = self.facts(source, output);
+        own.push(Own::fact(hop::NOT_BEFORE, due_ms));
+        let done = self.done(output);
+        if !done.is_empty() {
+            own.push(Own::fact(hop::DONE, done));
+        }
+        own.extend(texts(output));
+        let fitted = fit(output.payload.record(), &own, Keep::Attributes, self.max_record_bytes)?;
+        Some(outgoing(topic.into(), output, fitted))
+    }
+
+    pub(super) fn dead_letter(&self, source: &TopicPartition, output: &Staged, topic: &str) -> Outgoing {
+        let mut own = self.facts(source, output);
+        own.extend(texts(output));
+        self.put_away(topic.into(), output, &own)
+    }
+
+    pub(super) fn unprocessed(&self, source: &TopicPartition, output: &Staged) -> Outgoing {
+        let mut own = self.facts(source, output);
+        own.push(Own::text(hop::REASON, &self.reason(output), MAX_MESSAGE_BYTES));
+        self.put_away(Arc::clone(&self.unprocessed_topic), output, &own)
+    }
+
+    /// Why no route took it.
+    pub(super) fn reason(&self, output: &Staged) -> String {
+        match (self.route(output), output.payload.event()) {
+            (Some(route), _) => format!("route {:?} is disabled", route.name),
+            (None, Some(event)) => {
+                format!("no route takes type {:?} from source {:?}", event.event_type(), event.source())
+            }
+            (None, None) => "no route takes it".to_owned(),
+        }
+    }
+
+    fn put_away(&self, topic: Arc<str>, output: &Staged, own: &[Own]) -> Outgoing {
+        let record = output.payload.record();
+        let fitted = fit(record, own, Keep::KeyAndValue, self.max_record_bytes)
+            .expect("with KeyAndValue everything else may be left out");
+        outgoing(topic, output, fitted)
+    }
+
+    /// Where it first stood, how often it was tried, and what became of it; the most important first.
+    fn facts(&self, source: &TopicPartition, output: &Staged) -> Vec<Own> {
+        let payload = &output.payload;
+        let here =
+            || Origin { topic: source.topic.to_string(), partition: source.partition, offset: output.ticket.offset.0 };
+        let origin = payload.hop.as_ref().and_then(|hop| hop.origin.clone()).unwrap_or_else(here);
+        let mut own = vec![
+            Own::fact(hop::ORIGIN_TOPIC, origin.topic),
+            Own::fact(hop::ORIGIN_PARTITION, origin.partition),
+            Own::fact(hop::ORIGIN_OFFSET, origin.offset),
+            Own::fact(hop::ATTEMPT, output.attempt),
+        ];
+        let Some(class) = class_of(&output.disposition) else { return own };
+        own.push(Own::fact(hop::ERROR_CLASS, class));
+        let ended_ms = output.report.as_ref().map_or(payload.received_ms, |report| report.ended_ms);
+        let first = payload.hop.as_ref().and_then(|hop| hop.first_failure_ms).unwrap_or(ended_ms);
+        own.push(Own::fact(hop::FIRST_FAILURE, first));
+        if let Some(route) = self.route(output) {
+            own.push(Own::fact(hop::ROUTE, cut(&route.name)));
+            let failed = fault_of(output).and_then(|fault| fault.handler);
+            if let Some(name) = failed.and_then(|index| route.handlers.get(usize::from(index))) {
+                own.push(Own::fact(hop::HANDLER, cut(name)));
+            }
+        }
+        own
+    }
+
+    /// Names of the handlers that have succeeded.
+    fn done(&self, output: &Staged) -> String {
+        let handlers = self.route(output).map(|route| route.handlers.as_slice()).unwrap_or_default();
+        let done = handlers.iter().enumerate().filter(|(index, _)| output.done & (1 << index) != 0);
+        done.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn texts(output: &Staged) -> Vec<Own> {
+    let Some(fault) = fault_of(output) else { return Vec::new() };
+    let mut own = vec![
+        Own::text(hop::ERROR_CODE, fault.code, MAX_NAME_BYTES),
+        Own::text(hop::ERROR_MESSAGE, &fault.message, MAX_MESSAGE_BYTES),
+    ];
+    own.extend(fault.location.map(|location| Own::text(hop::ERROR_LOCATION, &location, MAX_LOCATION_BYTES)));
+    own
+}
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
+}
+
+fn outgoing(topic: Arc<str>, output: &Staged, fitted: Fitted) -> Outgoing {
+    Outgoing {
+        topic,
+        partition: None,
+        key: output.payload.record().key().map(Bytes::copy_from_slice),
+        value: fitted.value,
+        headers: fitted.headers,
+        // Not the original's: a retry topic's retention would take an old record away at once.
+        timestamp_ms: None,
+    }
+}

@@ -1,0 +1,157 @@
+//! What an output produces: its outcome record, and its retry, dead-letter or unprocessed record and derived events.
+//!
+//! Deterministic: an output that is staged again renders to the same records. Nothing here fails: what does not fit a retry
+//! topic becomes a dead letter, and what does not fit a dead letter is shortened until it does (see [`fit`]).
+//!
+//! I2: every output has exactly one outcome record.
+
+mod derived;
+mod fit;
+mod forward;
+mod outcome;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::delivery::Delivery;
+use super::report::Report;
+use super::{ConsumedTopic, Routes, dead_letter_topic, retry_topic};
+use crate::bitt::Audit;
+use crate::engine::{Class, Disposition, Output};
+use crate::event::{Outgoing, TopicPartition};
+use crate::runtime::Clock;
+
+pub(super) type Staged = Output<Arc<Delivery>, Report>;
+
+/// Renders outputs. Used from the producer's thread.
+#[derive(Debug)]
+pub(super) struct Renderer {
+    routes: Arc<Routes>,
+    audit: Arc<Audit>,
+    /// By route and handler: `{"handler":"name"}`, the detail of the commonest steps.
+    handler_details: Vec<Vec<String>>,
+    unprocessed_topic: Arc<str>,
+    /// The largest record that may be produced, in bytes.
+    max_record_bytes: usize,
+}
+
+/// What an output comes to, after it is known what fits where.
+pub(super) enum Ending {
+    /// Nothing but its outcome.
+    Audited,
+    Forwarded {
+        outgoing: Outgoing,
+        /// The record was meant for this retry topic and does not fit it.
+        instead_of: Option<String>,
+    },
+}
+
+impl Renderer {
+    pub(super) fn new(
+        routes: Arc<Routes>,
+        audit: Arc<Audit>,
+        unprocessed_topic: &str,
+        max_record_bytes: usize,
+    ) -> Self {
+        let detail = |name: &String| serde_json::json!({ "handler": name }).to_string();
+        let handler_details = routes.list().iter().map(|r| r.handlers.iter().map(detail).collect()).collect();
+        Self { routes, audit, handler_details, unprocessed_topic: unprocessed_topic.into(), max_record_bytes }
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    pub(super) fn render(&self, source: &TopicPartition, output: &Staged, clock: &Clock, into: &mut Vec<Outgoing>) {
+        let ending = self.ending(source, output, clock);
+        into.push(self.outcome(source, output, &ending, clock));
+        if let Ending::Forwarded { outgoing, .. } = ending {
+            into.push(outgoing);
+        }
+        if output.report.is_some() {
+            self.derived(output, into);
+        }
+    }
+
+    fn ending(&self, source: &TopicPartition, output: &Staged, clock: &Clock) -> Ending {
+        let base = ConsumedTopic::parse(&source.topic).base;
+        match &output.disposition {
+            Disposition::RetryTopic { tier, due, .. } => {
+                let topic = retry_topic(base, self.tier(output, *tier));
+                match self.retry(source, output, &topic, clock.unix_ms(*due)) {
+                    Some(outgoing) => Ending::Forwarded { outgoing, instead_of: None },
+                    None => {
+                        let outgoing = self.dead_letter(source, output, &dead_letter_topic(base));
+                        Ending::Forwarded { outgoing, instead_of: Some(topic) }
+                    }
+                }
+            }
+            Disposition::DeadLetter { .. } => {
+                let outgoing = self.dead_letter(source, output, &dead_letter_topic(base));
+                Ending::Forwarded { outgoing, instead_of: None }
+            }
+            Disposition::Unprocessed => {
+                Ending::Forwarded { outgoing: self.unprocessed(source, output), instead_of: None }
+            }
+            Disposition::Processed
+            | Disposition::Duplicate { .. }
+            | Disposition::Filtered
+            | Disposition::RetryInPlace { .. }
+            | Disposition::Halted { .. } => Ending::Audited,
+        }
+    }
+
+    fn tier(&self, output: &Staged, tier: usize) -> std::time::Duration {
+        let route = output.route.expect("only a routed record is retried");
+        self.routes.route(route).policy.retry.tiers[tier]
+    }
+
+    fn route(&self, output: &Staged) -> Option<&super::Route> {
+        output.route.or(output.payload.route).map(|id| self.routes.route(id))
+    }
+}
+
+/// The class that an output ends with, if it failed.
+const fn class_of(disposition: &Disposition) -> Option<&Class> {
+    match disposition {
+        Disposition::RetryInPlace { class, .. }
+        | Disposition::RetryTopic { class, .. }
+        | Disposition::DeadLetter { class }
+        | Disposition::Halted { class } => Some(class),
+        Disposition::Processed | Disposition::Duplicate { .. } | Disposition::Filtered | Disposition::Unprocessed => {
+            None
+        }
+    }
+}
+
+/// Code, message and place of what failed, as far as it is known.
+struct Fault {
+    code: &'static str,
+    message: String,
+    location: Option<String>,
+    /// Index of the handler that failed.
+    handler: Option<u8>,
+}
+
+fn fault_of(output: &Staged) -> Option<Fault> {
+    let class = class_of(&output.disposition)?;
+    if let Some((run, refusal)) = output.report.as_ref().and_then(Report::refusal) {
+        return Some(Fault {
+            code: refusal.failure.code,
+            message: refusal.failure.message.clone(),
+            location: refusal.location.clone(),
+            handler: run.handler,
+        });
+    }
+    if output.overflow {
+        let message = "it was parked after a failure, and there was no room for it in its place".to_owned();
+        return Some(Fault { code: "overflow", message, location: None, handler: None });
+    }
+    let (code, message) = output.payload.poison().unwrap_or_else(|| match class {
+        Class::Crash => ("crashed", "the record was with its handler in several processes that died".to_owned()),
+        other => ("not_handled", format!("dead-lettered as {other} before its handler could run")),
+    });
+    Some(Fault { code, message, location: None, handler: None })
+}

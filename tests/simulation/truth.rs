@@ -1,0 +1,168 @@
+//! The truth about every record, kept outside the engine. What it must agree with is in `checks.rs`.
+
+use std::collections::BTreeMap;
+
+use coafi::engine::{EventsLost, Ordering, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi::event::{NextOffset, Offset};
+
+use crate::broker::Message;
+use crate::checks::{Checked, ensure};
+use crate::handlers::Origin;
+use crate::profile::{Mode, Profile};
+
+/// What keeps a record's order: its route, and the key's hash where the route goes by key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lane {
+    pub(crate) route: RouteId,
+    pub(crate) hash: u64,
+}
+
+/// One record of one log.
+#[derive(Debug)]
+pub(crate) struct Fate {
+    pub(crate) message: Message,
+    pub(crate) lane: Option<Lane>,
+    /// Committed attempts, earlier ones that brought it into a retry topic included.
+    pub(crate) attempts: u32,
+    pub(crate) done: u32,
+    /// The committed end.
+    pub(crate) end: Option<&'static str>,
+    pub(crate) receipted: bool,
+    /// Retention took it: whoever starts now cannot know of it.
+    pub(crate) taken: bool,
+    /// ... before it was handled, and the loss was reported.
+    pub(crate) lost: bool,
+}
+
+/// One record through its retry topics.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) attempts: u32,
+    /// Committed ends other than a move to a retry topic.
+    pub(crate) ends: Vec<&'static str>,
+    pub(crate) starts: u32,
+    /// Deaths that named it and that no other record has caused.
+    pub(crate) deaths: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Truth {
+    pub(crate) mode: Mode,
+    pub(crate) routes: Vec<RoutePolicy>,
+    pub(crate) dedup_window: i64,
+    pub(crate) crash_deaths: u32,
+    pub(crate) fates: BTreeMap<(PartitionId, Offset), Fate>,
+    pub(crate) lanes: BTreeMap<(PartitionId, Lane), Vec<Offset>>,
+    /// What the last owner's unclean end was the doing of.
+    pub(crate) killers: BTreeMap<PartitionId, Option<Origin>>,
+    pub(crate) runs: BTreeMap<Origin, Run>,
+    pub(crate) positions: BTreeMap<PartitionId, NextOffset>,
+    /// Committed ends by name, for the summary and the scenarios.
+    pub(crate) ended: BTreeMap<&'static str, u64>,
+}
+
+impl Truth {
+    pub(crate) fn new(profile: &Profile) -> Self {
+        Self {
+            mode: profile.mode,
+            routes: profile.routes.clone(),
+            dedup_window: i64::from(profile.settings.dedup_window),
+            crash_deaths: profile.settings.crash_deaths,
+            fates: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            killers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn lane(&self, message: &Message) -> Option<Lane> {
+        let Verdict::Routed { route, lane } = message.verdict else { return None };
+        match self.routes[route.0 as usize].ordering {
+            Ordering::None => None,
+            Ordering::Partition => Some(Lane { route, hash: 0 }),
+            Ordering::Key | Ordering::Strict => Some(Lane { route, hash: lane }),
+        }
+    }
+
+    /// A record became visible in a log.
+    pub(crate) fn visible(&mut self, partition: PartitionId, offset: Offset, message: &Message) {
+        let lane = self.lane(message);
+        if let Some(lane) = lane {
+            self.lanes.entry((partition, lane)).or_default().push(offset);
+        }
+        let (attempts, done) = (message.attempts, message.done);
+        let message = message.clone();
+        let fate = Fate { message, lane, attempts, done, end: None, receipted: false, taken: false, lost: false };
+        self.fates.insert((partition, offset), fate);
+    }
+
+    pub(crate) fn receipted(&mut self, partition: PartitionId, from: NextOffset, to: NextOffset) {
+        for (_, fate) in self.fates.range_mut((partition, from.first())..(partition, to.first())) {
+            fate.receipted = true;
+        }
+    }
+
+    pub(crate) fn truncated(&mut self, partition: PartitionId, start: NextOffset) {
+        for (_, fate) in self.fates.range_mut((partition, Offset(i64::MIN))..(partition, start.first())) {
+            fate.taken = true;
+        }
+    }
+
+    /// The audit record of lost offsets is committed (I10).
+    pub(crate) fn lost(&mut self, lost: &EventsLost) {
+        for (_, fate) in self.fates.range_mut((lost.partition, lost.from)..(lost.partition, lost.to.first())) {
+            fate.lost = true;
+        }
+        *self.ended.entry("lost").or_default() += 1;
+    }
+
+    pub(crate) fn started(&mut self, origin: Origin) {
+        self.runs.entry(origin).or_default().starts += 1;
+    }
+
+    /// An owner died, or lost the partition: by this record's doing, or by no record's.
+    pub(crate) fn owner_died(&mut self, partition: PartitionId, killer: Option<Origin>) {
+        self.killers.insert(partition, killer);
+    }
+
+    /// The next owner reads that this record was about to run when the last one died. It counts, unless another record is
+    /// known to have done it: that one's deaths condemn nobody else.
+    pub(crate) fn named_by_a_death(&mut self, partition: PartitionId, offset: Offset) {
+        let Some(fate) = self.fates.get(&(partition, offset)) else { return };
+        let origin = fate.message.payload.origin;
+        let killer = self.killers.get(&partition).copied().flatten();
+        if killer.is_none_or(|killer| killer == origin) {
+            self.runs.entry(origin).or_default().deaths += 1;
+        }
+    }
+
+    pub(crate) fn starts(&self, origin: Origin) -> u32 {
+        self.runs.get(&origin).map_or(0, |run| run.starts)
+    }
+
+    pub(crate) fn end_of(&self, partition: PartitionId, offset: Offset) -> Option<&'static str> {
+        self.fates.get(&(partition, offset)).and_then(|fate| fate.end)
+    }
+
+    /// The records that nothing has ended, of all partitions or one.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
+        self.fates.iter().filter(|(_, fate)| fate.end.is_none() && !fate.lost).map(|(at, _)| *at)
+    }
+
+    /// At the end of a run in which nothing may stand still for ever.
+    pub(crate) fn every_event_ended(&self) -> Checked {
+        for ((partition, offset), fate) in &self.fates {
+            let payload = fate.message.payload;
+            let origin = Origin { partition: *partition, offset: *offset };
+            if payload.origin != origin || fate.lost {
+                continue;
+            }
+            let ends = self.runs.get(&origin).map_or(&[][..], |run| &run.ends);
+            let right = if self.mode == Mode::Transactional { ends.len() == 1 } else { !ends.is_empty() };
+            ensure(right, "I2", || format!("partition {} offset {offset} ended as {ends:?}", partition.0))?;
+        }
+        Ok(())
+    }
+}

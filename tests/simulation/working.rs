@@ -1,0 +1,96 @@
+//! The workers of a process: runs of jobs, one record after another, with results that come late or not at all.
+
+use coafi::engine::{Attempt, Finished, Job};
+
+use crate::checks::Checked;
+use crate::handlers::{Begin, Payload, Report};
+use crate::replica::{Input, Process};
+use crate::world::{Event, World};
+
+/// A run with a worker.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) jobs: Vec<Job<Payload>>,
+    pub(crate) at: usize,
+    claim: i64,
+    stopped: bool,
+}
+
+impl Process {
+    pub(crate) fn dispatch(&mut self, world: &mut World, jobs: Vec<Job<Payload>>) -> Checked {
+        let lane_of = |job: &Job<Payload>| {
+            world.broker.message(job.ticket.partition, job.ticket.offset).and_then(|message| world.truth.lane(message))
+        };
+        self.custody.dispatched(&jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
+        let claim = self.held.get(&jobs[0].ticket.partition).map_or(0, |held| held.claim);
+        self.runs += 1;
+        let run = self.runs;
+        self.running.insert(run, Running { jobs, at: 0, claim, stopped: false });
+        self.begin_job(world, run);
+        Ok(())
+    }
+
+    fn begin_job(&mut self, world: &mut World, run: u64) {
+        let running = &self.running[&run];
+        let job = &running.jobs[running.at];
+        world.truth.started(job.payload.origin);
+        self.custody.started(&job.ticket);
+        world.note(|| {
+            let (partition, offset) = (job.ticket.partition.0, job.ticket.offset);
+            format!("p{} starts    {partition}:{offset} attempt {} {:?}", self.id, job.attempt, job.payload.behaviour)
+        });
+        match world.services.begin(job, &mut world.random) {
+            Begin::Run(latency) => self.later(world, latency, Input::JobEnds { run }),
+            Begin::Kill(latency) => {
+                let at = world.now + latency;
+                world.schedule(at, Event::Kill { slot: self.slot, process: self.id });
+            }
+        }
+    }
+
+    pub(crate) fn job_ends(&mut self, world: &mut World, run: u64) -> Checked {
+        let Some(running) = self.running.get_mut(&run) else { return Ok(()) };
+        let job = running.jobs[running.at].clone();
+        let policy = &world.profile.routes[job.route.0 as usize];
+        let (verdict, done, report) = world.services.end(&job, policy, running.claim, self.id);
+        let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered) && !running.stopped;
+        running.at += 1;
+        let more = running.at < running.jobs.len();
+        self.report(world, &job, verdict, done, report);
+        self.settle(world)?;
+        if more && goes_on {
+            self.begin_job(world, run);
+        } else {
+            self.rest_not_started(world, run);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self, world: &mut World, run: u64) -> Checked {
+        let Some(running) = self.running.get_mut(&run) else { return Ok(()) };
+        if world.random.chance(30) {
+            // It does not react before the record is done.
+            running.stopped = true;
+            return Ok(());
+        }
+        let job = running.jobs[running.at].clone();
+        running.at += 1;
+        self.report(world, &job, Attempt::Cancelled, job.done, None);
+        self.rest_not_started(world, run);
+        Ok(())
+    }
+
+    fn rest_not_started(&mut self, world: &mut World, run: u64) {
+        let Some(running) = self.running.remove(&run) else { return };
+        for job in &running.jobs[running.at..] {
+            self.report(world, job, Attempt::NotStarted, job.done, None);
+        }
+    }
+
+    fn report(&mut self, world: &mut World, job: &Job<Payload>, verdict: Attempt, done: u32, report: Option<Report>) {
+        let ticket = job.ticket;
+        world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
+        self.custody.reported(&ticket);
+        self.engine.finished(world.now, Finished { ticket, verdict, done, report });
+    }
+}
