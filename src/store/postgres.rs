@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
 
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
@@ -96,14 +96,15 @@ impl Postgres {
 /// advisory lock meanwhile; that of a process that dies goes with its session.
 async fn migrate(options: &PgConnectOptions, settings: &Settings, errors: &Errors) -> Result<(), StoreError> {
     let migrating = async {
-        let connecting = tokio::time::timeout(settings.acquire_timeout, options.connect());
-        let mut connection =
-            connecting.await.map_err(|_| errors.unavailable("no connection in time"))?.map_err(|e| errors.map(&e))?;
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(settings.acquire_timeout);
+        let pool = pool.connect_with(options.clone()).await.map_err(|e| errors.map(&e))?;
         // A replica of an older version may start after a newer one has migrated: migrations only add.
         let mut migrations = Migrator { ..Migrator::DEFAULT };
         migrations.migrations = MIGRATIONS.migrations.clone();
         migrations.set_ignore_missing(true);
-        migrations.run(&mut connection).await.map_err(|e| migration_error(errors, e))
+        let migrated = migrations.run(&pool).await.map_err(|e| migration_error(errors, e));
+        pool.close().await;
+        migrated
     };
     let ended = tokio::time::timeout(MIGRATION_TIMEOUT, migrating).await;
     ended.unwrap_or_else(|_| Err(errors.unavailable("migrating took too long; another replica may hold the lock")))

@@ -1,6 +1,5 @@
 //! A fresh database of each kind for each test.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use coafi::store::{self, Store};
@@ -59,8 +58,7 @@ pub(crate) async fn on_every_store<F: Future<Output = ()> + Send + 'static>(
 ) {
     on_every_address(move |url| {
         let test = test.clone();
-        Box::pin(async move { test(store::open(&url, &store::Settings::default()).await.unwrap()).await })
-            as Pin<Box<dyn Future<Output = ()> + Send>>
+        async move { test(store::open(&url, &store::Settings::default()).await.unwrap()).await }
     })
     .await;
 }

@@ -53,6 +53,11 @@ impl Page {
         write!(self, "</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n")?;
         self.contents(&document.headings)?;
         self.write_str("<main>\n")?;
+        if document.front_matter_title().is_some() && document.headings.iter().all(|heading| heading.level > 1) {
+            self.write_str("<h1>")?;
+            self.escaped(&title)?;
+            self.write_str("</h1>\n")?;
+        }
         let mut safe = Safe { anchors: document.headings.iter(), html_block: None };
         let events = Parser::new_ext(&text[document.body..], DIALECT).flat_map(|event| safe.event(event));
         html::write_html_fmt(&mut *self, events)?;

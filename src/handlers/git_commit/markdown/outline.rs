@@ -60,9 +60,13 @@ impl Document {
     /// The front matter's `title`, else the first heading.
     #[must_use]
     pub(crate) fn title(&self) -> Option<String> {
-        let given = self.front_matter.as_ref().and_then(|members| members.get("title")).and_then(Value::as_str);
-        let title = given.or_else(|| self.headings.first().map(|heading| heading.text.as_str()));
+        let title = self.front_matter_title().or_else(|| self.headings.first().map(|heading| heading.text.as_str()));
         title.map(str::trim).filter(|title| !title.is_empty()).map(|title| shorten(title, MAX_TITLE_CHARS))
+    }
+
+    /// The front matter's `title`, as it is written.
+    pub(crate) fn front_matter_title(&self) -> Option<&str> {
+        self.front_matter.as_ref().and_then(|members| members.get("title")).and_then(Value::as_str)
     }
 
     /// Whether `#anchor` leads anywhere in this document.
