@@ -7,7 +7,7 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::bitt::Writer;
-use crate::dispatch::fixture::{Backing, delivery, fail, record, routes};
+use crate::dispatch::tests::fixture::{Backing, delivery, fail, record, routes};
 use crate::dispatch::{Failure, HandlerRun, NewEvent, Refusal, Step, Success, hop};
 use crate::engine::{Epoch, PartitionId, RouteId, Ticket};
 use crate::event::{Offset, Record, RecordBuilder};
