@@ -184,5 +184,9 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
     };
     config.instance_id = kafka.group_instance_id.clone();
     config.session_timeout = kafka.session_timeout;
+    config.heartbeat_interval = kafka.heartbeat_interval;
+    config.transaction_timeout = kafka.transaction_timeout;
+    config.fetch_queue_bytes = kafka.queues.fetched_max_bytes;
+    config.produce_queue_bytes = kafka.queues.producer_max_bytes;
     config
 }
