@@ -7,6 +7,8 @@ pub mod delay;
 mod delivery;
 mod dispatcher;
 mod filter;
+#[cfg(test)]
+mod fixture;
 mod handler;
 pub mod hop;
 mod probe;
@@ -17,6 +19,8 @@ mod report;
 pub mod routes;
 mod run;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod trace;
 mod worker;

@@ -161,11 +161,14 @@ impl StatusCell {
         news
     }
 
-    /// Something that needs the brokers went well. True if they were down until now.
+    /// A broker has answered. True if none did until now. Other trouble stays: a missing topic is still missing.
     pub(super) fn brokers_answer(&self) -> bool {
         let mut status = self.lock();
-        status.trouble = None;
-        std::mem::replace(&mut status.brokers_down, false)
+        let were_down = std::mem::replace(&mut status.brokers_down, false);
+        if were_down {
+            status.trouble = None;
+        }
+        were_down
     }
 
     pub(super) fn incident(&self, incident: Incident) {

@@ -5,5 +5,5 @@
 mod cluster;
 mod driver;
 mod echo;
-mod lag;
+mod git_connector;
 mod topics;
