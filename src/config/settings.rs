@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources,
-    Workers, load,
+    Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
 };
 
 /// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
