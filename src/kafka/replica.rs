@@ -194,6 +194,12 @@ impl Watch {
         self.status.snapshot()
     }
 
+    /// How long the commits since the last call took: for one caller, who measures.
+    #[must_use]
+    pub fn take_commit_times(&self) -> Vec<Duration> {
+        self.status.take_commit_times()
+    }
+
     /// How long ago the poll thread was seen alive; a second is long.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
