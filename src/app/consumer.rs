@@ -12,12 +12,11 @@ use super::observed::Observed;
 use super::{Backing, Places, Tally, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
-use crate::dispatch::{
-    Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers,
-};
+use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
 use crate::runtime::Clock;
+use crate::telemetry::Metrics;
 
 /// The topic of audit records.
 pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
@@ -36,6 +35,8 @@ pub struct ConsumerParts<'a> {
     pub delivery: Delivery,
     /// Counts what is committed, if somebody wants to know.
     pub tally: Option<Arc<Tally>>,
+    /// Measures handlers, if somebody wants to know.
+    pub metrics: Option<Arc<Metrics>>,
     /// Whether spans are exported.
     pub otel: bool,
 }
@@ -75,6 +76,8 @@ impl Consumer {
         };
         let policies = routes.policies();
         let lossy = topics::continue_after_loss(&routes, &topics);
+        let timers = parts.metrics.iter().flat_map(|m| routes.list().iter().map(|route| m.route_timer(&route.name)));
+        let timers = timers.collect();
         let dispatch = DispatcherParts {
             routes,
             handlers,
@@ -90,7 +93,7 @@ impl Consumer {
         config.continue_after_loss = lossy;
         let replica = Replica::start(Parts {
             config,
-            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone() }),
+            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers }),
             inbox,
             settings: parts.settings.engine(),
             routes: policies,
@@ -186,5 +189,9 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
     };
     config.instance_id = kafka.group_instance_id.clone();
     config.session_timeout = kafka.session_timeout;
+    config.heartbeat_interval = kafka.heartbeat_interval;
+    config.transaction_timeout = kafka.transaction_timeout;
+    config.fetch_queue_bytes = kafka.queues.fetched_max_bytes;
+    config.produce_queue_bytes = kafka.queues.producer_max_bytes;
     config
 }

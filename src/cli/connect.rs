@@ -7,8 +7,8 @@ use super::consume::flush;
 use super::output::table;
 use super::{Bar, Context, Exit, Failure};
 use crate::app;
-use crate::config::Repository;
-use crate::connectors::git::{ConnectorError, Progress};
+use crate::config::{GitStart, Repository};
+use crate::connectors::git::{ConnectorError, Progress, Start};
 use crate::runtime::Shutdown;
 
 /// Publish a source's events to Kafka.
@@ -19,7 +19,8 @@ pub(super) enum Connect {
     /// Continues where the last connector of the repository stopped; a second one stands by. Ends on SIGTERM or SIGINT, or
     /// with --once when everything is published.
     #[command(after_help = "Examples:\n  coafi connect git --repo . --once\n  \
-                            coafi connect git --repo https://github.com/octocat/Hello-World.git\n  coafi connect git")]
+                            coafi connect git --repo https://github.com/octocat/Hello-World.git --branch main --path 'docs/**' --start now\n  \
+                            coafi connect git")]
     Git(Git),
 }
 
@@ -28,6 +29,15 @@ pub(super) struct Git {
     /// A repository's path or URL; by default those of git.repositories.
     #[arg(long = "repo", value_name = "PATH|URL")]
     repositories: Vec<String>,
+    /// Only branches that match; `*` alone is every branch.
+    #[arg(long = "branch", value_name = "GLOB", requires = "repositories")]
+    branches: Vec<String>,
+    /// Only commits that touch a path that matches.
+    #[arg(long = "path", value_name = "GLOB", requires = "repositories")]
+    paths: Vec<String>,
+    /// Where a repository begins that was never published: history (the default), now, or commit:<sha>.
+    #[arg(long, value_name = "START", requires = "repositories")]
+    start: Option<Start>,
     /// Publish what is there and end.
     #[arg(long)]
     once: bool,
@@ -44,7 +54,7 @@ impl Git {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut git = context.settings().git.clone();
         if !self.repositories.is_empty() {
-            git.repositories = self.repositories.into_iter().map(Repository::new).collect();
+            git.repositories = self.repositories.iter().map(|url| self.repository(url)).collect();
         }
         if git.repositories.is_empty() {
             return Err(Failure::usage("no repository is named").next("give --repo PATH|URL, or set git.repositories"));
@@ -79,6 +89,19 @@ impl Git {
             table(&["repository", "commits", "events"], 1, cells)
         })?;
         Ok(Exit::Ok)
+    }
+
+    fn repository(&self, url: &str) -> Repository {
+        let mut repository = Repository { paths: self.paths.clone(), ..Repository::new(url) };
+        if !self.branches.is_empty() {
+            repository.branches.clone_from(&self.branches);
+        }
+        repository.start = match self.start.unwrap_or(Start::History) {
+            Start::History => GitStart::History,
+            Start::Now => GitStart::Now,
+            Start::Commit(sha) => GitStart::Commit(sha.to_string()),
+        };
+        repository
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::serving::serve;
+use super::serving::{Started, serve};
 use super::{Context, Exit, Failure};
 use crate::app::{self, Backing, Consumer, ConsumerParts};
 use crate::config;
@@ -83,14 +83,16 @@ impl Consume {
             slot: self.slot.unwrap_or_else(|| settings.kafka.slot()),
             delivery,
             tally: None,
+            metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),
         };
-        let Some(consumer) = Consumer::start(parts, &stop).await? else { return Ok(None) };
-        let watch = consumer.watch();
-        // The pages go on while the replica drains, and end after it.
+        // The pages are there before the replica, and end after it has drained.
         let serving = CancellationToken::new();
         let mut tasks = Tasks::new(serving.clone());
-        serve(&mut tasks, &settings.http, &watch, &backing, telemetry.metrics()).await?;
+        let replica = Started::default();
+        serve(&mut tasks, &settings.http, &replica, &backing, telemetry.metrics()).await?;
+        let Some(consumer) = Consumer::start(parts, &stop).await? else { return Ok(None) };
+        let watch = replica.get_or_init(|| consumer.watch()).clone();
         if let Some(idle) = self.exit_when_idle {
             tasks.spawn("the idle watch", stop_when_idle(watch, idle, stop.clone(), serving.clone()));
         }

@@ -10,8 +10,8 @@ use crate::schema::Codec;
 /// What happened to an event, step by step, from the audit records.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  coafi event show main:3f2a9c
-  coafi event show main:3f2a9c --output json | jq '.steps[].type'
+  coafi event show main@0af7651916cd43dd8448eb211c80319cb7ad6b71
+  coafi event show main@0af7651916cd43dd8448eb211c80319cb7ad6b71 --output json | jq '.steps[].type'
 
 Exit codes: 0 found, 1 no audit record has this id.")]
 pub struct Show {

@@ -136,19 +136,6 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(failure) => failure,
-            Err(error) => {
-                let message = error.to_string();
-                let chain: Box<dyn Error + Send + Sync> = error.into();
-                Self::failed(message).because(chain)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
 
 mod answer;
+mod causes;
 mod completions;
 mod config;
 mod connect;
@@ -159,7 +160,8 @@ impl Noun {
             Self::Topics(command) => {
                 let places = context.places();
                 let client = places.client_config();
-                let properties = client.config_map().iter().map(|(name, value)| (&**name, &**value));
+                let properties = client.config_map();
+                let properties = properties.iter().map(|(name, value)| (&**name, &**value));
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(properties, declarations).await?)
             }

@@ -98,7 +98,8 @@ impl rdkafka::ClientContext for Member {}
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(revoked) = rebalance {
-            self.owned.send_modify(|owned| partitions(revoked).for_each(|partition| drop(owned.remove(&partition))));
+            let revoked: BTreeSet<i32> = partitions(revoked).collect();
+            self.owned.send_modify(|owned| owned.retain(|partition| !revoked.contains(partition)));
         }
     }
 

@@ -95,7 +95,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     let schema_id = id.map_err(|source| SendError::Registry { subject, source })?;
     let mut data = vec![0];
     data.extend(schema_id.0.to_be_bytes());
-    data.extend(apache_avro::to_avro_datum(&parsed, value).map_err(schema)?);
+    data.extend(avro_json::encode(&parsed, value).map_err(schema)?);
     let (source, id, of, key) =
         identity.map_or((None, None, None, None), |i| (Some(i.source), Some(i.id), Some(i.subject), Some(i.key)));
     let id = event.id.or(id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());

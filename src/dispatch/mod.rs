@@ -17,6 +17,8 @@ mod report;
 pub mod routes;
 mod run;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod trace;
 mod worker;

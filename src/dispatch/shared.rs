@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tracing::Span;
 
 use super::delivery::Delivery;
-use super::rate::Limiter;
 use super::dispatcher::Settings;
+use super::rate::Limiter;
 use super::{Handlers, Route, Routes, Services, trace};
 use crate::engine::{Job, RouteId};
 use crate::runtime::Clock;

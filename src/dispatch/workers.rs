@@ -132,7 +132,7 @@ impl Workers {
     }
 
     /// Waits until a worker ends, which none does before [`Workers::stop`].
-    pub async fn ended(&mut self) -> WorkerEnded {
+    pub async fn failed(&mut self) -> WorkerEnded {
         match self.tasks.join_next().await {
             Some(Err(error)) => WorkerEnded(error.to_string()),
             Some(Ok(())) | None => WorkerEnded("its queue was closed".to_owned()),

@@ -23,21 +23,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
 
 use self::check::{Checked, Checker};
-use self::report::{Bounded, GenerationResult};
+use self::files::CommitFiles;
+use self::report::{Bounded, MAX_OUTCOME_BYTES};
 use crate::connectors::git::{Blob, ChangeStatus, ChangedFile, EntryType};
-use crate::dispatch::{Context, Failure, Handler, Registration, Step, Success};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success};
 use crate::event::Event;
 use crate::registry::{documents, once};
 use crate::schema::payloads::GitCommit;
 use crate::store::EntryChange;
 
 
+pub use artifact::Artifact;
 pub use file_type::FileType;
-pub use files::CommitFiles;
-pub use report::{FileResult, Summary, ValidationResult, Validity};
+pub use report::{FileResult, GenerationResult, Summary, ValidationResult, Validity};
 
 /// A larger file is invalid without being read.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
@@ -148,26 +148,16 @@ async fn success(
     checked: Vec<Checked>,
 ) -> Result<Success, Failure> {
     let results: Vec<FileResult> = checked.into_iter().map(|checked| checked.result).collect();
-    let mut bounded = Bounded::of(&results, &commit.commit_sha);
+    let bounded = Bounded::of(&results, MAX_OUTCOME_BYTES);
     let workflow_id = workflow::id(event);
-    let (requested, initiated) =
-        workflow::request(&context.services.codec, &workflow_id, commit, &bounded).await?;
-    let processed = |detail| Step { kind: "FILE_PROCESSED".to_owned(), detail };
-    let mut steps: Vec<Step> = std::mem::take(&mut bounded.steps).into_iter().map(processed).collect();
-    if bounded.omitted > 0 {
-        let detail = json!({
-            "commitSha": commit.commit_sha, "filesOmitted": bounded.omitted, "summary": bounded.summary,
-        });
-        steps.push(processed(detail));
-    }
-    steps.push(initiated);
+    let requested = workflow::request(&context.services.codec, &workflow_id, commit, &results).await?;
     let invalid: u32 = bounded.summary.files.values().map(|validity| validity.invalid).sum();
     Ok(Success {
         message: format!("{} files of commit {}, {invalid} of them invalid", results.len(), commit.commit_sha),
         workflow_id: Some(workflow_id),
         data: bounded.data(),
         files_processed: u32::try_from(results.len()).ok(),
-        steps,
+        steps: report::steps(&results, &commit.commit_sha, &bounded),
         emit: vec![requested],
     })
 }
@@ -188,4 +178,4 @@ async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

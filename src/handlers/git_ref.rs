@@ -102,3 +102,66 @@ impl Moved {
         Err(failure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::Class;
+    use crate::handlers::git_commit::tests::world::World;
+    use crate::registry::entry_name;
+
+    const URL: &str = "https://user:secret@example.org/r.git";
+    const PUBLIC_URL: &str = "https://example.org/r.git";
+
+    fn push(before: Option<String>, after: Option<String>) -> Value {
+        json!({
+            "repositoryUrl": URL, "branch": "main", "before": before, "after": after, "forced": true,
+            "commitCount": 1, "observedAt": 0,
+        })
+    }
+
+    async fn stored(world: &World, name: &str) -> Option<refs::Ref> {
+        let entry = world.store.entry(refs::REGISTRY, &entry_name(PUBLIC_URL, name.as_bytes())).await.unwrap();
+        entry.map(|entry| serde_json::from_value(entry.data).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_branch_is_where_it_was_pushed_to_until_it_is_deleted() {
+        let world = World::new().await;
+        let (old, new) = ("1".repeat(40), "2".repeat(40));
+        let moved = push(Some(old.clone()), Some(new.clone()));
+        world.handle_by(&GitRefHandler, "git.push", &moved).await.unwrap();
+        let expected = refs::Ref {
+            repository_url: PUBLIC_URL.to_owned(),
+            name: "refs/heads/main".to_owned(),
+            commit_sha: new.clone(),
+            previous_sha: Some(old),
+            forced: true,
+        };
+        assert_eq!(stored(&world, "refs/heads/main").await, Some(expected));
+        world.handle_by(&GitRefHandler, "git.push", &push(Some(new), None)).await.unwrap();
+        assert_eq!(stored(&world, "refs/heads/main").await, None);
+    }
+
+    #[tokio::test]
+    async fn a_tag_is_kept_apart_from_a_branch() {
+        let world = World::new().await;
+        let tag = json!({
+            "repositoryUrl": URL, "tag": "main", "action": "created", "commitSha": "3".repeat(40),
+        });
+        world.handle_by(&GitRefHandler, "git.tag", &tag).await.unwrap();
+        assert_eq!(stored(&world, "refs/tags/main").await.map(|r| (r.commit_sha, r.forced)), Some(("3".repeat(40), false)));
+        assert_eq!(stored(&world, "refs/heads/main").await, None);
+    }
+
+    #[tokio::test]
+    async fn wrong_fields_and_wrong_types_have_their_class() {
+        let world = World::new().await;
+        let bad = world.handle_by(&GitRefHandler, "git.push", &push(None, Some("HEAD".into()))).await.unwrap_err();
+        assert_eq!((bad.class, bad.errors.len()), (Class::Invalid, 1));
+        let other = world.handle_by(&GitRefHandler, "git.commit", &json!({})).await.unwrap_err();
+        assert_eq!((other.class, other.code), (Class::Permanent, "wrong_event_type"));
+    }
+}

@@ -139,9 +139,14 @@ impl<A: Application> Driver<A> {
             return Ok(true);
         }
         if self.clock.now() > deadline {
-            return Err(DriverError::NotDrained(self.drain_timeout + self.config.commit_timeout));
+            return Err(DriverError::NotDrained(self.shutdown_timeout()));
         }
         Ok(false)
+    }
+
+    /// A backstop: the engine gives up what does not drain after twice its drain timeout.
+    fn shutdown_timeout(&self) -> Duration {
+        2 * self.drain_timeout + self.config.commit_timeout
     }
 
     /// Everything that other threads have reported; true if there was anything.
@@ -181,7 +186,7 @@ impl<A: Application> Driver<A> {
             Input::Shutdown => {
                 self.engine.shut_down(now);
                 self.status.update(|status| status.ending = true);
-                self.state.shutdown_deadline.get_or_insert(now + self.drain_timeout + self.config.commit_timeout);
+                self.state.shutdown_deadline.get_or_insert(now + self.shutdown_timeout());
             }
             Input::Failed(error) => {
                 self.state.failed.get_or_insert(error);
@@ -190,7 +195,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn note_committed(&mut self, transaction: TransactionId) {
-        self.status.brokers_answer();
+        self.status.update(|status| (status.brokers_down, status.trouble) = (false, None));
         let Some((id, commits)) = self.state.committing.take() else { return };
         debug_assert_eq!(id, transaction, "one commit at a time");
         for commit in commits {
@@ -230,12 +235,16 @@ impl<A: Application> Driver<A> {
                     committed: owned.committed,
                     polled: owned.polled,
                     end: owned.end,
+                    census: self.engine.census_of(partition.id),
                     draining: owned.draining,
                 })
             })
             .collect();
+        let (census, buffered_bytes) = (self.engine.census(), self.engine.buffered_bytes() as u64);
+        let open_circuits = self.engine.open_circuits().cloned().collect();
         self.status.update(|status| {
             status.assignment = assignment;
+            (status.census, status.buffered_bytes, status.open_circuits) = (census, buffered_bytes, open_circuits);
             status.counts += Counts { polled, ..Counts::default() };
         });
     }

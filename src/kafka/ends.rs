@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::info;
+
 use super::Application;
 use super::driver::Driver;
 use super::lookup::{Found, Question};
@@ -59,9 +61,7 @@ impl<A: Application> Driver<A> {
             .filter(|partition| partition.owned.is_some())
             .map(|partition| (partition.id, partition.source.clone()))
             .collect();
-        if !partitions.is_empty() {
-            self.state.ends_asked = self.questions.send(Question::Ends { partitions }).is_ok();
-        }
+        self.state.ends_asked = self.questions.send(Question::Ends { partitions }).is_ok();
     }
 
     /// An answer of the lookup thread.
@@ -75,6 +75,10 @@ impl<A: Application> Driver<A> {
             }
             Found::Ends(ends) => {
                 self.state.ends_asked = false;
+                let Some(ends) = ends else { return };
+                if self.status.brokers_answer() {
+                    info!(group = self.config.group, "brokers answer again");
+                }
                 // While nothing is polled there are records before the end, and nothing to prove.
                 let polling = self.engine.has_room() && !self.state.held;
                 for (id, end) in ends {

@@ -36,7 +36,7 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) enum Question {
     /// Where these partitions are to be read from.
     Locate { token: u64, partitions: Vec<TopicPartition> },
-    /// Their ends (last stable offsets), for the lag.
+    /// Their ends (last stable offsets), for the lag. Without partitions: whether any broker answers.
     Ends { partitions: Vec<(PartitionId, TopicPartition)> },
     /// Whether there is any committed record between `from` and the end.
     ProveEnd { partition: PartitionId, epoch: Epoch, source: TopicPartition, from: NextOffset, live: Live },
@@ -48,7 +48,8 @@ pub(super) enum Found {
         token: u64,
         partitions: Vec<Located>,
     },
-    Ends(Vec<(PartitionId, NextOffset)>),
+    /// `None`: no answer.
+    Ends(Option<Vec<(PartitionId, NextOffset)>>),
     /// `end: None`: no proof, ask again when there is a reason to.
     End {
         partition: PartitionId,
@@ -200,11 +201,15 @@ impl<P, R> Lookups<P, R> {
             .collect()
     }
 
-    fn ends(&self, partitions: &[(PartitionId, TopicPartition)]) -> Vec<(PartitionId, NextOffset)> {
+    /// Without an answer the lag is what it was; whoever watches sees the brokers' state beside it.
+    fn ends(&self, partitions: &[(PartitionId, TopicPartition)]) -> Option<Vec<(PartitionId, NextOffset)>> {
+        if partitions.is_empty() {
+            let topic = self.config.topics.first().map(String::as_str);
+            return self.consumer.fetch_metadata(topic, REQUEST_TIMEOUT).is_ok().then(Vec::new);
+        }
         let sources: Vec<_> = partitions.iter().map(|(_, source)| source.clone()).collect();
-        // Without an answer the lag is what it was; whoever watches sees the brokers' state beside it.
-        let ends = self.offsets_at(&sources, KafkaOffset::End).unwrap_or_default();
-        partitions.iter().map(|(id, _)| *id).zip(ends).collect()
+        let ends = self.offsets_at(&sources, KafkaOffset::End).ok()?;
+        Some(partitions.iter().map(|(id, _)| *id).zip(ends).collect())
     }
 
     /// The end-of-partition event does not name its topic, and the client does not pass on the offset behind transaction

@@ -14,10 +14,10 @@ use std::collections::BTreeSet;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::driver::Driver;
-use super::inbox::Rebalance;
+use super::inbox::{Input, Rebalance};
 use super::lookup::{Located, Question, list_of};
 use super::partitions::Owned;
 use super::writer::Command;
@@ -70,7 +70,13 @@ impl<A: Application> Driver<A> {
             // A standing member, or nothing new: the group still waits for an answer.
             return self.start(Vec::new());
         }
-        let partitions: Vec<TopicPartition> = partitions.iter().map(|(t, p)| self.source(t, *p)).collect();
+        let partitions: Vec<TopicPartition> = partitions
+            .iter()
+            .map(|(topic, partition)| {
+                let index = self.number(topic, *partition);
+                self.partitions.source(index).clone()
+            })
+            .collect();
         let token = self.ask_where(partitions);
         self.state.round = Some(Round::Assigning { token });
         Ok(())
@@ -84,14 +90,15 @@ impl<A: Application> Driver<A> {
         token
     }
 
-    fn source(&mut self, topic: &str, partition: i32) -> TopicPartition {
+    /// The partition's number. The writer learns of a new one before anything else about it.
+    fn number(&mut self, topic: &str, partition: i32) -> usize {
         let (index, new) = self.partitions.intern(topic, partition);
-        let partition = self.partitions.at(index);
-        let source = partition.source.clone();
         if new {
-            let _ = self.writer.send(Command::Name(partition.id, source.clone()));
+            let partition = self.partitions.at(index);
+            // If the thread is gone it has said why, and the replica ends in this turn.
+            let _ = self.writer.send(Command::Name(partition.id, partition.source.clone()));
         }
-        source
+        index
     }
 
     /// The answer to [`Driver::ask_where`].
@@ -125,7 +132,7 @@ impl<A: Application> Driver<A> {
         info!(group = self.config.group, partitions = partitions.len(), "assigned");
         let now = self.clock.now();
         for located in partitions {
-            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let index = self.number(&located.source.topic, located.source.partition);
             let partition = self.partitions.at(index);
             let assignment = Assignment {
                 partition: partition.id,
@@ -148,7 +155,7 @@ impl<A: Application> Driver<A> {
     fn revoke(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
         let (mut all, mut waiting) = (Vec::new(), BTreeSet::new());
         for (topic, partition) in partitions {
-            let (index, _) = self.partitions.intern(topic, *partition);
+            let index = self.number(topic, *partition);
             all.push(index);
             let partition = self.partitions.at(index);
             if let Some(owned) = &mut partition.owned {
@@ -202,7 +209,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn lose(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
-        let indices: Vec<usize> = partitions.iter().map(|(t, p)| self.partitions.intern(t, *p).0).collect();
+        let indices: Vec<usize> = partitions.iter().map(|(topic, partition)| self.number(topic, *partition)).collect();
         self.drop_lost(&indices)
     }
 
@@ -256,7 +263,7 @@ impl<A: Application> Driver<A> {
     fn restart(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
         let mut gone = Vec::new();
         for located in partitions {
-            let (index, _) = self.partitions.intern(&located.source.topic, located.source.partition);
+            let index = self.number(&located.source.topic, located.source.partition);
             let Some(owned) = &self.partitions.at(index).owned else { continue };
             if owned.polled < located.log_start {
                 gone.push((index, located));
@@ -268,6 +275,42 @@ impl<A: Application> Driver<A> {
         let (indices, located): (Vec<usize>, Vec<Located>) = gone.into_iter().unzip();
         self.drop_lost(&indices)?;
         self.start(located)
+    }
+
+    /// At the end: librdkafka's `close` waits for whatever answer the group is still owed, and nobody else will give it.
+    pub(super) fn answer_all(&mut self) {
+        self.consumer.context().close();
+        while let Ok(input) = self.inbox.try_recv() {
+            if let Input::Rebalance(rebalance) = input {
+                self.state.rebalances.push_back(rebalance);
+            }
+        }
+        let mut answers = Vec::new();
+        match self.state.round.take() {
+            Some(Round::Assigning { .. }) => answers.push(None),
+            Some(Round::Revoking { all, .. }) => answers.push(Some(self.list(&all))),
+            Some(Round::Relocating { .. }) | None => {}
+        }
+        for rebalance in std::mem::take(&mut self.state.rebalances) {
+            answers.push(match rebalance {
+                Rebalance::Assign(_) => None,
+                Rebalance::Revoke(partitions) | Rebalance::Lost(partitions) => {
+                    let indices: Vec<usize> =
+                        partitions.iter().map(|(topic, partition)| self.number(topic, *partition)).collect();
+                    Some(self.list(&indices))
+                }
+            });
+        }
+        for answer in answers {
+            let given = match answer {
+                Some(list) => self.consumer.incremental_unassign(&list),
+                None => self.consumer.incremental_assign(&TopicPartitionList::new()),
+            };
+            if let Err(error) = given {
+                // There is nothing left that could be given up.
+                debug!(group = self.config.group, "answer to a rebalance at the end: {error}");
+            }
+        }
     }
 
     pub(super) fn list(&self, indices: &[usize]) -> TopicPartitionList {

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -121,9 +120,9 @@ impl<A: Application> Replica<A> {
         let thread = std::thread::Builder::new()
             .name("coafi-poll".to_owned())
             .spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| live(driver, &stop, joins)));
+                let result = live(driver, &stop, joins);
                 // Nobody listens if the handle was dropped.
-                let _ = end.send(result.unwrap_or(Err(DriverError::Panicked("coafi-poll"))));
+                let _ = end.send(result);
             })
             .map_err(|source| DriverError::Thread { name: "coafi-poll", source })?;
         Ok(Self { status, clock, inbox: inbox_sender, ended, thread: Some(thread) })
@@ -195,6 +194,12 @@ impl Watch {
         self.status.snapshot()
     }
 
+    /// How long the commits since the last call took: for one caller, who measures.
+    #[must_use]
+    pub fn take_commit_times(&self) -> Vec<Duration> {
+        self.status.take_commit_times()
+    }
+
     /// How long ago the poll thread was seen alive; a second is long.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
@@ -204,10 +209,11 @@ impl Watch {
 
 /// The poll thread's life, with an orderly end: the other threads first, the consumer last.
 fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandle<()>>) -> Result<(), DriverError> {
-    let result = driver.run();
+    let result = catch_unwind(AssertUnwindSafe(|| driver.run()));
     driver.status.update(|status| status.ending = true);
     driver.publish_status();
     stop.set();
+    driver.answer_all();
     let Driver { consumer, writer, receipts, questions, windows, config, inbox, answers, .. } = driver;
     // The receipts' thread holds a sender to itself, so it is told.
     let _ = receipts.send(Receipt::Stop);
@@ -216,12 +222,11 @@ fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandl
         // Each thread catches its own panics and reports them.
         let _ = join.join();
     }
-    consumer.context().close();
     // The last owner: leaves the group and waits for that.
     drop(consumer);
     drop((inbox, answers));
     info!(group = config.group, "replica has ended");
-    result
+    result.unwrap_or(Err(DriverError::Panicked("coafi-poll")))
 }
 
 fn consumer<P: Send + 'static, R: Send + 'static>(

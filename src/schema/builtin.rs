@@ -3,6 +3,8 @@
 //!
 //! A schema's id is a hash of its canonical form, so that it is the same in every run.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a server task, which its handle owns and stops")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;

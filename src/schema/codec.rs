@@ -19,13 +19,13 @@ use crate::engine::Dependency;
 use crate::event::Event;
 
 /// (type, schema id) pairs kept; when it is full it starts anew.
-pub const MAX_CACHED_DECODERS: usize = 4_096;
+const MAX_CACHED_DECODERS: usize = 4_096;
 /// (type, topic) pairs kept; likewise.
-pub const MAX_CACHED_ENCODERS: usize = 4_096;
+const MAX_CACHED_ENCODERS: usize = 4_096;
 /// Ids kept of which the registry said that they do not exist; likewise.
-pub const MAX_CACHED_ABSENT: usize = 1_024;
+const MAX_CACHED_ABSENT: usize = 1_024;
 /// After this the registry is asked again about such an id.
-pub const ABSENT_FOR: Duration = Duration::from_secs(30);
+const ABSENT_FOR: Duration = Duration::from_secs(30);
 
 /// Decodes and encodes event data. Cheap to clone.
 #[derive(Clone)]
@@ -172,7 +172,7 @@ impl Codec {
             other => other,
         };
         let id = found.map_err(|error| turn.failed(&error))?;
-        let schema = T::SCHEMA.parse().map_err(|e| {
+        let schema = T::SCHEMA.parse::<serde_avro_fast::Schema>().map_err(|e| {
             Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
         })?;
         let schema = Arc::new(schema);

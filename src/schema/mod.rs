@@ -13,7 +13,10 @@
 //!
 //! [`Failure`]: crate::dispatch::Failure
 
-#![allow(clippy::disallowed_methods, reason = "edge: how old an answer of the registry is, and the built-in registry's task")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "edge: how old an answer of the registry is, and the built-in registry's task"
+)]
 
 mod builtin;
 mod codec;

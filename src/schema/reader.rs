@@ -66,7 +66,7 @@ impl Reader {
             Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
         };
         let schema = Schema::parse_str(T::SCHEMA).map_err(|e| bad(&e))?;
-        let fast = T::SCHEMA.parse().map_err(|e| bad(&e))?;
+        let fast = T::SCHEMA.parse::<serde_avro_fast::Schema>().map_err(|e| bad(&e))?;
         let canonical = schema.canonical_form();
         Ok(Self { schema, canonical, fast })
     }

@@ -2,8 +2,8 @@
 //! serve it.
 //!
 //! `schema_registry_converter` has such a client too, but reports every answer that is not 200 in the same way; here the
-//! difference between "there is no such schema" and "this is no answer" decides whether a record is poison. It serves in
-//! `tests/contract` as a second opinion.
+//! difference between "there is no such schema" and "this is no answer" decides whether a record is poison. `tests/contract`
+//! asks it for a second opinion on the wire format and the subjects' names.
 //!
 //! [`BuiltinRegistry`]: super::BuiltinRegistry
 

@@ -3,10 +3,15 @@
 //! Knows nothing of records and routes: the driver reports totals, and spans carry what they are given.
 //! Nothing here is on the per-record path except spans, which cost nothing while no exporter and no debug log wants them.
 
+#![allow(clippy::disallowed_methods, reason = "edge: exporters have threads and deadlines of their own")]
+
 mod logging;
 mod metrics;
 mod otlp;
 mod propagation;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

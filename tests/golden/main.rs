@@ -1,2 +1,3 @@
-//! What other software reads and writes, byte for byte.
+//! What other software and people read and write, byte for byte.
+mod cli;
 mod wire_format;

@@ -13,22 +13,22 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// Everything that a test waits for comes within this time, or the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The cluster that tests run against.
-pub fn bootstrap() -> String {
+pub(crate) fn bootstrap() -> String {
     std::env::var("COAFI_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:39092".to_owned())
 }
 
 /// A name that no other test and no other run has.
-pub fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     format!("{name}-{}-{nanos:x}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
-pub async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) {
+pub(crate) async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
     let new: Vec<_> =
@@ -38,14 +38,14 @@ pub async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) {
     }
 }
 
-pub struct Written<'a> {
-    pub key: &'a str,
-    pub value: &'a str,
-    pub headers: Option<OwnedHeaders>,
+pub(crate) struct Written<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) value: &'a str,
+    pub(crate) headers: Option<OwnedHeaders>,
 }
 
 /// Produces in order; in one transaction if `transaction` names an id.
-pub fn produce<'a>(
+pub(crate) fn produce<'a>(
     bootstrap: &str,
     topic: &str,
     transaction: Option<&str>,
@@ -80,23 +80,23 @@ pub fn produce<'a>(
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
-    pub partition: i32,
-    pub offset: i64,
-    pub key: String,
-    pub value: String,
-    pub headers: Vec<String>,
+pub(crate) struct Read {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) headers: Vec<String>,
 }
 
 /// A consumer that belongs to nobody else's group and reads what is committed, from the beginning.
-pub struct Reader {
+pub(crate) struct Reader {
     consumer: BaseConsumer,
     partitions: usize,
-    pub records: Vec<Read>,
+    pub(crate) records: Vec<Read>,
 }
 
 impl Reader {
-    pub fn new(bootstrap: &str, topic: &str, partitions: i32) -> Self {
+    pub(crate) fn new(bootstrap: &str, topic: &str, partitions: i32) -> Self {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", unique("reader"))
@@ -114,7 +114,7 @@ impl Reader {
     }
 
     /// Reads on until `enough` says so.
-    pub fn read_until(&mut self, what: &str, enough: impl Fn(&[Read]) -> bool) {
+    pub(crate) fn read_until(&mut self, what: &str, enough: impl Fn(&[Read]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !enough(&self.records) {
             assert!(Instant::now() < deadline, "{what} not seen in {} records", self.records.len());
@@ -123,7 +123,7 @@ impl Reader {
     }
 
     /// Reads on until every partition's end was seen with nothing new behind it.
-    pub fn read_to_end(&mut self) {
+    pub(crate) fn read_to_end(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         let mut ends = std::collections::BTreeSet::new();
         while ends.len() < self.partitions {
@@ -156,7 +156,7 @@ impl Reader {
 }
 
 /// Committed positions and metadata of a group, with `require_stable`.
-pub fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, (i64, String)> {
+pub(crate) fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, (i64, String)> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", group)
@@ -176,7 +176,7 @@ pub fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> 
 }
 
 /// Waits for a condition, with a bound.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");

@@ -8,6 +8,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::cluster::{Read, Reader, Written, bootstrap, committed, create_topics, eventually, produce, unique};
 use crate::echo::{self, start};
+use crate::foreign::{RawHeader, produce_raw};
 
 struct Setup {
     bootstrap: String,
@@ -194,6 +195,23 @@ async fn of_two_replicas_with_one_slot_one_gives_up_and_nothing_is_lost() {
     survivor.shutdown().await.unwrap();
     outcomes.read_to_end();
     check_exactly_once(&outcomes.records, total);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_name_that_is_not_text_is_poison_and_the_rest_of_the_record_survives() {
+    let setup = Setup::on_kafka("foreign").await;
+    let headers: [RawHeader<'_>; 3] = [(b"good", Some(b"\xff")), (b"\xff\xfe", Some(b"lost")), (b"null", None)];
+    produce_raw(&setup.bootstrap, &setup.source, 0, b"ok 1", &headers);
+    produce_raw(&setup.bootstrap, &setup.source, 0, b"ok 2", &[]);
+    let replica = setup.start(setup.config("0"));
+    drained(&replica).await;
+    replica.shutdown().await.unwrap();
+    let mut outcomes = setup.outcomes();
+    outcomes.read_to_end();
+    outcomes.records.sort_by_key(|read| parse(read).0);
+    let seen: Vec<_> = outcomes.records.iter().map(|read| (parse(read).1, parse(read).2)).collect();
+    assert_eq!(seen, [("dead", "ok 1"), ("processed", "ok 2")]);
+    assert_eq!(outcomes.records[0].headers, ["good", "null", UNREADABLE_HEADERS]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,11 +16,11 @@ use coafi::kafka::{Application, Config, Inbox, Parts, PolledBatch, Replica, Resu
 use coafi::runtime::Clock;
 use coafi::store::Fence;
 
-pub struct Echo {
-    pub outcomes: Arc<str>,
-    pub receipts: Option<Arc<str>>,
+pub(crate) struct Echo {
+    pub(crate) outcomes: Arc<str>,
+    pub(crate) receipts: Option<Arc<str>>,
     runs: Sender<Vec<Job<Record>>>,
-    pub started: Arc<AtomicU64>,
+    pub(crate) started: Arc<AtomicU64>,
 }
 
 impl Echo {
@@ -57,7 +57,7 @@ fn attempt(job: &Job<Record>) -> Attempt {
     }
 }
 
-pub fn outcome_name(disposition: &Disposition) -> &'static str {
+pub(crate) fn outcome_name(disposition: &Disposition) -> &'static str {
     match disposition {
         Disposition::Processed => "processed",
         Disposition::Duplicate { .. } => "duplicate",
@@ -137,7 +137,7 @@ fn outgoing(topic: &Arc<str>, key: Option<&[u8]>, value: String, headers: Header
     }
 }
 
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         max_records: 30_000,
         max_bytes: 64 << 20,
@@ -161,7 +161,7 @@ pub fn settings() -> Settings {
     }
 }
 
-pub fn route() -> RoutePolicy {
+pub(crate) fn route() -> RoutePolicy {
     RoutePolicy {
         ordering: Ordering::Key,
         retry: Policy {
@@ -178,7 +178,7 @@ pub fn route() -> RoutePolicy {
 }
 
 /// A running replica over an [`Echo`], and how many attempts its handler has made.
-pub fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (Replica<Echo>, Arc<AtomicU64>) {
+pub(crate) fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (Replica<Echo>, Arc<AtomicU64>) {
     let inbox = Inbox::new();
     let application = Arc::new(Echo::new(outcomes, receipts, inbox.results()));
     let started = Arc::clone(&application.started);

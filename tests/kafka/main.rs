@@ -5,4 +5,5 @@
 mod cluster;
 mod driver;
 mod echo;
+mod git_connector;
 mod topics;

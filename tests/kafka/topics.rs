@@ -72,7 +72,8 @@ async fn what_would_lose_records_is_refused_as_a_whole() {
         ClientConfig::new().set("bootstrap.servers", bootstrap()).set("enable.idempotence", "true").create().unwrap();
     producer.send(FutureRecord::to(&name).key("k").payload("v"), Duration::from_secs(20)).await.unwrap();
 
-    for other in [declared(&name, 2, "7d", "delete"), declared(&name, 1, "1d", "delete"), declared(&name, 1, "7d", "compact")]
+    for other in
+        [declared(&name, 2, "7d", "delete"), declared(&name, 1, "1d", "delete"), declared(&name, 1, "7d", "compact")]
     {
         let plan = admin.plan(&other).await.unwrap();
         let refused: Vec<_> = plan.refused().map(|step| step.topic.as_str()).collect();

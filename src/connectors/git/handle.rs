@@ -12,7 +12,7 @@ use gix::objs::FindExt as _;
 use super::{GitError, RepositoryId};
 
 /// Decoded objects that a handle keeps, in bytes: successive commits share nearly all of their trees.
-const OBJECT_CACHE_BYTES: usize = 8 * 1024 * 1024;
+const OBJECT_CACHE_BYTES: usize = 2 * 1024 * 1024;
 
 /// gix refuses to allocate more than this for one object; a larger one is reported as corrupt or too large.
 const LARGEST_OBJECT: &str = "268435456";

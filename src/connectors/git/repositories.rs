@@ -38,7 +38,7 @@ impl Default for RepositoriesSettings {
     fn default() -> Self {
         Self {
             cache_dir: PathBuf::from(".coafi/git"),
-            open_max: 64,
+            open_max: 32,
             reading_max: 8,
             fetch_timeout: Duration::from_secs(300),
             allowed: Patterns::any(),

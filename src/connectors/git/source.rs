@@ -21,7 +21,7 @@ use crate::dispatch::Failure;
 use crate::schema::Codec;
 
 /// The connector's name in source ids.
-pub const CONNECTOR: &str = "git";
+pub(super) const CONNECTOR: &str = "git";
 
 /// With `once`, a repository is given up after this many failures in a row that may pass.
 const ONCE_ATTEMPTS: u32 = 3;
@@ -136,11 +136,19 @@ impl Source {
 
     /// Publishes everything that is new right now. Told to stop, it ends after the transaction that is under way.
     async fn look(&self, claim: &mut Option<Claim>) -> Result<(), SourceError> {
-        let claim = match claim {
-            Some(claim) => claim,
-            None => claim.insert(self.claim().await?),
+        // Nothing is under way yet: neither a slow cluster nor a slow server delays a shutdown.
+        let ready = async {
+            let claim = match claim {
+                Some(claim) => claim,
+                None => claim.insert(self.claim().await?),
+            };
+            self.shared.repositories.update(&self.settings.address).await?;
+            Ok::<_, SourceError>(claim)
         };
-        self.shared.repositories.update(&self.settings.address).await?;
+        let claim = tokio::select! {
+            claim = ready => claim?,
+            () = self.stop.cancelled() => return Ok(()),
+        };
         let session = match claim.session.take() {
             Some(session) => session,
             None => Session::new(Arc::clone(&self.settings), RepositoryState::from_parts(&claim.offsets)?),

@@ -1,1 +1,331 @@
+//! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use expect_test::{ExpectFile, expect_file};
+
+use super::*;
+use crate::bitt::Writer;
+use crate::dispatch::tests::fixture::{Backing, delivery, fail, record, routes};
+use crate::dispatch::{Failure, HandlerRun, NewEvent, Refusal, Step, Success, hop};
+use crate::engine::{Epoch, PartitionId, RouteId, Ticket};
+use crate::event::{Offset, Record, RecordBuilder};
+use crate::schema::payloads::{Outcome, OutcomeKind};
+
+const ROUTES: &str = "routes:
+  - name: r
+    match: {type: t}
+    handlers: [a, b]
+    retry: {topics: [5s, 1m]}
+  - {name: off, match: {type: disabled}, handler: c, enabled: false}
+";
+const RECEIVED_MS: i64 = 1_763_740_800_000;
+const LIMIT: usize = 100_000;
+
+struct World {
+    renderer: Renderer,
+    routes: Arc<Routes>,
+    clock: Clock,
+    backing: Backing,
+}
+
+impl World {
+    async fn new() -> Self {
+        let backing = Backing::new().await;
+        let writer = Writer {
+            cluster_id: "cluster".into(),
+            topic_ids: [("coafi.git".to_owned(), "topic-id".to_owned())].into(),
+            run: String::new(),
+            group: "group".into(),
+            worker_id: "worker-0".into(),
+            topic: "coafi.bitt.records".into(),
+        };
+        let audit = Arc::new(Audit::connect(writer, &backing.services.codec).await.unwrap());
+        let routes = routes(ROUTES);
+        let renderer = Renderer::new(Arc::clone(&routes), audit, "coafi.unprocessed", LIMIT);
+        Self { renderer, routes, clock: Clock::start(), backing }
+    }
+
+    /// An output about this record, of an attempt without a report.
+    fn output(&self, record: Record, disposition: Disposition) -> Staged {
+        let looked_at = Arc::into_inner(delivery(&self.routes, record)).unwrap();
+        let payload = Arc::new(Delivery { received_ms: RECEIVED_MS, ..looked_at });
+        let offset = payload.record().offset();
+        Output {
+            ticket: Ticket { partition: PartitionId(0), epoch: Epoch(9), offset, sequence: 0 },
+            route: payload.route,
+            attempt: 2,
+            done: 0b01,
+            disposition,
+            overflow: false,
+            payload,
+            report: None,
+        }
+    }
+
+    fn render(&self, output: &Staged) -> Vec<Outgoing> {
+        let mut records = Vec::new();
+        let source = output.payload.record().topic_partition();
+        self.renderer.render(&source, output, &self.clock, &mut records);
+        let mut again = Vec::new();
+        self.renderer.render(&source, output, &self.clock, &mut again);
+        assert_eq!(records, again, "a re-staged output renders to the same records");
+        assert_eq!(records.iter().filter(|record| &*record.topic == "coafi.bitt.records").count(), 1);
+        records
+    }
+
+    async fn outcome(&self, record: &Outgoing) -> Outcome<'static> {
+        self.backing.services.codec.decode_avro(record.value.as_ref().unwrap()).await.unwrap()
+    }
+
+    async fn outcome_of(&self, output: &Staged) -> Outcome<'static> {
+        self.outcome(&self.render(output)[0]).await
+    }
+
+    fn retry_topic(&self, tier: usize) -> Disposition {
+        Disposition::RetryTopic { class: Class::Transient, tier, due: self.clock.now() + Duration::from_secs(5) }
+    }
+
+    /// A record as text, with what depends on the time of the test named.
+    fn dump(&self, record: &Outgoing, disposition: &Disposition) -> String {
+        let mut text = format!("topic: {}\nkey: {:?}\n", record.topic, record.key);
+        for (name, value) in record.headers.iter() {
+            let value = String::from_utf8_lossy(value.unwrap_or(b"null"));
+            writeln!(text, "{}: {value}", String::from_utf8_lossy(name)).unwrap();
+        }
+        for line in record.value.as_deref().unwrap_or_default().chunks(32) {
+            let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(text, "  {}", hex.join(" ")).unwrap();
+        }
+        match outcome::due(disposition, &self.clock) {
+            Some(due) => text.replace(&due.to_string(), "<due>"),
+            None => text,
+        }
+    }
+
+    fn check(&self, output: &Staged, index: usize, golden: ExpectFile) {
+        golden.assert_eq(&self.dump(&self.render(output)[index], &output.disposition));
+    }
+}
+
+/// Handler `a` succeeded before, `b` failed now.
+fn failed(failure: Failure) -> Option<Report> {
+    let refusal = Refusal { failure, location: Some("src/handlers/b.rs:7:5".into()) };
+    let run = HandlerRun { handler: Some(1), took: Duration::from_millis(3), result: Err(refusal) };
+    report(vec![run])
+}
+
+fn succeeded(success: Success) -> Option<Report> {
+    report(vec![HandlerRun { handler: Some(0), took: Duration::from_millis(3), result: Ok(success) }])
+}
+
+fn report(runs: Vec<HandlerRun>) -> Option<Report> {
+    Some(Report { started_ms: RECEIVED_MS + 1, ended_ms: RECEIVED_MS + 4, runs, traceparent: None })
+}
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn event(topic: &str) -> Record {
+    record(topic, 7, &[("ce_utids", "UT-1, UT-2"), ("traceparent", TRACEPARENT), ("x-foreign", "kept")])
+}
+
+#[tokio::test]
+async fn a_retry_record() {
+    let world = World::new().await;
+    let output =
+        Staged { report: failed(fail(Class::Transient)), ..world.output(event("coafi.git"), world.retry_topic(0)) };
+    world.check(&output, 1, expect_file!["../../../tests/golden/dispatch/retry.txt"]);
+}
+
+#[tokio::test]
+async fn a_retry_of_a_retry_goes_on_from_the_origin() {
+    let world = World::new().await;
+    let before = [
+        (hop::ATTEMPT, "3"),
+        (hop::DONE, "a"),
+        (hop::ORIGIN_TOPIC, "coafi.git"),
+        (hop::ORIGIN_PARTITION, "1"),
+        (hop::ORIGIN_OFFSET, "42"),
+        (hop::FIRST_FAILURE, "1763740000000"),
+        (hop::ERROR_MESSAGE, "of the hop before"),
+    ];
+    let record = record("coafi.git.retry.5s", 7, &before);
+    let output = Staged { report: failed(fail(Class::Transient)), ..world.output(record, world.retry_topic(1)) };
+    world.check(&output, 1, expect_file!["../../../tests/golden/dispatch/retry_of_a_retry.txt"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter() {
+    let world = World::new().await;
+    let disposition = Disposition::DeadLetter { class: Class::Permanent };
+    let output =
+        Staged { report: failed(fail(Class::Permanent)), ..world.output(event("coafi.git.retry.1m"), disposition) };
+    world.check(&output, 1, expect_file!["../../../tests/golden/dispatch/dead_letter.txt"]);
+}
+
+#[tokio::test]
+async fn an_outcome() {
+    let world = World::new().await;
+    let success = Success {
+        message: "done".into(),
+        workflow_id: Some("wf-1".into()),
+        data: serde_json::json!({"n": 1}),
+        files_processed: Some(2),
+        steps: vec![Step { kind: "FILE_PROCESSED".into(), detail: serde_json::json!({"filePath": "a.md"}) }],
+        emit: vec![],
+    };
+    let output = Staged { report: succeeded(success), ..world.output(event("coafi.git"), Disposition::Processed) };
+    world.check(&output, 0, expect_file!["../../../tests/golden/dispatch/outcome.txt"]);
+    let outcome = world.outcome_of(&output).await;
+    let steps: Vec<_> = outcome.steps.iter().map(|step| &*step.kind).collect();
+    let expected = [
+        "EVENT_RECEIVED",
+        "EVENT_VALIDATED",
+        "HANDLER_INVOKED",
+        "FILE_PROCESSED",
+        "WORKFLOW_INITIATED",
+        "EVENT_PROCESSED",
+    ];
+    assert_eq!(steps, expected);
+    assert_eq!((outcome.utids.len(), outcome.handlers.len(), outcome.topic_id.as_ref()), (2, 1, "topic-id"));
+}
+
+#[tokio::test]
+async fn a_derived_event() {
+    let world = World::new().await;
+    let new = NewEvent {
+        topic: "coafi.workflow".into(),
+        id: "derived-1".into(),
+        source: "/coafi/git".into(),
+        event_type: "workflow.requested".into(),
+        subject: Some("main".into()),
+        key: "repo".into(),
+        data: (&b"\0\0\0\0\x01data"[..]).into(),
+    };
+    let success = Success { emit: vec![new], ..Success::default() };
+    let output = Staged { report: succeeded(success), ..world.output(event("coafi.git"), Disposition::Processed) };
+    world.check(&output, 1, expect_file!["../../../tests/golden/dispatch/derived.txt"]);
+    // Also when another handler failed: the one that derived it will not run again.
+    let mut moved = Staged { disposition: world.retry_topic(0), ..output };
+    let report = moved.report.as_mut().unwrap();
+    report.runs.extend(failed(fail(Class::Transient)).unwrap().runs);
+    let topics: Vec<_> = world.render(&moved).iter().map(|record| record.topic.to_string()).collect();
+    assert_eq!(topics, ["coafi.bitt.records", "coafi.git.retry.5s", "coafi.workflow"]);
+}
+
+#[tokio::test]
+async fn every_disposition_has_its_outcome_and_its_record() {
+    let world = World::new().await;
+    let class = Class::Transient;
+    for (disposition, kind, last_step, topic) in [
+        (Disposition::Processed, OutcomeKind::Processed, "EVENT_RECEIVED", None),
+        (Disposition::Duplicate { first_seen: Offset(3) }, OutcomeKind::Duplicate, "EVENT_DUPLICATE", None),
+        (Disposition::Filtered, OutcomeKind::Filtered, "EVENT_FILTERED", None),
+        (
+            Disposition::RetryInPlace { class: class.clone(), due: world.clock.now() },
+            OutcomeKind::RetriedInPlace,
+            "EVENT_RETRY_SCHEDULED",
+            None,
+        ),
+        (world.retry_topic(1), OutcomeKind::RetriedTopic, "EVENT_RETRY_SCHEDULED", Some("coafi.git.retry.1m")),
+        (
+            Disposition::DeadLetter { class: Class::Crash },
+            OutcomeKind::DeadLettered,
+            "EVENT_DEAD_LETTERED",
+            Some("coafi.git.dlq"),
+        ),
+        (Disposition::Unprocessed, OutcomeKind::Unprocessed, "EVENT_UNPROCESSED", Some("coafi.unprocessed")),
+        (Disposition::Halted { class }, OutcomeKind::Halted, "EVENT_HALTED", None),
+    ] {
+        let output = world.output(event("coafi.git"), disposition);
+        let records = world.render(&output);
+        let outcome = world.outcome(&records[0]).await;
+        assert_eq!((outcome.outcome, &*outcome.steps.last().unwrap().kind), (kind, last_step));
+        assert_eq!(records.get(1).map(|record| &*record.topic), topic, "{kind:?}");
+        assert_eq!(records[0].key.as_deref(), Some(&b"id-7"[..]));
+        if let Some(forwarded) = records.get(1) {
+            let record = output.payload.record();
+            assert_eq!((forwarded.key.as_deref(), forwarded.value.as_deref()), (record.key(), record.value()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_dead_lettered_untouched_and_says_why() {
+    let world = World::new().await;
+    let mut builder = RecordBuilder::new(Some(b"\xffkey"), Some(b"\x00\xff\xfe"), 0);
+    builder.header(b"\xff\xfe", Some(b"\xff"));
+    builder.header(b"null", None);
+    let record = builder.build("coafi.git".into(), 3, Offset(7), None);
+    let output =
+        Staged { attempt: 0, done: 0, ..world.output(record, Disposition::DeadLetter { class: Class::Poison }) };
+    let records = world.render(&output);
+    let (outcome, letter) = (world.outcome(&records[0]).await, &records[1]);
+    assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (Some(&b"\xffkey"[..]), Some(&b"\x00\xff\xfe"[..])));
+    assert_eq!(letter.headers.iter().next(), Some((&b"\xff\xfe"[..], Some(&b"\xff"[..]))));
+    assert_eq!(letter.headers.text(hop::ERROR_CODE), Some("not_an_event"));
+    assert!(outcome.error.is_some_and(|error| error.contains("\"id\"")));
+    assert_eq!((outcome.event_id, records[0].key.as_deref()), (None, Some(&b"coafi.git[3]"[..])));
+    let kinds: Vec<_> = outcome.steps.iter().map(|step| step.kind.to_string()).collect();
+    assert_eq!(kinds, ["EVENT_RECEIVED", "EVENT_VALIDATION_FAILED", "EVENT_DEAD_LETTERED"]);
+}
+
+#[tokio::test]
+async fn unprocessed_says_whether_there_is_no_route_or_a_disabled_one() {
+    let world = World::new().await;
+    for (event_type, reason) in
+        [("unknown", "no route takes type \"unknown\""), ("disabled", "route \"off\" is disabled")]
+    {
+        let mut builder = RecordBuilder::new(None, Some(b"v"), 0);
+        for (name, value) in [("ce_id", "1"), ("ce_source", "/s"), ("ce_type", event_type)] {
+            builder.header(name.as_bytes(), Some(value.as_bytes()));
+        }
+        let record = builder.build("coafi.git".into(), 0, Offset(1), None);
+        let output = Staged { route: None, attempt: 0, ..world.output(record, Disposition::Unprocessed) };
+        let records = world.render(&output);
+        assert!(records[1].headers.text(hop::REASON).is_some_and(|text| text.contains(reason)), "{event_type}");
+        assert!(world.outcome(&records[0]).await.steps.iter().any(|step| step.detail.contains(&reason[..8])));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_fit_its_retry_topic_is_dead_lettered() {
+    let world = World::new().await;
+    let mut builder = RecordBuilder::new(Some(b"k"), Some(&vec![1; LIMIT - 150]), 0);
+    for (name, value) in [("ce_id", "id-7"), ("ce_source", "/s"), ("ce_type", "t")] {
+        builder.header(name.as_bytes(), Some(value.as_bytes()));
+    }
+    let record = builder.build("coafi.git".into(), 0, Offset(1), None);
+    let output = Staged { report: failed(fail(Class::Transient)), ..world.output(record, world.retry_topic(0)) };
+    let records = world.render(&output);
+    assert_eq!(&*records[1].topic, "coafi.git.dlq");
+    assert_eq!(records[1].value.as_deref(), output.payload.record().value());
+    let outcome = world.outcome(&records[0]).await;
+    assert_eq!(outcome.outcome, OutcomeKind::DeadLettered);
+    assert!(outcome.steps.last().unwrap().detail.contains("does not fit coafi.git.retry.5s"));
+}
+
+#[tokio::test]
+async fn attempts_and_moves_have_ids_of_their_own() {
+    let world = World::new().await;
+    let id = |output: &Staged| world.render(output)[0].headers.text("ce_id").unwrap().to_owned();
+    let first = world.output(event("coafi.git"), Disposition::Halted { class: Class::Transient });
+    assert_eq!(id(&first), "cluster/topic-id/3/7//2");
+    let moved = Staged { overflow: true, ..first.clone() };
+    assert_eq!(id(&moved), "cluster/topic-id/3/7//2/moved");
+    assert_eq!(id(&Staged { attempt: 3, ..first }), "cluster/topic-id/3/7//3");
+    let other = world.output(event("coafi.git.retry.5s"), Disposition::Processed);
+    assert_eq!(id(&other), "cluster/coafi.git.retry.5s/3/7//2", "a topic without a known id stands for itself");
+    assert_eq!(other.route, Some(RouteId(0)));
+}
+
+#[tokio::test]
+async fn lost_offsets_have_an_audit_record() {
+    let world = World::new().await;
+    let source = TopicPartition { topic: "coafi.git".into(), partition: 3 };
+    let lost = world.renderer.audit().lost(&source, Offset(10), crate::event::NextOffset(20), RECEIVED_MS);
+    let outcome = world.outcome(&lost).await;
+    assert_eq!((outcome.outcome, outcome.offset, outcome.lost_to_offset), (OutcomeKind::Lost, 10, Some(20)));
+    assert!(outcome.error.is_some_and(|error| error.contains("10 to 19")));
+}

@@ -30,7 +30,7 @@ impl Artifact {
     /// `documents/<repository>/<2 digits>/<file>.<32 digits>.html`: three folders and a name, whatever the source's names
     /// are, so nothing of theirs can lead out of the store or stand in the way of another file.
     #[must_use]
-    pub fn of(repository: &str, path: &[u8], html: &str) -> Self {
+    pub(super) fn of(repository: &str, path: &[u8], html: &str) -> Self {
         let sha256 = hex(&Sha256::digest(html));
         let repository = format!("{}-{}", slug(tail(repository).as_bytes()), &hex(&Sha256::digest(repository))[..8]);
         let artifact_path = format!("documents/{repository}/{}/{}.{}.html", &sha256[..2], slug(path), &sha256[..32]);
@@ -41,7 +41,7 @@ impl Artifact {
     ///
     /// # Errors
     /// Systemic (`artifacts`): disk full, no permission, store unreachable. No event is to blame for any of them.
-    pub async fn write(&self, store: &dyn ObjectStore, html: String) -> Result<(), Failure> {
+    pub(super) async fn write(&self, store: &dyn ObjectStore, html: String) -> Result<(), Failure> {
         let path = Path::from(self.artifact_path.as_str());
         store
             .put(&path, PutPayload::from(html.into_bytes()))
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn names_are_readable_and_deterministic() {
-        let name = "documents/app-25f0c9c3/2d/docs-guide.md.2d711642b726b04401627ca9fbac32f5.html";
+        let name = "documents/app-f03e5db3/2d/docs-guide.md.2d711642b726b04401627ca9fbac32f5.html";
         check("https://example.org/team/app.git", b"docs/guide.md", name);
     }
 

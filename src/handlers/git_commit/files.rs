@@ -9,7 +9,7 @@ use crate::dispatch::Failure;
 
 /// The files of one commit. Paths are bytes as git has them, `/` between their parts.
 #[async_trait]
-pub trait CommitFiles: Send + Sync {
+pub(super) trait CommitFiles: Send + Sync {
     /// Changed files in order of their paths: against the first parent, or the empty tree where there is none.
     async fn changed(&self) -> Result<Vec<ChangedFile>, Failure>;
 

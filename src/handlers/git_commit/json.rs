@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::problems::Problems;
 
 /// The value, or the first error with its position.
-pub fn parse(text: &str, problems: &mut Problems) -> Option<Value> {
+pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = Unique.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match parsed {

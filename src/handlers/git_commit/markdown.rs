@@ -6,8 +6,8 @@ mod html;
 mod outline;
 mod slug;
 
-pub use html::{MAX_HTML_BYTES, render};
-pub use outline::{Document, Heading, Link};
+pub(crate) use html::{MAX_HTML_BYTES, render};
+pub(crate) use outline::{Document, Heading, Link};
 
 use pulldown_cmark::Options;
 

@@ -1,20 +1,20 @@
 //! What is wrong with a file: a bounded list of messages with their positions.
 
 /// Errors kept per file; further ones are counted.
-pub const MAX_ERRORS: usize = 20;
+pub(super) const MAX_ERRORS: usize = 20;
 /// Characters of one error.
-pub const MAX_ERROR_CHARS: usize = 240;
+pub(super) const MAX_ERROR_CHARS: usize = 240;
 
 /// Collects errors in the order in which they are found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems {
+pub(super) struct Problems {
     errors: Vec<(u64, String)>,
     omitted: usize,
 }
 
 impl Problems {
     /// `line` counts from 1; 0 is the file as a whole.
-    pub fn add(&mut self, line: u64, message: impl std::fmt::Display) {
+    pub(super) fn add(&mut self, line: u64, message: impl std::fmt::Display) {
         if self.errors.len() == MAX_ERRORS {
             self.omitted += 1;
             return;
@@ -23,18 +23,18 @@ impl Problems {
     }
 
     /// Like [`Self::add`] with a column, from 1, in characters.
-    pub fn add_at(&mut self, line: u64, column: u64, message: impl std::fmt::Display) {
+    pub(super) fn add_at(&mut self, line: u64, column: u64, message: impl std::fmt::Display) {
         self.add(line, format_args!("column {column}: {message}"));
     }
 
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// `line N: message`, in order of lines.
     #[must_use]
-    pub fn into_messages(mut self) -> Vec<String> {
+    pub(super) fn into_messages(mut self) -> Vec<String> {
         self.errors.sort_by_key(|(line, _)| *line);
         let text = |(line, message): (u64, String)| if line == 0 { message } else { format!("line {line}: {message}") };
         let mut messages: Vec<String> = self.errors.into_iter().map(text).collect();
@@ -47,7 +47,7 @@ impl Problems {
 
 /// The first `limit` characters, on one line; control characters (terminals and logs obey them) become spaces.
 #[must_use]
-pub fn shorten(text: &str, limit: usize) -> String {
+pub(super) fn shorten(text: &str, limit: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut short: String = text.chars().map(clean).take(limit).collect();
     if text.chars().nth(limit).is_some() {

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::artifact::Artifact;
 use super::file_type::FileType;
 use crate::connectors::git::ChangeStatus;
+use crate::dispatch::Step;
 
-/// JSON bytes of single file results in one outcome, and again in the derived event. A result is named three times (data,
-/// step, derived event), so this keeps an outcome record below half of Kafka's default limit of 1 MiB. What is left out is
-/// in the summary's numbers and, complete, in the registry.
-pub const MAX_DETAIL_BYTES: usize = 96 * 1024;
+/// JSON bytes of single file results in one outcome. Each is there twice, in the data and as a step, and an outcome record
+/// is at most 60,000 bytes (`bitt`): what did not fit there would become a digest. What is left out is in the summary's
+/// numbers, and all of it in the registry.
+pub(super) const MAX_OUTCOME_BYTES: usize = 16 * 1024;
+/// JSON bytes of single file results in the derived event.
+pub(super) const MAX_EVENT_BYTES: usize = 128 * 1024;
 
 /// The result for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ pub struct FileResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationResult {
     pub valid: bool,
-    /// `line N: message`; at most [`super::problems::MAX_ERRORS`] and a count of the rest.
+    /// `line N: message`; at most 20, and a count of the rest.
     pub errors: Vec<String>,
 }
 
@@ -75,7 +78,7 @@ pub struct Validity {
 
 impl Summary {
     #[must_use]
-    pub fn of(results: &[FileResult]) -> Self {
+    fn of(results: &[FileResult]) -> Self {
         let mut summary = Self::default();
         for result in results {
             if result.status == status_name(ChangeStatus::Deleted) {
@@ -94,39 +97,46 @@ impl Summary {
     }
 }
 
-/// Results as they go into an outcome: the first that fit, in order of their paths, and numbers over all.
+/// File results as JSON: the first that fit, in order of their paths, and numbers over all.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bounded {
-    pub file_results: Value,
-    /// `FILE_PROCESSED` details, one for each of the file results.
-    pub steps: Vec<Value>,
-    pub omitted: usize,
-    pub summary: Summary,
+pub(super) struct Bounded {
+    pub(super) file_results: Vec<Value>,
+    pub(super) omitted: usize,
+    pub(super) summary: Summary,
 }
 
 impl Bounded {
-    #[must_use]
-    pub fn of(results: &[FileResult], commit_sha: &str) -> Self {
-        let mut kept = Vec::new();
+    pub(super) fn of(results: &[FileResult], max_bytes: usize) -> Self {
+        let mut file_results = Vec::new();
         let mut bytes = 0;
         for result in results {
             let value = serde_json::to_value(result).expect("strings, numbers and lists are JSON");
             bytes += value.to_string().len();
-            if bytes > MAX_DETAIL_BYTES {
+            if bytes > max_bytes {
                 break;
             }
-            kept.push(value);
+            file_results.push(value);
         }
-        let steps = results[..kept.len()].iter().map(|result| result.step(commit_sha)).collect();
-        let omitted = results.len() - kept.len();
-        Self { file_results: Value::Array(kept), steps, omitted, summary: Summary::of(results) }
+        let omitted = results.len() - file_results.len();
+        Self { file_results, omitted, summary: Summary::of(results) }
     }
 
     /// The outcome's `data`.
-    #[must_use]
-    pub fn data(&self) -> Value {
+    pub(super) fn data(&self) -> Value {
         json!({ "fileResults": self.file_results, "filesOmitted": self.omitted, "summary": self.summary })
     }
+}
+
+/// `FILE_PROCESSED` for each of the files that were kept, and one more with numbers where there are others.
+pub(super) fn steps(results: &[FileResult], commit_sha: &str, kept: &Bounded) -> Vec<Step> {
+    let step = |detail| Step { kind: "FILE_PROCESSED".to_owned(), detail };
+    let mut steps: Vec<Step> =
+        results.iter().take(kept.file_results.len()).map(|result| step(result.step(commit_sha))).collect();
+    if kept.omitted > 0 {
+        let detail = json!({ "commitSha": commit_sha, "filesOmitted": kept.omitted, "summary": kept.summary });
+        steps.push(step(detail));
+    }
+    steps
 }
 
 /// The status in results, as in the event's payload.
@@ -159,10 +169,13 @@ mod tests {
     fn ten_thousand_files_fit_and_are_all_counted() {
         let mut results: Vec<_> = (0..10_000).map(|n| result(n, n % 2 == 0, ChangeStatus::Added)).collect();
         results.push(result(10_000, true, ChangeStatus::Deleted));
-        let bounded = Bounded::of(&results, "c0ffee");
-        assert!(bounded.data().to_string().len() < MAX_DETAIL_BYTES + 1_024);
-        assert_eq!(bounded.omitted + bounded.steps.len(), results.len());
+        let bounded = Bounded::of(&results, MAX_OUTCOME_BYTES);
+        assert!(bounded.data().to_string().len() < MAX_OUTCOME_BYTES + 1_024);
+        assert_eq!(bounded.omitted + bounded.file_results.len(), results.len());
         assert!(bounded.omitted > 0);
+        let steps = steps(&results, "c0ffee", &bounded);
+        assert_eq!(steps.len(), bounded.file_results.len() + 1);
+        assert_eq!(steps.last().unwrap().detail["filesOmitted"], bounded.omitted);
         assert_eq!(bounded.summary.files["markdown"], Validity { valid: 5_000, invalid: 5_000 });
         assert_eq!(bounded.summary.deleted, 1);
     }

@@ -4,14 +4,14 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::artifact::hex;
-use super::report::Bounded;
-use crate::dispatch::{Failure, NewEvent, Step};
+use super::report::{Bounded, FileResult, MAX_EVENT_BYTES};
+use crate::dispatch::{Failure, NewEvent};
 use crate::event::Event;
 use crate::registry::once;
 use crate::schema::payloads::{GitCommit, WorkflowRequested};
 use crate::schema::{Codec, Payload as _};
 
-pub const WORKFLOW: &str = "GitCommitProcessingWorkflow";
+const WORKFLOW: &str = "GitCommitProcessingWorkflow";
 const TOPIC: &str = "coafi.workflow";
 const SOURCE: &str = "/coafi/handlers/git_commit";
 
@@ -25,7 +25,7 @@ pub(super) fn id(event: &Event) -> String {
     format!("wf-{}", &hex(&hash.finalize())[..32])
 }
 
-/// The derived event, and the step that says so.
+/// The derived event. (That it was derived is a step of the outcome record by way of `Success::workflow_id`.)
 ///
 /// # Errors
 /// As [`Codec::encode`].
@@ -33,8 +33,9 @@ pub(super) async fn request(
     codec: &Codec,
     workflow_id: &str,
     commit: &GitCommit,
-    results: &Bounded,
-) -> Result<(NewEvent, Step), Failure> {
+    results: &[FileResult],
+) -> Result<NewEvent, Failure> {
+    let results = Bounded::of(results, MAX_EVENT_BYTES);
     let author = format!("{} <{}>", commit.author.name, commit.author.email);
     let input = json!({
         "commitSha": commit.commit_sha,
@@ -51,7 +52,7 @@ pub(super) async fn request(
         input: input.to_string(),
         utids: commit.utids.clone(),
     };
-    let event = NewEvent {
+    Ok(NewEvent {
         topic: TOPIC.to_owned(),
         id: workflow_id.to_owned(),
         source: SOURCE.to_owned(),
@@ -59,7 +60,5 @@ pub(super) async fn request(
         subject: Some(commit.commit_sha.clone()),
         key: commit.repository_url.clone(),
         data: codec.encode(TOPIC, &requested).await?,
-    };
-    let detail = json!({ "workflow": WORKFLOW, "workflowId": workflow_id });
-    Ok((event, Step { kind: "WORKFLOW_INITIATED".to_owned(), detail }))
+    })
 }

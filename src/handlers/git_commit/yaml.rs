@@ -14,7 +14,7 @@ const MAX_NODES: usize = 500_000;
 
 /// The documents (none of an empty file), or the first error with its position. `first_line` is the number of the text's
 /// first line in its file.
-pub fn parse(text: &str, first_line: u64, problems: &mut Problems) -> Option<Vec<Value>> {
+pub(super) fn parse(text: &str, first_line: u64, problems: &mut Problems) -> Option<Vec<Value>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -42,7 +42,9 @@ pub fn parse(text: &str, first_line: u64, problems: &mut Problems) -> Option<Vec
 /// The error without its position, which the caller gives.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    // Advice for who calls the library, not for who wrote the file.
+    text.split(", set ").next().unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]

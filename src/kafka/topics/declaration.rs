@@ -201,7 +201,7 @@ impl Check<'_> {
     fn retry(&self, raw: &RawRetry) -> Result<Retry, TopicError> {
         let count = raw.tiers.len();
         self.that((1..=MAX_TIERS).contains(&count), "retry.tiers", count, format!("1 to {MAX_TIERS} delays"))?;
-        let mut tiers = Vec::with_capacity(count);
+        let mut tiers: Vec<Duration> = Vec::with_capacity(count);
         for text in &raw.tiers {
             let delay = amounts::duration(text).filter(|delay| tiers.last().is_none_or(|last| delay > last));
             self.that(delay.is_some(), "retry.tiers", text, format!("{DURATION_ALLOWED}, each above the one before"))?;

@@ -11,7 +11,7 @@ use pulldown_cmark::{CowStr, Event, Parser, Tag, TagEnd, html};
 use super::{DIALECT, Document, Heading};
 
 /// A page larger than this is not generated: tables and footnotes can blow up a small source.
-pub const MAX_HTML_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_HTML_BYTES: usize = 16 * 1024 * 1024;
 
 /// Fewer headings than this need no table of contents.
 const MIN_CONTENTS: usize = 2;
@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("style.css");
 
 /// The page of `text`, which `document` was parsed from. `None` if it would be larger than [`MAX_HTML_BYTES`].
 #[must_use]
-pub fn render(text: &str, document: &Document, fallback_title: &str) -> Option<String> {
+pub(crate) fn render(text: &str, document: &Document, fallback_title: &str) -> Option<String> {
     let mut page = Page { html: String::with_capacity(text.len() * 2) };
     page.write(text, document, fallback_title).ok()?;
     Some(page.html)
@@ -199,7 +199,7 @@ mod tests {
             check(&format!("![a](<{bad}>)"), "<p><img src=\"\" alt=\"a\" /></p>\n");
         }
         check("[a](../b.md#c:d)", "<p><a href=\"../b.md#c:d\">a</a></p>\n");
-        check("<https://example.org/?a=\"b\">", "<p><a href=\"https://example.org/?a=%22b%22\">https://example.org/?a=&quot;b&quot;</a></p>\n");
+        check("<https://example.org/?a=\"b\">", "<p><a href=\"https://example.org/?a=%22b%22\">https://example.org/?a=\"b\"</a></p>\n");
     }
 
     #[test]
@@ -228,6 +228,29 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }
+    }
+
+    #[test]
+    fn a_page_is_what_it_was() {
+        let text = include_str!("golden/guide.md");
+        let mut problems = Problems::default();
+        let document = Document::parse(text, &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        let page = render(text, &document, "guide.md").unwrap();
+        expect_test::expect_file!["golden/guide.html"].assert_eq(&page);
+    }
+
+    #[test]
+    fn hostile_input_gives_a_page_within_its_bound() {
+        const BYTES: usize = 100_000;
+        for piece in ["[", "![", "[a](", "<", "<!--", "`", "*a_", "> ", "- ", "#", "| ", "|-", "[^a]:", "&#", "\\", "\u{0}", "\u{202e}"] {
+            let text = piece.repeat(BYTES / piece.len());
+            let document = Document::parse(&text, &mut Problems::default());
+            assert!(render(&text, &document, "x").is_none_or(|page| page.len() <= MAX_HTML_BYTES), "{piece:?}");
+        }
+        let table = format!("{}\n{}\n{}", "|a".repeat(2_000), "|-".repeat(2_000), "|b\n".repeat(20_000));
+        let document = Document::parse(&table, &mut Problems::default());
+        assert!(render(&table, &document, "x").is_none_or(|page| page.len() <= MAX_HTML_BYTES));
     }
 
     #[test]

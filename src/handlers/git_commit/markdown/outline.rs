@@ -13,34 +13,34 @@ use crate::handlers::git_commit::problems::{Problems, shorten};
 const MAX_TITLE_CHARS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heading {
+pub(crate) struct Heading {
     /// 1 to 6.
-    pub level: u8,
-    pub text: String,
+    pub(crate) level: u8,
+    pub(crate) text: String,
     /// Unique within the document.
-    pub anchor: String,
-    pub line: u64,
+    pub(crate) anchor: String,
+    pub(crate) line: u64,
 }
 
 /// A link or an image, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    pub destination: String,
-    pub line: u64,
-    pub is_image: bool,
+pub(crate) struct Link {
+    pub(crate) destination: String,
+    pub(crate) line: u64,
+    pub(crate) is_image: bool,
 }
 
 /// What was found in one Markdown file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Document {
+pub(crate) struct Document {
     /// `None`: there is none, or it is broken (which is among the problems).
-    pub front_matter: Option<Map<String, Value>>,
+    pub(crate) front_matter: Option<Map<String, Value>>,
     /// Where the Markdown starts, in bytes.
-    pub body: usize,
-    pub headings: Vec<Heading>,
-    pub links: Vec<Link>,
+    pub(crate) body: usize,
+    pub(crate) headings: Vec<Heading>,
+    pub(crate) links: Vec<Link>,
     /// `id` and `name` of raw HTML elements.
-    pub html_anchors: HashSet<String>,
+    pub(crate) html_anchors: HashSet<String>,
     /// A raw `<h1>` (many READMEs centre theirs so) counts as a first-level heading.
     has_html_title: bool,
 }
@@ -48,7 +48,7 @@ pub struct Document {
 impl Document {
     /// Parses and checks the order of headings. Any text is Markdown, so there is always a document.
     #[must_use]
-    pub fn parse(text: &str, problems: &mut Problems) -> Self {
+    pub(crate) fn parse(text: &str, problems: &mut Problems) -> Self {
         let split = front_matter::split(text);
         let mut document = Self { body: split.body, ..Self::default() };
         document.front_matter = split.yaml.and_then(|yaml| front_matter::parse(yaml, problems));
@@ -59,7 +59,7 @@ impl Document {
 
     /// The front matter's `title`, else the first heading.
     #[must_use]
-    pub fn title(&self) -> Option<String> {
+    pub(crate) fn title(&self) -> Option<String> {
         let given = self.front_matter.as_ref().and_then(|members| members.get("title")).and_then(Value::as_str);
         let title = given.or_else(|| self.headings.first().map(|heading| heading.text.as_str()));
         title.map(str::trim).filter(|title| !title.is_empty()).map(|title| shorten(title, MAX_TITLE_CHARS))
@@ -67,7 +67,7 @@ impl Document {
 
     /// Whether `#anchor` leads anywhere in this document.
     #[must_use]
-    pub fn has_anchor(&self, anchor: &str) -> bool {
+    pub(crate) fn has_anchor(&self, anchor: &str) -> bool {
         let wanted = anchor.to_lowercase();
         // GitHub prefixes ids of user content, and links may name them so.
         let wanted = wanted.strip_prefix("user-content-").unwrap_or(&wanted);

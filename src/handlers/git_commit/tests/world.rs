@@ -1,4 +1,4 @@
-//! What the handler's tests run in.
+//! What handlers' tests run in: a git repository, an SQLite store, a directory of artifacts, the built-in registry.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,7 +9,7 @@ use object_store::local::LocalFileSystem;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::super::*;
+use crate::handlers::git_commit::*;
 use crate::connectors::git::Repositories;
 use crate::dispatch::{NewEvent, Services};
 use crate::event::{Offset, RecordBuilder};
@@ -23,18 +23,19 @@ use crate::store::{self, Fence, Store};
 
 const FENCED_TOPIC: &str = "coafi.git";
 
-pub(super) struct World {
+pub(crate) struct World {
     directory: TempDir,
     /// Another world's, where this one stands beside it.
     repository: PathBuf,
-    registry: BuiltinRegistry,
+    /// Stops when it is dropped.
+    _registry: BuiltinRegistry,
     services: Services,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) fence: Fence,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) fence: Fence,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let repository = directory.path().join("repository");
         std::fs::create_dir(&repository).unwrap();
@@ -44,7 +45,7 @@ impl World {
     }
 
     /// The same repository with another database and another artifact store.
-    pub(super) async fn beside(other: &Self) -> Self {
+    pub(crate) async fn beside(other: &Self) -> Self {
         Self::with(tempfile::tempdir().unwrap(), other.repository.clone()).await
     }
 
@@ -61,12 +62,12 @@ impl World {
             store: Arc::clone(&store),
             artifacts: Arc::new(LocalFileSystem::new_with_prefix(&artifacts).unwrap()),
             repositories: Arc::new(Repositories::default()),
-            json_schemas: Arc::new(JsonSchemas::default()),
+            json_schemas: Arc::new(JsonSchemas::with_shipped(&[]).unwrap()),
         };
-        Self { directory, repository, registry, services, store, fence }
+        Self { directory, repository, _registry: registry, services, store, fence }
     }
 
-    pub(super) fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=A U Thor", "-c", "user.email=a@example.org", "-c", "core.autocrlf=false"])
             .args(arguments)
@@ -81,15 +82,15 @@ impl World {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         self.write_bytes(name, text.as_bytes());
     }
 
-    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) {
         self.write_at(&self.repository.join(name), bytes);
     }
 
-    pub(super) fn write_named(&self, name: &[u8], text: &str) {
+    pub(crate) fn write_named(&self, name: &[u8], text: &str) {
         self.write_at(&self.repository.join(OsStr::from_bytes(name)), text.as_bytes());
     }
 
@@ -98,22 +99,22 @@ impl World {
         std::fs::write(path, bytes).unwrap();
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.repository.join(name)).unwrap();
     }
 
-    pub(super) fn link(&self, name: &str, target: &str) {
+    pub(crate) fn link(&self, name: &str, target: &str) {
         std::os::unix::fs::symlink(target, self.repository.join(name)).unwrap();
     }
 
     /// The commit that it names is nowhere: a submodule's never is in this repository.
-    pub(super) fn submodule(&self, name: &str) {
+    pub(crate) fn submodule(&self, name: &str) {
         std::fs::create_dir(self.repository.join(name)).unwrap();
         self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},{name}", "1".repeat(40))]);
     }
 
     /// Commits everything; its id.
-    pub(super) fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "-m", message]);
         self.git(&["rev-parse", "HEAD"])
@@ -123,20 +124,30 @@ impl World {
         self.repository.display().to_string()
     }
 
-    pub(super) async fn handle(&self, sha: &str) -> Result<Success, Failure> {
+    pub(crate) async fn handle(&self, sha: &str) -> Result<Success, Failure> {
         self.handle_with(sha, &[]).await
     }
 
-    pub(super) async fn handle_with(&self, sha: &str, headers: &[(&str, &str)]) -> Result<Success, Failure> {
-        self.run(&self.payload(sha), headers, &self.fence).await
+    pub(crate) async fn handle_with(&self, sha: &str, headers: &[(&str, &str)]) -> Result<Success, Failure> {
+        self.run(&GitCommitHandler, "git.commit", &self.payload(sha), headers, &self.fence).await
     }
 
-    pub(super) async fn handle_under(&self, sha: &str, fence: &Fence) -> Result<Success, Failure> {
-        self.run(&self.payload(sha), &[], fence).await
+    pub(crate) async fn handle_under(&self, sha: &str, fence: &Fence) -> Result<Success, Failure> {
+        self.run(&GitCommitHandler, "git.commit", &self.payload(sha), &[], fence).await
     }
 
-    pub(super) async fn handle_data(&self, data: &[u8]) -> Result<Success, Failure> {
-        self.run(data, &[], &self.fence).await
+    pub(crate) async fn handle_data(&self, data: &[u8]) -> Result<Success, Failure> {
+        self.run(&GitCommitHandler, "git.commit", data, &[], &self.fence).await
+    }
+
+    /// Has any handler handle an event with this JSON data.
+    pub(crate) async fn handle_by(
+        &self,
+        handler: &dyn Handler,
+        event_type: &str,
+        data: &serde_json::Value,
+    ) -> Result<Success, Failure> {
+        self.run(handler, event_type, data.to_string().as_bytes(), &[], &self.fence).await
     }
 
     fn payload(&self, sha: &str) -> Vec<u8> {
@@ -148,47 +159,54 @@ impl World {
         payload.to_string().into_bytes()
     }
 
-    async fn run(&self, data: &[u8], headers: &[(&str, &str)], fence: &Fence) -> Result<Success, Failure> {
+    async fn run(
+        &self,
+        handler: &dyn Handler,
+        event_type: &str,
+        data: &[u8],
+        headers: &[(&str, &str)],
+        fence: &Fence,
+    ) -> Result<Success, Failure> {
         let mut builder = RecordBuilder::new(None, Some(data), 0);
         let id = format!("main@{}", xxhash_rust::xxh3::xxh3_64(data));
         let attributes = [
             ("ce_specversion", "1.0"),
             ("ce_id", id.as_str()),
             ("ce_source", "/repository"),
-            ("ce_type", "git.commit"),
+            ("ce_type", event_type),
             ("content-type", "application/json"),
         ];
         for (name, value) in attributes.iter().chain(headers) {
             builder.header(name.as_bytes(), Some(value.as_bytes()));
         }
         let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(0), None)).unwrap();
-        let context = Context { services: &self.services, attempt: 1, handler: "git_commit", fence };
-        GitCommitHandler.handle(&event, &context).await
+        let context = Context { services: &self.services, attempt: 1, handler: "tested", fence };
+        handler.handle(&event, &context).await
     }
 
-    pub(super) async fn decode_request(&self, event: &NewEvent) -> WorkflowRequested {
+    pub(crate) async fn decode_request(&self, event: &NewEvent) -> WorkflowRequested {
         self.services.codec.decode_avro(&event.data).await.unwrap()
     }
 
-    pub(super) async fn document(&self, path: &str) -> Option<Document> {
+    pub(crate) async fn document(&self, path: &str) -> Option<Document> {
         self.document_of(path.as_bytes()).await
     }
 
-    pub(super) async fn document_of(&self, path: &[u8]) -> Option<Document> {
+    pub(crate) async fn document_of(&self, path: &[u8]) -> Option<Document> {
         let entry = self.store.entry(REGISTRY, &entry_name(&self.url(), path)).await.unwrap();
         entry.map(|entry| serde_json::from_value(entry.data).unwrap())
     }
 
-    pub(super) async fn document_version(&self, path: &str) -> i64 {
+    pub(crate) async fn document_version(&self, path: &str) -> i64 {
         self.store.entry(REGISTRY, &entry_name(&self.url(), path.as_bytes())).await.unwrap().unwrap().version
     }
 
-    pub(super) async fn documents(&self) -> Vec<Document> {
+    pub(crate) async fn documents(&self) -> Vec<Document> {
         let entries = self.store.entries(REGISTRY, None, 10_000).await.unwrap();
         entries.into_iter().map(|entry| serde_json::from_value(entry.data).unwrap()).collect()
     }
 
-    pub(super) fn artifact(&self, path: &str) -> String {
+    pub(crate) fn artifact(&self, path: &str) -> String {
         std::fs::read_to_string(self.artifacts().join(path)).unwrap()
     }
 
@@ -196,11 +214,15 @@ impl World {
         self.directory.path().join("artifacts")
     }
 
-    pub(super) fn block_artifacts(&self) {
-        std::fs::write(self.artifacts().join("documents"), "in the way").unwrap();
+    pub(crate) fn block_artifacts(&self) {
+        let documents = self.artifacts().join("documents");
+        std::fs::rename(&documents, self.artifacts().join("away")).unwrap();
+        std::fs::write(documents, "in the way").unwrap();
     }
 
-    pub(super) fn unblock_artifacts(&self) {
-        std::fs::remove_file(self.artifacts().join("documents")).unwrap();
+    pub(crate) fn unblock_artifacts(&self) {
+        let documents = self.artifacts().join("documents");
+        std::fs::remove_file(&documents).unwrap();
+        std::fs::rename(self.artifacts().join("away"), documents).unwrap();
     }
 }

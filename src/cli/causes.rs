@@ -1,0 +1,97 @@
+//! Which exit code an error of the modules below stands for, and what to do next: found by its type, anywhere in its chain.
+
+use std::error::Error;
+
+use super::{Exit, Failure};
+use crate::bitt::TrailError;
+use crate::connectors::git::GitError;
+use crate::dispatch::RoutesError;
+use crate::kafka::DriverError;
+use crate::kafka::admin::AdminError;
+use crate::kafka::topics::TopicError;
+use crate::schema::registry::RegistryError;
+use crate::store::StoreError;
+
+const KAFKA: &str = "check kafka.bootstrap_servers and that the cluster is up; `make up` starts one";
+const REGISTRY: &str = "check schema_registry.url and that the registry is up; `make up` starts one";
+const DATABASE: &str = "check database.url and that the database is up; `make up` starts one";
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(failure) => return failure,
+            Err(error) => error,
+        };
+        let meaning = error.chain().find_map(meaning);
+        let failure = match meaning {
+            Some((Exit::Usage, _)) => Self::usage(error.to_string()),
+            Some((Exit::Unavailable, _)) => Self::unavailable(error.to_string()),
+            _ => Self::failed(error.to_string()),
+        };
+        let chain: Box<dyn Error + Send + Sync> = error.into();
+        let failure = failure.because(chain);
+        match meaning {
+            Some((_, Some(next))) => failure.next(next),
+            _ => failure,
+        }
+    }
+}
+
+/// The exit code of one error of the chain and the next step, if this error decides them.
+fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)> {
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return matches!(error, StoreError::Unavailable { .. }).then_some((Exit::Unavailable, Some(DATABASE)));
+    }
+    if let Some(error) = error.downcast_ref::<RegistryError>() {
+        return match error {
+            RegistryError::Unavailable { .. } => Some((Exit::Unavailable, Some(REGISTRY))),
+            RegistryError::Settings(_) => Some((Exit::Usage, None)),
+            RegistryError::Absent { .. } => Some((Exit::No, Some("run `coafi schemas register`"))),
+            RegistryError::Refused { .. } => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<AdminError>() {
+        return match error {
+            AdminError::Unavailable { .. } => Some((Exit::Unavailable, Some(KAFKA))),
+            AdminError::Properties(_) => Some((Exit::Usage, Some("check kafka.client"))),
+            AdminError::Topic { .. } | AdminError::Refused(_) => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<TrailError>() {
+        return match error {
+            TrailError::Kafka { .. } | TrailError::Stalled { .. } => Some((Exit::Unavailable, Some(KAFKA))),
+            TrailError::NoTopic { .. } => Some((Exit::No, Some("run `coafi topics apply`"))),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<DriverError>() {
+        return matches!(error, DriverError::ReservedProperty { .. } | DriverError::Client(_))
+            .then_some((Exit::Usage, Some("check kafka.client")));
+    }
+    if error.is::<RoutesError>() {
+        return Some((Exit::Usage, Some("correct the routes file; `coafi routes lint` checks it")));
+    }
+    if error.is::<TopicError>() {
+        return Some((Exit::Usage, Some("correct the topic's declaration; see docs/topics-and-schemas.md")));
+    }
+    let address = error.downcast_ref::<GitError>()?;
+    matches!(address, GitError::Address { .. } | GitError::Scheme { .. }).then_some((Exit::Usage, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_down_is_found_under_what_was_attempted() {
+        let down = StoreError::Unavailable { url: "postgres://db".into(), message: "refused".into() };
+        let failure = Failure::from(Err::<(), _>(down).context("the replica cannot start").unwrap_err());
+        assert_eq!((failure.exit(), failure.to_string().as_str()), (Exit::Unavailable, "the replica cannot start"));
+        let other = anyhow::anyhow!("something else");
+        assert_eq!(Failure::from(other).exit(), Exit::No);
+        let ours = anyhow::Error::new(Failure::usage("said already"));
+        assert_eq!(Failure::from(ours).exit(), Exit::Usage);
+    }
+}

@@ -1,0 +1,225 @@
+//! What the tests of dispatching are made of: records, routes, scripted handlers, workers whose results can be waited for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+
+use crate::connectors::git::Repositories;
+use crate::dispatch::delivery::Delivery;
+use crate::dispatch::routes::RouteCache;
+use crate::dispatch::shared::Shared;
+use crate::dispatch::workers::{Submit, Workers};
+use crate::dispatch::{
+    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Services, Success, classify,
+};
+use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
+use crate::event::{Event, Offset, Record, RecordBuilder};
+use crate::runtime::Clock;
+use crate::schema::json::JsonSchemas;
+use crate::schema::registry::{Client, Settings as RegistrySettings};
+use crate::schema::{BuiltinRegistry, Codec};
+use crate::store::{self, Fence};
+
+/// Real services, of which the tests here use only the codec.
+pub(in crate::dispatch) struct Backing {
+    pub(in crate::dispatch) services: Arc<Services>,
+    _registry: BuiltinRegistry,
+    _directory: tempfile::TempDir,
+}
+
+impl Backing {
+    pub(in crate::dispatch) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/store.db", directory.path().display());
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let services = Services {
+            codec: Codec::new(Client::new(RegistrySettings::new(registry.url())).unwrap(), true),
+            store: store::open(&url, &store::Settings::default()).await.unwrap(),
+            artifacts: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(directory.path()).unwrap()),
+            repositories: Arc::new(Repositories::default()),
+            json_schemas: Arc::new(JsonSchemas::default()),
+        };
+        Self { services: Arc::new(services), _registry: registry, _directory: directory }
+    }
+}
+
+/// Routes over handlers `a`, `b` and `c`.
+pub(in crate::dispatch) fn routes(text: &str) -> Arc<Routes> {
+    let known = Known { handlers: ["a", "b", "c"].map(str::to_owned).into(), ..Known::default() };
+    Arc::new(Routes::parse("test_routes.yaml", text, &known).unwrap())
+}
+
+/// An event of type `t` with these further headers.
+pub(in crate::dispatch) fn record(topic: &str, offset: i64, headers: &[(&str, &str)]) -> Record {
+    let id = format!("id-{offset}");
+    let mut builder = RecordBuilder::new(Some(b"key"), Some(br#"{"n":1}"#), 256);
+    let attributes = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", id.as_str()),
+        ("ce_source", "/source"),
+        ("ce_type", "t"),
+        ("content-type", "application/json"),
+    ];
+    for (name, value) in attributes.iter().chain(headers) {
+        builder.header(name.as_bytes(), Some(value.as_bytes()));
+    }
+    builder.build(topic.into(), 3, Offset(offset), Some(1_700_000_000_000))
+}
+
+/// As the poll thread makes it.
+pub(in crate::dispatch) fn delivery(routes: &Routes, record: Record) -> Arc<Delivery> {
+    classify::classify(routes, &RouteCache::new(routes), record, &Clock::start()).payload
+}
+
+pub(in crate::dispatch) fn job(payload: Arc<Delivery>, partition: u32, epoch: u64) -> Job<Arc<Delivery>> {
+    let offset = payload.record().offset();
+    let sequence = u64::try_from(offset.0).unwrap();
+    let ticket = Ticket { partition: PartitionId(partition), epoch: Epoch(epoch), offset, sequence };
+    Job { ticket, route: RouteId(0), attempt: 1, done: 0, payload }
+}
+
+/// What a scripted handler does with every event.
+#[derive(Clone)]
+pub(in crate::dispatch) enum Script {
+    Succeed(Success),
+    Fail(Failure),
+    /// Only the event with this offset.
+    FailAt(i64, Failure),
+    Panic(&'static str),
+    /// Panics when it is polled for the second time.
+    PanicLater(&'static str),
+    Hang,
+    /// Waits until the gate is open.
+    Gate(watch::Receiver<bool>),
+}
+
+/// Counts its starts.
+pub(in crate::dispatch) struct Scripted {
+    script: Script,
+    pub(in crate::dispatch) starts: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    pub(in crate::dispatch) fn new(script: Script) -> Self {
+        Self { script, starts: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Handler for Scripted {
+    async fn handle(&self, event: &Event, _context: &Context<'_>) -> Result<Success, Failure> {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        match self.script.clone() {
+            Script::Succeed(success) => Ok(success),
+            Script::Fail(failure) => Err(failure),
+            Script::FailAt(offset, failure) if event.record().offset() == Offset(offset) => Err(failure),
+            Script::FailAt(..) => Ok(Success::default()),
+            Script::Panic(message) => panic!("{message}"),
+            Script::PanicLater(message) => {
+                tokio::task::yield_now().await;
+                panic!("{message}")
+            }
+            Script::Hang => std::future::pending().await,
+            Script::Gate(mut gate) => {
+                gate.wait_for(|open| *open).await.map_err(|e| Failure::permanent("gate", e))?;
+                Ok(Success::default())
+            }
+        }
+    }
+}
+
+pub(in crate::dispatch) fn fail(class: Class) -> Failure {
+    Failure::new(class, "scripted", "as the script says")
+}
+
+/// One worker over scripted handlers, and its results.
+pub(in crate::dispatch) struct Bench {
+    pub(in crate::dispatch) routes: Arc<Routes>,
+    pub(in crate::dispatch) submit: Submit,
+    workers: Option<Workers>,
+    pub(in crate::dispatch) starts: BTreeMap<&'static str, Arc<AtomicUsize>>,
+    results: UnboundedReceiver<Finished<Report>>,
+    _backing: Backing,
+}
+
+/// A result that takes longer does not come.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+impl Bench {
+    /// With the clock paused from here on.
+    pub(in crate::dispatch) async fn new(text: &str, scripts: &[(&'static str, Script)]) -> Self {
+        let backing = Backing::new().await;
+        tokio::time::pause();
+        let routes = routes(text);
+        let mut starts = BTreeMap::new();
+        let mut built: BTreeMap<&str, Arc<dyn Handler>> = BTreeMap::new();
+        for (name, script) in scripts {
+            let handler = Scripted::new(script.clone());
+            starts.insert(*name, Arc::clone(&handler.starts));
+            built.insert(name, Arc::new(handler));
+        }
+        let handlers = Handlers::by_name(&routes, &built);
+        let services = Arc::clone(&backing.services);
+        let shared =
+            Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), &DispatcherSettings::default());
+        let (sender, results) = unbounded_channel();
+        let sink: crate::dispatch::ResultSink = Arc::new(move |batch| {
+            for finished in batch {
+                // A test that has ended wants no more results.
+                let _ended = sender.send(finished);
+            }
+        });
+        let runtime = tokio::runtime::Handle::current();
+        let (submit, workers) = Workers::start(&runtime, &Arc::new(shared), 1, &sink);
+        Self { routes, submit, workers: Some(workers), starts, results, _backing: backing }
+    }
+
+    pub(in crate::dispatch) fn starts(&self, handler: &str) -> usize {
+        self.starts[handler].load(Ordering::Relaxed)
+    }
+
+    /// A run of events at these offsets of partition 0, epoch 1.
+    pub(in crate::dispatch) fn run(&self, offsets: std::ops::Range<i64>) {
+        self.run_of(0, 1, offsets);
+    }
+
+    pub(in crate::dispatch) fn run_of(&self, partition: u32, epoch: u64, offsets: std::ops::Range<i64>) {
+        let jobs = offsets.map(|offset| job(delivery(&self.routes, record("topic", offset, &[])), partition, epoch));
+        self.submit(jobs.collect());
+    }
+
+    pub(in crate::dispatch) fn submit(&self, jobs: Vec<Job<Arc<Delivery>>>) {
+        let fence = Fence { group: "group".into(), topic: "topic".into(), partition: 3, epoch: 1 };
+        assert!(self.submit.submit(jobs, Arc::new(fence)).is_ok(), "the workers run");
+    }
+
+    /// The next results, in order of their arrival.
+    pub(in crate::dispatch) async fn results(&mut self, count: usize) -> Vec<Finished<Report>> {
+        let mut all = Vec::with_capacity(count);
+        while all.len() < count {
+            let next = tokio::time::timeout(PATIENCE, self.results.recv()).await;
+            all.push(next.unwrap_or_else(|_| panic!("{} of {count} results came", all.len())).unwrap());
+        }
+        all
+    }
+
+    pub(in crate::dispatch) async fn stop(&mut self) {
+        self.workers.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Waits until a handler was started this often.
+    pub(in crate::dispatch) async fn started(&self, handler: &str, count: usize) {
+        for _ in 0..100_000 {
+            if self.starts(handler) >= count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{handler} was started {} times instead of {count}", self.starts(handler));
+    }
+}
