@@ -117,7 +117,7 @@ impl Consumer {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
         let ended = tokio::select! {
             ended = self.replica.ended() => ended,
-            error = self.workers.ended() => {
+            error = self.workers.failed() => {
                 self.replica.request_shutdown();
                 return Err(error.into());
             }
