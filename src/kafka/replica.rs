@@ -277,11 +277,9 @@ impl Threads<'_> {
                         Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
                     })
                 }
-                Delivery::AtLeastOnce => {
-                    AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
-                        Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
-                    })
-                }
+                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
+                }),
             };
             if let Err(error) = result {
                 // Nobody listens only if the poll thread has ended.
