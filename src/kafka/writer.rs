@@ -104,7 +104,9 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                         let source = sources.get(&lost.partition).expect("named before its first commit");
                         self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
                     }
+                    let began = self.clock.now();
                     let committed = self.delivery.commit(&offsets, group.as_ref())?;
+                    self.status.commit_took(self.clock.now() - began);
                     if !committed {
                         self.stop.wait(ABORT_PAUSE);
                     }
