@@ -73,12 +73,13 @@ impl<'a> Run<'a> {
         let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let directory = std::env::temp_dir().join(format!("coafi-bench-{stamp}"));
         let source = format!("bench.{stamp}.{name}");
-        let run = Self { options, delivery, group: format!("bench-{stamp}-{name}"), source, schema_id: 0, directory };
+        let mut run =
+            Self { options, delivery, group: format!("bench-{stamp}-{name}"), source, schema_id: 0, directory };
         run.configure()?;
-        run.coafi(&["topics", "apply"])?;
+        run.coafi(&["topics", "apply", "--replication-factor", "1"])?;
         run.coafi(&["schemas", "register"])?;
-        let schema_id = broker::schema_id(&options.registry, &format!("{}-{SCHEMA}", run.source))?;
-        Ok(Self { schema_id, ..run })
+        run.schema_id = broker::schema_id(&options.registry, &format!("{}-{SCHEMA}", run.source))?;
+        Ok(run)
     }
 
     /// Topics, one route to the no-op handler, and a configuration, in a directory of their own.
@@ -118,7 +119,8 @@ impl<'a> Run<'a> {
     }
 
     fn coafi(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let status = self.command(arguments).status().with_context(|| format!("{} does not start", self.options.binary))?;
+        let status =
+            self.command(arguments).status().with_context(|| format!("{} does not start", self.options.binary))?;
         anyhow::ensure!(status.success(), "coafi {} ended with {status}", arguments.join(" "));
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers,
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
 use crate::runtime::Clock;
+use crate::telemetry::Metrics;
 
 /// The topic of audit records.
 pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
@@ -34,6 +35,8 @@ pub struct ConsumerParts<'a> {
     pub delivery: Delivery,
     /// Counts what is committed, if somebody wants to know.
     pub tally: Option<Arc<Tally>>,
+    /// Measures handlers, if somebody wants to know.
+    pub metrics: Option<Arc<Metrics>>,
     /// Whether spans are exported.
     pub otel: bool,
 }
@@ -73,6 +76,8 @@ impl Consumer {
         };
         let policies = routes.policies();
         let lossy = topics::continue_after_loss(&routes, &topics);
+        let timers = parts.metrics.iter().flat_map(|m| routes.list().iter().map(|route| m.route_timer(&route.name)));
+        let timers = timers.collect();
         let dispatch = DispatcherParts {
             routes,
             handlers,
@@ -88,7 +93,7 @@ impl Consumer {
         config.continue_after_loss = lossy;
         let replica = Replica::start(Parts {
             config,
-            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone() }),
+            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers }),
             inbox,
             settings: parts.settings.engine(),
             routes: policies,
@@ -112,7 +117,7 @@ impl Consumer {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
         let ended = tokio::select! {
             ended = self.replica.ended() => ended,
-            error = self.workers.ended() => {
+            error = self.workers.failed() => {
                 self.replica.request_shutdown();
                 return Err(error.into());
             }
@@ -184,5 +189,9 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
     };
     config.instance_id = kafka.group_instance_id.clone();
     config.session_timeout = kafka.session_timeout;
+    config.heartbeat_interval = kafka.heartbeat_interval;
+    config.transaction_timeout = kafka.transaction_timeout;
+    config.fetch_queue_bytes = kafka.queues.fetched_max_bytes;
+    config.produce_queue_bytes = kafka.queues.producer_max_bytes;
     config
 }

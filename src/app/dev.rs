@@ -96,6 +96,7 @@ impl Dev {
             slot: "dev".to_owned(),
             delivery: Delivery::AtLeastOnce,
             tally: Some(Arc::clone(&tally)),
+            metrics: None,
             otel,
         };
         let (stop_consumer, stop_connector) = (CancellationToken::new(), CancellationToken::new());

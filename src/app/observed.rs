@@ -1,4 +1,4 @@
-//! The dispatcher with a tally at its side: counts what is committed, changes nothing.
+//! The dispatcher with a tally and timers at its side: counts and measures what is committed, changes nothing.
 
 use std::sync::Arc;
 
@@ -9,10 +9,13 @@ use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::kafka::{Application, PolledBatch};
 use crate::runtime::Clock;
 use crate::store::Fence;
+use crate::telemetry::RouteTimer;
 
 pub(super) struct Observed {
     pub(super) dispatcher: Dispatcher,
     pub(super) tally: Option<Arc<Tally>>,
+    /// One per route, in the order of their ids; none if nobody measures.
+    pub(super) timers: Vec<RouteTimer>,
 }
 
 impl Application for Observed {
@@ -52,6 +55,12 @@ impl Application for Observed {
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
         if let Some(tally) = &self.tally {
             outputs.iter().for_each(|output| tally.count(output));
+        }
+        for output in outputs {
+            let timer = output.route.and_then(|route| self.timers.get(route.0 as usize));
+            if let (Some(timer), Some(report)) = (timer, &output.report) {
+                report.runs.iter().for_each(|run| timer.took(run.took));
+            }
         }
     }
 

@@ -67,7 +67,7 @@ pub fn consumed(routes: &Routes, declarations: &[Declaration]) -> Vec<String> {
 
 /// Of these topics, those whose every route goes on after retention took events before they were read (I10).
 #[must_use]
-pub fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {
+pub(crate) fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {
     let goes_on = |topic: &&String| {
         let base = ConsumedTopic::parse(topic).base;
         routes.list().iter().filter(|route| route.topics.matches(base)).all(|route| route.continue_after_loss)

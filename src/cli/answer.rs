@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 /// A command's result: for programs, for people, and as an exit code.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// With `--output json`, on one line.
     pub json: serde_json::Value,
     /// Otherwise.

@@ -83,6 +83,7 @@ impl Consume {
             slot: self.slot.unwrap_or_else(|| settings.kafka.slot()),
             delivery,
             tally: None,
+            metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),
         };
         // The pages are there before the replica, and end after it has drained.

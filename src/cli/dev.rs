@@ -91,7 +91,7 @@ async fn show(
         }
         if moment.caught_up {
             // What ended up to here is in the table.
-            dev.ended();
+            drop(dev.ended());
             face.caught_up(&moment.summary)?;
             watching = true;
         }

@@ -14,7 +14,7 @@ use crate::schema::Codec;
   coafi event show main@0af7651916cd43dd8448eb211c80319cb7ad6b71 --output json | jq '.steps[].type'
 
 Exit codes: 0 found, 1 no audit record has this id.")]
-pub struct Show {
+pub(crate) struct Show {
     /// CloudEvents id of the event.
     pub id: String,
 }
@@ -24,7 +24,7 @@ impl Show {
     ///
     /// # Errors
     /// The topic cannot be read or decoded ([`crate::bitt::TrailError`]).
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         trail: &Trail,
         codec: &Codec,

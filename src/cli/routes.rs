@@ -15,7 +15,7 @@ use crate::dispatch::{self, Known, RoutesError};
 use crate::event::{Event, Offset, Record, RecordBuilder};
 
 #[derive(Debug, Subcommand)]
-pub enum Routes {
+pub(crate) enum Routes {
     /// Check the routes file: errors, and what is probably not meant.
     #[command(after_help = "Exit codes: 0 nothing found, 1 warnings.")]
     Lint,
@@ -29,7 +29,7 @@ pub enum Routes {
   coafi routes explain --data event.json
 
 event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does.")]
-pub struct Explain {
+pub(crate) struct Explain {
     /// CloudEvents type.
     #[arg(long = "type", required_unless_present = "data")]
     pub event_type: Option<String>,
@@ -48,7 +48,7 @@ pub struct Explain {
 ///
 /// # Errors
 /// It cannot be read, or is wrong.
-pub fn load(file: &Path, known: &Known) -> Result<dispatch::Routes, RoutesError> {
+pub(crate) fn load(file: &Path, known: &Known) -> Result<dispatch::Routes, RoutesError> {
     let name = file.display().to_string();
     match fs::read_to_string(file) {
         Ok(text) => dispatch::Routes::parse(&name, &text, known),
@@ -61,7 +61,7 @@ impl Routes {
     ///
     /// # Errors
     /// The routes file is refused ([`RoutesError`]); the event file cannot be read or is no event.
-    pub fn run(&self, file: &Path, known: &Known) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, file: &Path, known: &Known) -> anyhow::Result<Answer> {
         let routes = load(file, known)?;
         match self {
             Self::Lint => Ok(lint(&routes)),

@@ -12,7 +12,7 @@ use crate::schema::registry::{Client, Settings};
 
 /// The schemas of `avro/` in the registry, one subject per topic and record.
 #[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Schemas {
+pub(crate) enum Schemas {
     /// Check that data of every registered version can still be read. Exit code 1 if not, with what breaks.
     #[command(after_help = "Examples:\n  coafi schemas check\n  coafi schemas check --output json")]
     Check,
@@ -24,7 +24,7 @@ pub enum Schemas {
 impl Schemas {
     /// # Errors
     /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
-    pub async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
+    pub(crate) async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
         let client = Client::new(settings)?;
         let entries = register::entries(declarations)?;
         let findings = register::check(&client, &entries).await?;

@@ -1,5 +1,6 @@
 //! What a running replica shows the world: `/health`, `/ready`, `/metrics`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use crate::app::Backing;
 use crate::config::Http;
 use crate::engine::Dependency;
 use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
-use crate::kafka::{PartitionStatus, Watch};
+use crate::kafka::{PartitionStatus, Status, Watch};
 use crate::runtime::Tasks;
 use crate::schema::registry;
-use crate::telemetry::{Lag, Metrics, PartitionLag};
+use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,30 +73,67 @@ impl Condition for RegistryAnswers {
 }
 
 /// Hands the replica's numbers to the metrics until it is told to stop.
-async fn feed(replica: Started, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+async fn feed(
+    replica: Started,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(METRICS_INTERVAL);
+    // Those that were ever down: a metric that was there does not disappear.
+    let mut dependencies = BTreeSet::new();
     while !stop.is_cancelled() {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => {}
         }
-        let Some(status) = replica.get().map(Watch::status) else { continue };
+        let Some(watch) = replica.get() else { continue };
+        let status = watch.status();
         metrics.set_counts(&status.counts);
+        metrics.set_gauges(gauges(&status));
         metrics.set_lag(status.assignment.iter().map(lag).collect());
+        watch.take_commit_times().into_iter().for_each(|took| metrics.commit_took(took));
+        dependencies.extend(status.open_circuits.iter().cloned());
+        for dependency in &dependencies {
+            let open = status.open_circuits.contains(dependency);
+            metrics.set_circuit(&dependency.0, if open { CircuitState::Open } else { CircuitState::Closed });
+        }
     }
     Ok(())
 }
 
+fn gauges(status: &Status) -> Gauges {
+    let census = &status.census;
+    Gauges {
+        in_flight: census.in_flight,
+        buffered: census.waiting + census.in_flight + census.parked + census.staged,
+        buffered_bytes: status.buffered_bytes,
+        parked: census.parked,
+    }
+}
+
 fn lag(partition: &PartitionStatus) -> PartitionLag {
-    let count = |records: i64| u64::try_from(records).unwrap_or(0);
-    let unfetched = partition.end.map_or(0, |end| count(end.0 - partition.polled.0));
-    let waiting = count(partition.polled.0 - partition.committed.0);
+    let census = &partition.census;
+    let unfetched = partition.end.map_or(0, |end| u64::try_from(end.0 - partition.polled.0).unwrap_or(0));
+    let here = Lag {
+        unfetched,
+        waiting: census.waiting + census.staged + census.halted,
+        in_flight: census.in_flight,
+        parked: census.parked,
+        retrying: 0,
+    };
+    // What is in a retry topic is retrying, wherever exactly it is there.
+    let retrying = here.unfetched + here.waiting + here.in_flight + here.parked;
+    let is_retry = is_retry_topic(&partition.source.topic);
     PartitionLag {
         topic: Arc::clone(&partition.source.topic),
         partition: partition.source.partition,
-        lag: Lag { unfetched, waiting, ..Lag::default() },
-        oldest_unresolved: None,
+        lag: if is_retry { Lag { retrying, ..Lag::default() } } else { here },
     }
+}
+
+/// `<topic>.retry.<delay>`
+fn is_retry_topic(topic: &str) -> bool {
+    topic.rsplit('.').nth(1) == Some("retry")
 }
 
 impl From<HttpError> for Failure {

@@ -12,7 +12,7 @@ use crate::kafka::topics::{self, Change, Plan, Step, Topic};
 
 /// The cluster's topics, as `topics/*.yaml` declares them.
 #[derive(Debug, Subcommand)]
-pub enum Topics {
+pub(crate) enum Topics {
     /// Show how the cluster differs from the declarations. Exit code 1 if something would be lost.
     #[command(after_help = "Examples:\n  coafi topics plan\n  coafi topics plan --output json --replication-factor 1")]
     Plan(Options),
@@ -24,7 +24,7 @@ pub enum Topics {
 }
 
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Folder of declarations; by default the one that the configuration names.
     #[arg(long, value_name = "FOLDER")]
     topics: Option<PathBuf>,
@@ -39,7 +39,7 @@ impl Topics {
     /// # Errors
     /// Declarations that are wrong ([`topics::TopicError`]) or a cluster that does not answer or refuses
     /// ([`crate::kafka::admin::AdminError`]).
-    pub async fn run<'a>(
+    pub(crate) async fn run<'a>(
         self,
         properties: impl IntoIterator<Item = (&'a str, &'a str)>,
         declarations: Vec<topics::Declaration>,

@@ -104,11 +104,11 @@ impl Kafka {
             }),
             transaction_timeout: section.duration("transaction_timeout", ms(10_000), ms(1_000)..=minutes(15)),
             drain_timeout: section.section("drain", |s| s.duration("timeout", ms(20_000), ms(0)..=minutes(60))),
-            session_timeout: section.duration("session_timeout", ms(10_000), ms(1_000)..=minutes(30)),
+            session_timeout: section.duration("session_timeout", ms(6_000), ms(1_000)..=minutes(30)),
             heartbeat_interval: section.duration("heartbeat_interval", ms(500), ms(50)..=minutes(1)),
             queues: section.section("queues", |s| Queues {
-                fetched_max_bytes: s.size("fetched_max_bytes", 32 << 20, 1 << 20..=2 << 30),
-                producer_max_bytes: s.size("producer_max_bytes", 64 << 20, 1 << 20..=2 << 30),
+                fetched_max_bytes: s.size("fetched_max_bytes", 16 << 20, 1 << 20..=1 << 30),
+                producer_max_bytes: s.size("producer_max_bytes", 32 << 20, 1 << 20..=1 << 30),
             }),
         };
         kafka.check(section);

@@ -35,6 +35,6 @@ pub use git::{Git, Repository, Start as GitStart};
 pub use kafka::{Commit, Delivery, Kafka, Queues, Start};
 pub use load::{CONFIG_VARIABLE, DEFAULT_FILE, Loaded, Sources, load};
 pub use secret::{Endpoint, Secret};
-pub use services::{Database, DeadLetterProfile, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
+pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
 pub use settings::Settings;
 pub use units::{format_duration, format_size, parse_duration, parse_size};

@@ -106,24 +106,6 @@ impl Http {
     }
 }
 
-/// The headers that dead letters carry besides our own, for the tools that read them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterProfile {
-    None,
-    Spring,
-    Connect,
-    Streams,
-}
-
-impl DeadLetterProfile {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
-        section.choice(
-            "profile",
-            &[("none", Self::None), ("spring", Self::Spring), ("connect", Self::Connect), ("streams", Self::Streams)],
-        )
-    }
-}
-
 /// Files whose path matches are validated against this JSON Schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonSchemaRule {

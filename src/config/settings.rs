@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Artifacts, Database, DeadLetterProfile, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources,
-    Workers, load,
+    Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
 };
 
 /// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
@@ -22,9 +21,6 @@ pub struct Settings {
     pub routes_file: PathBuf,
     /// Topic declarations, one YAML file each.
     pub topics_dir: PathBuf,
-    /// Avro schemas, one `.avsc` file per event type.
-    pub avro_dir: PathBuf,
-    pub dead_letter_profile: DeadLetterProfile,
     /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
     pub json_schemas: Vec<JsonSchemaRule>,
     pub http: Http,
@@ -47,8 +43,6 @@ impl Settings {
             git: root.section("git", Git::read),
             routes_file: root.path("routes_file", "handler_routes.yaml"),
             topics_dir: root.path("topics_dir", "topics"),
-            avro_dir: root.path("avro_dir", "avro"),
-            dead_letter_profile: root.section("dead_letters", DeadLetterProfile::read),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
             http: root.section("http", Http::read),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),

@@ -36,7 +36,7 @@ pub fn to_avro(schema: &Schema, json: &Json) -> Result<Avro, FieldError> {
 ///
 /// # Errors
 /// The value is not one of the schema.
-pub fn encode(schema: &Schema, value: Avro) -> Result<Vec<u8>, apache_avro::Error> {
+pub(crate) fn encode(schema: &Schema, value: Avro) -> Result<Vec<u8>, apache_avro::Error> {
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build()?.write_value_to_vec(value)
 }
 

@@ -3,7 +3,10 @@
 //! What every connector stands on: [`Ownership`] (who runs a source), [`Publisher`] (events and offsets in one
 //! transaction, by one owner), [`Admission`] (when it may publish). Connectors know nothing of routes and handlers.
 
-#![allow(clippy::disallowed_methods, reason = "edge: polls by the clock, waits between attempts, talks to Kafka and git")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "edge: polls by the clock, waits between attempts, talks to Kafka and git"
+)]
 
 mod admission;
 mod avro_json;

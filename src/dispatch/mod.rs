@@ -7,8 +7,6 @@ pub mod delay;
 mod delivery;
 mod dispatcher;
 mod filter;
-#[cfg(test)]
-mod fixture;
 mod handler;
 pub mod hop;
 mod probe;

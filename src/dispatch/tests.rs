@@ -1,13 +1,15 @@
 //! Workers under a paused clock: what happens to a run, record by record.
 
+pub(in crate::dispatch) mod fixture;
+
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::fixture::{Bench, Script, delivery, fail, job, record};
 use super::*;
 use crate::engine::{Attempt, Class, Dependency, Epoch, Finished, PartitionId};
+use fixture::{Bench, Script, delivery, fail, job, record};
 
 const ONE: &str = "routes: [{name: r, match: {type: t}, handler: a, deadline: 30s}]";
 const TWO: &str = "routes: [{name: r, match: {type: t}, handlers: [a, b], deadline: 30s}]";

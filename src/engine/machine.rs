@@ -167,22 +167,25 @@ impl<P: Clone, R> Engine<P, R> {
     /// Where every polled record is (I5).
     #[must_use]
     pub fn census(&self) -> Census {
-        use super::tracker::State;
         let mut census = self.totals;
-        for partition in self.partitions.iter().flatten() {
-            for (_, entry) in partition.tracker.iter() {
-                match entry.state {
-                    State::Waiting => census.waiting += 1,
-                    State::InFlight => census.in_flight += 1,
-                    State::Parked | State::Suspected => census.parked += 1,
-                    State::Pending => census.staged += 1,
-                    State::Halted => census.halted += 1,
-                    State::Staged(_) | State::Resolved => {}
-                }
-            }
-            census.staged += partition.tally.total();
+        self.partitions.iter().flatten().for_each(|partition| partition.count_into(&mut census));
+        census
+    }
+
+    /// Where the records of one partition are that have not ended.
+    #[must_use]
+    pub fn census_of(&self, partition: PartitionId) -> Census {
+        let mut census = Census::default();
+        if let Some(Some(partition)) = self.partitions.get(partition.0 as usize) {
+            partition.count_into(&mut census);
         }
         census
+    }
+
+    /// Bytes of the records that are polled and not resolved (I7).
+    #[must_use]
+    pub const fn buffered_bytes(&self) -> usize {
+        self.buffered.bytes
     }
 
     /// Every input begins here.

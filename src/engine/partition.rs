@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::census::Tally;
+use super::census::{Census, Tally};
 use super::dedup::Window;
 use super::lanes::Lanes;
 use super::offset_map::Attempted;
 use super::suspicion::Suspicion;
-use super::tracker::Tracker;
+use super::tracker::{State, Tracker};
 use super::{Epoch, PartitionId, Time, TransactionId, Verdict};
 use crate::event::{Identity, NextOffset, Offset};
 
@@ -77,6 +77,21 @@ pub(super) struct Partition<P> {
 }
 
 impl<P> Partition<P> {
+    /// Adds this partition's records that have not ended.
+    pub(super) fn count_into(&self, census: &mut Census) {
+        for (_, entry) in self.tracker.iter() {
+            match entry.state {
+                State::Waiting => census.waiting += 1,
+                State::InFlight => census.in_flight += 1,
+                State::Parked | State::Suspected => census.parked += 1,
+                State::Pending => census.staged += 1,
+                State::Halted => census.halted += 1,
+                State::Staged(_) | State::Resolved => {}
+            }
+        }
+        census.staged += self.tally.total();
+    }
+
     /// Whether records may be handed to workers.
     pub(super) fn dispatches(&self) -> bool {
         self.phase == Phase::Running

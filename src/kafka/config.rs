@@ -11,22 +11,20 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use super::DriverError;
 
-/// What librdkafka may prefetch for all partitions together, in kilobytes (its default is 64 MiB *per partition*).
-const FETCH_QUEUE_KB: u32 = 16 * 1024;
+/// What librdkafka may prefetch for all partitions together, in bytes (its default is 64 MiB *per partition*).
+const FETCH_QUEUE_BYTES: u64 = 16 << 20;
 /// Messages prefetched at most, all partitions together.
 const FETCH_QUEUE_MESSAGES: u32 = 20_000;
 /// What one fetch response may hold of one partition, in bytes.
 const FETCH_PARTITION_BYTES: u32 = 1024 * 1024;
 /// What one fetch response may hold, in bytes. Must be at least the largest record batch of the cluster.
 const FETCH_BYTES: u32 = 8 * 1024 * 1024;
-/// The producer's queue, in kilobytes (its default is 1 GiB).
-const PRODUCE_QUEUE_KB: u32 = 32 * 1024;
+/// Each producer's queue, in bytes (its default is 1 GiB).
+const PRODUCE_QUEUE_BYTES: u64 = 32 << 20;
 /// Messages in the producer's queue.
 const PRODUCE_QUEUE_MESSAGES: u32 = 100_000;
 /// How long an open transaction lives without a sign of its producer: what readers stall after `kill -9`.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// A record of a transaction is given up before the transaction is.
-const TRANSACTION_MESSAGE_TIMEOUT: Duration = Duration::from_secs(9);
 /// A record outside of transactions survives a broker that is gone for a minute.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -68,6 +66,14 @@ pub struct Config {
     pub instance_id: Option<String>,
     /// After this long without a heartbeat the group takes the replica's partitions away; 6 to 10 s.
     pub session_timeout: Duration,
+    /// Between two signs of life to the group; at most a third of `session_timeout`.
+    pub heartbeat_interval: Duration,
+    /// How long an open transaction lives without a sign of its producer: what readers stall after `kill -9`.
+    pub transaction_timeout: Duration,
+    /// What is fetched and not yet polled, over all partitions, in bytes.
+    pub fetch_queue_bytes: u64,
+    /// What each producer holds that is not acknowledged, in bytes.
+    pub produce_queue_bytes: u64,
     /// `compression.type` of what is produced: `none`, `gzip`, `lz4`, `zstd`, `snappy`.
     pub compression: String,
     /// The largest record that is produced, in bytes (`message.max.bytes`); must not exceed the brokers' limit.
@@ -91,6 +97,10 @@ impl Config {
             continue_after_loss: BTreeSet::new(),
             instance_id: None,
             session_timeout: Duration::from_secs(6),
+            heartbeat_interval: Duration::from_millis(500),
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            fetch_queue_bytes: FETCH_QUEUE_BYTES,
+            produce_queue_bytes: PRODUCE_QUEUE_BYTES,
             compression: "lz4".to_owned(),
             max_record_bytes: 1_000_000,
             commit_timeout: Duration::from_secs(15),
@@ -109,12 +119,12 @@ impl Config {
         own.extend([
             ("group.id", self.group.clone()),
             ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
-            ("heartbeat.interval.ms", "500".to_owned()),
+            ("heartbeat.interval.ms", self.heartbeat_interval.as_millis().to_string()),
             ("session.timeout.ms", self.session_timeout.as_millis().to_string()),
             // A partition whose position is gone is an event (I10), never a silent jump.
             ("auto.offset.reset", "error".to_owned()),
             ("queued.min.messages", FETCH_QUEUE_MESSAGES.to_string()),
-            ("queued.max.messages.kbytes", FETCH_QUEUE_KB.to_string()),
+            ("queued.max.messages.kbytes", kilobytes(self.fetch_queue_bytes)),
             ("fetch.message.max.bytes", FETCH_PARTITION_BYTES.to_string()),
             ("fetch.max.bytes", FETCH_BYTES.to_string()),
             // The default of 1000 stalls a full second whenever the local queue is full.
@@ -149,8 +159,9 @@ impl Config {
         match self.delivery {
             Delivery::Transactional => own.extend([
                 ("transactional.id", self.transactional_id()),
-                ("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string()),
-                ("message.timeout.ms", TRANSACTION_MESSAGE_TIMEOUT.as_millis().to_string()),
+                ("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string()),
+                // A record of a transaction is given up before the transaction is.
+                ("message.timeout.ms", (self.transaction_timeout * 9 / 10).as_millis().to_string()),
             ]),
             Delivery::AtLeastOnce => own.push(("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())),
         }
@@ -176,7 +187,7 @@ impl Config {
             ("compression.type", self.compression.clone()),
             ("linger.ms", "1".to_owned()),
             ("message.max.bytes", self.max_record_bytes.to_string()),
-            ("queue.buffering.max.kbytes", PRODUCE_QUEUE_KB.to_string()),
+            ("queue.buffering.max.kbytes", kilobytes(self.produce_queue_bytes)),
             ("queue.buffering.max.messages", PRODUCE_QUEUE_MESSAGES.to_string()),
             // AddOffsetsToTxn straight after a commit meets CONCURRENT_TRANSACTIONS; the default backs off 100 ms.
             ("retry.backoff.ms", "1".to_owned()),
@@ -201,6 +212,10 @@ impl Config {
         }
         Ok(client)
     }
+}
+
+fn kilobytes(bytes: u64) -> String {
+    (bytes / 1024).max(1).to_string()
 }
 
 fn reader_properties() -> Vec<(&'static str, String)> {

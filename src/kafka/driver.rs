@@ -235,12 +235,16 @@ impl<A: Application> Driver<A> {
                     committed: owned.committed,
                     polled: owned.polled,
                     end: owned.end,
+                    census: self.engine.census_of(partition.id),
                     draining: owned.draining,
                 })
             })
             .collect();
+        let (census, buffered_bytes) = (self.engine.census(), self.engine.buffered_bytes() as u64);
+        let open_circuits = self.engine.open_circuits().cloned().collect();
         self.status.update(|status| {
             status.assignment = assignment;
+            (status.census, status.buffered_bytes, status.open_circuits) = (census, buffered_bytes, open_circuits);
             status.counts += Counts { polled, ..Counts::default() };
         });
     }

@@ -194,6 +194,12 @@ impl Watch {
         self.status.snapshot()
     }
 
+    /// How long the commits since the last call took: for one caller, who measures.
+    #[must_use]
+    pub fn take_commit_times(&self) -> Vec<Duration> {
+        self.status.take_commit_times()
+    }
+
     /// How long ago the poll thread was seen alive; a second is long.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
@@ -272,11 +278,13 @@ impl Threads<'_> {
         spawn("coafi-writer", answers.clone(), move || {
             let failures = own.clone();
             let result = match config.delivery {
-                Delivery::Transactional => Transactions::start(config, reporter, stop, consumer).map(|delivery| {
-                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
-                }),
-                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop, consumer).map(|delivery| {
-                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
+                Delivery::Transactional => {
+                    Transactions::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                        Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
+                    })
+                }
+                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
                 }),
             };
             if let Err(error) = result {

@@ -1,15 +1,18 @@
 //! What a replica says about itself: for `/ready`, metrics and the summary at the end. Written per batch, never per record.
 
 use std::ops::AddAssign;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Disposition, Incident, Output, Time};
+use crate::engine::{Census, Dependency, Disposition, Incident, Output, Time};
 use crate::event::{NextOffset, TopicPartition};
 
 /// Incidents that are kept for people to read; older ones are in the log.
 const MAX_INCIDENTS: usize = 32;
+
+/// Durations of commits that are kept until somebody takes them; further ones are not measured.
+const MAX_COMMIT_TIMES: usize = 1_024;
 
 /// Records by outcome. An outcome is counted when it is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub struct PartitionStatus {
     pub polled: NextOffset,
     /// The partition's end (last stable offset) when it was last asked for, about every second.
     pub end: Option<NextOffset>,
+    /// Where its records are that are polled and have not ended.
+    pub census: Census,
     /// Given back to the group as soon as it is drained.
     pub draining: bool,
 }
@@ -98,6 +103,12 @@ pub struct Status {
     pub trouble: Option<String>,
     pub assignment: Vec<PartitionStatus>,
     pub counts: Counts,
+    /// Where the polled records were when the assignment was last brought up to date.
+    pub census: Census,
+    /// Bytes of those that are not resolved.
+    pub buffered_bytes: u64,
+    /// Dependencies that are down.
+    pub open_circuits: Vec<Dependency>,
     /// The last incidents, oldest first.
     pub incidents: Vec<Incident>,
     /// Rebalances seen.
@@ -124,6 +135,7 @@ impl Status {
 #[derive(Debug, Default)]
 pub(super) struct StatusCell {
     status: Mutex<Status>,
+    commit_times: Mutex<Vec<Duration>>,
     beat_us: AtomicU64,
 }
 
@@ -134,6 +146,19 @@ impl StatusCell {
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.lock());
+    }
+
+    /// A commit took this long, successful or not.
+    pub(super) fn commit_took(&self, duration: Duration) {
+        let mut times = self.commit_times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() < MAX_COMMIT_TIMES {
+            times.push(duration);
+        }
+    }
+
+    /// How long the commits since the last call took.
+    pub(super) fn take_commit_times(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.commit_times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The poll thread is alive.
@@ -181,7 +206,7 @@ impl StatusCell {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
         // Every change is a plain assignment, so a poisoned status is still a status.
-        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -206,6 +231,7 @@ mod tests {
             committed: NextOffset(3),
             polled: NextOffset(5),
             end,
+            census: Census::default(),
             draining: false,
         };
         let status = |ends: &[Option<i64>]| Status {

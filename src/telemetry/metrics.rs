@@ -149,8 +149,7 @@ mod tests {
         metrics.set_counts(&Counts { polled: 7, processed: 5, dead_lettered: 1, aborts: 2, ..Counts::default() });
         metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, ..Gauges::default() });
         let lag = Lag { unfetched: 10, parked: 1, ..Lag::default() };
-        let oldest_unresolved = Some(Duration::from_secs(90));
-        metrics.set_lag(vec![PartitionLag { topic: "coafi.git".into(), partition: 2, lag, oldest_unresolved }]);
+        metrics.set_lag(vec![PartitionLag { topic: "coafi.git".into(), partition: 2, lag }]);
         metrics.set_circuit("database", CircuitState::Open);
         metrics.commit_took(Duration::from_millis(20));
         metrics.route_timer("git_commits").took(Duration::from_micros(300));
@@ -164,7 +163,6 @@ mod tests {
             "coafi_buffered_bytes 4096",
             r#"coafi_lag{partition="2",state="unfetched",topic="coafi.git"} 10"#,
             r#"coafi_lag{partition="2",state="parked",topic="coafi.git"} 1"#,
-            r#"coafi_oldest_unresolved_seconds{partition="2",topic="coafi.git"} 90"#,
             r#"coafi_circuit{dependency="database",state="open"} 1"#,
             r#"coafi_circuit{dependency="database",state="closed"} 0"#,
             "coafi_commit_duration_seconds_count 1",

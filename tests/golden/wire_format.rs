@@ -1,5 +1,5 @@
-//! Event data as other software reads it: Confluent wire format. `wire_format.txt` is hexadecimal, one record per line; it
-//! was read with Python's fastavro when it was made.
+//! Event data as other software reads it: Confluent wire format. `wire_format.txt` is hexadecimal, one record per line, and
+//! was written by another implementation (Python's fastavro, from the same `.avsc` files and values).
 
 use coafi::schema::payloads::{
     ChangedFile, FileKind, FileStatus, GitCommit, Outcome, OutcomeKind, OutcomeStep, Person,

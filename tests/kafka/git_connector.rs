@@ -101,7 +101,8 @@ impl World {
             all.add_partition_offset(&self.events, partition, rdkafka::Offset::Beginning).unwrap();
         }
         consumer.assign(&all).unwrap();
-        let (mut found, mut ended, deadline) = (Vec::new(), std::collections::BTreeSet::new(), Instant::now() + PATIENCE);
+        let (mut found, mut ended, deadline) =
+            (Vec::new(), std::collections::BTreeSet::new(), Instant::now() + PATIENCE);
         while ended.len() < 4 {
             assert!(Instant::now() < deadline, "the topic's end was not reached");
             match consumer.poll(Duration::from_millis(100)) {
@@ -178,7 +179,9 @@ async fn killed_after_every_transaction_it_repeats_and_skips_nothing() {
         let early = killed % 2 == 0;
         let progress = run
             .until("publishing", |p| {
-                p.is_up_to_date() || p.published() > 0 || early && p.repositories.values().any(|r| r.phase == Phase::Publishing)
+                p.is_up_to_date()
+                    || p.published() > 0
+                    || early && p.repositories.values().any(|r| r.phase == Phase::Publishing)
             })
             .await;
         run.kill();

@@ -1,6 +1,6 @@
 //! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
 
-use coafi::engine::{CommitResult, EventsLost, PartitionCommit, TransactionId};
+use coafi::engine::{CommitResult, EventsLost, PartitionCommit, PartitionId, TransactionId};
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
@@ -19,6 +19,12 @@ pub(crate) struct Commit {
     /// because the broker would take the offsets of a partition that a current member does not own (I4).
     member: MemberId,
     generation: u64,
+}
+
+impl Commit {
+    pub(crate) fn names(&self, partition: PartitionId) -> bool {
+        self.offsets.iter().any(|offset| offset.partition == partition)
+    }
 }
 
 impl Process {

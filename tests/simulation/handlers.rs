@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coafi::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy};
+use coafi::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy, Ticket};
 use coafi::event::Offset;
 
 use crate::random::Random;
@@ -109,7 +109,11 @@ impl Services {
 
     pub(crate) fn begin(&mut self, job: &Job<Payload>, random: &mut Random) -> Begin {
         match job.payload.behaviour {
-            Behaviour::Slow => Begin::Run(random.millis(50, 350)),
+            Behaviour::Slow => {
+                // Some block their thread: neither a deadline nor a cancellation stops them.
+                let most = if random.chance(10) { 2500 } else { 350 };
+                Begin::Run(random.millis(50, most))
+            }
             Behaviour::Hang { failures } if job.attempt <= failures => Begin::Run(DEADLINE),
             Behaviour::Kill { times } => {
                 let kills = self.kills.entry(job.payload.event).or_default();
@@ -139,7 +143,9 @@ impl Services {
         if let Some(down) = route.dependencies.iter().find(|needed| self.down.contains(needed)) {
             return failed(Class::Systemic(down.clone()), 1);
         }
-        let own_code = u64::from(job.payload.event) + 1000;
+        // Unlike that of any other record: equal errors in several lanes are an outage, and never end.
+        let Ticket { partition, offset, .. } = job.ticket;
+        let own_code = 1000 + (offset.0.unsigned_abs() << 8) + u64::from(partition.0);
         match job.payload.behaviour {
             Behaviour::Filtered => return (Attempt::Filtered, job.done, None),
             Behaviour::Permanent => return failed(Class::Permanent, own_code),

@@ -1,7 +1,7 @@
 //! A process in its group: partitions assigned, revoked, released, lost.
 
 use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Assignment, PartitionId};
+use coafi::engine::{Assignment, Epoch, PartitionId};
 
 use crate::checks::{Checked, ensure};
 use crate::coordinator::{MemberId, Sync};
@@ -42,7 +42,9 @@ impl Process {
         if !self.expected.contains(&partition) {
             return;
         }
-        let Ok(committed) = world.broker.committed(partition) else {
+        // A commit of its own that is under way would move the position after it was read.
+        let moving = self.commit.as_ref().is_some_and(|commit| commit.names(partition));
+        let Some(committed) = world.broker.committed(partition).ok().filter(|_| !moving) else {
             let delay = world.random.millis(20, 100);
             return self.later(world, delay, Input::FetchOffsets(partition));
         };
@@ -87,6 +89,21 @@ impl Process {
         if !self.shutting_down {
             self.member = world.coordinator.join(self.id);
         }
+    }
+
+    /// A claim that is not the newest is either a zombie's, which will hear of it, or was overtaken by one: a member that
+    /// woke and claimed before it heard that it is none. Giving the partition up and taking it again claims anew.
+    pub(crate) fn refused(&mut self, world: &mut World, partition: PartitionId, epoch: Epoch) {
+        let current = self.held.get(&partition).is_some_and(|held| held.epoch == epoch && held.revoked_at.is_none());
+        if !current || self.shutting_down {
+            return;
+        }
+        self.held.remove(&partition);
+        self.custody.dropped(partition);
+        world.truth.owner_died(partition, None);
+        self.engine.lost(world.now, &[partition]);
+        self.expected.insert(partition);
+        self.soon(world, Input::FetchOffsets(partition));
     }
 
     /// Every partition is gone already.

@@ -59,6 +59,11 @@ pub(crate) enum Input {
     FetchOffsets(PartitionId),
     /// The group says that this member is not one.
     Evicted(MemberId),
+    /// The database refused a write: somebody claimed the partition later.
+    Refused {
+        partition: PartitionId,
+        epoch: Epoch,
+    },
     Thaw,
     ShutDown,
 }
@@ -99,6 +104,8 @@ pub(crate) struct Process {
     pub(crate) frozen_until: Time,
     pub(crate) shutting_down: bool,
     pub(crate) replace_after: Option<Duration>,
+    /// A circuit has been open.
+    pub(crate) saw_outage: bool,
     wake_at: Option<Time>,
     instant: (Time, u32),
 }
@@ -130,6 +137,7 @@ impl Process {
             frozen_until: Time::default(),
             shutting_down: false,
             replace_after: None,
+            saw_outage: false,
             wake_at: None,
             instant: (Time::default(), 0),
         };
@@ -196,6 +204,7 @@ impl Process {
             Input::Synced(sync) => self.synced(world, sync),
             Input::FetchOffsets(partition) => self.fetch_offsets(world, partition),
             Input::Evicted(member) => self.evicted(world, member),
+            Input::Refused { partition, epoch } => self.refused(world, partition, epoch),
             Input::Thaw => {
                 if !world.coordinator.heartbeat(self.member) {
                     self.soon(world, Input::Evicted(self.member));
@@ -222,6 +231,7 @@ impl Process {
 
     /// Carries out what the engine wants, then arranges to be woken.
     pub(crate) fn settle(&mut self, world: &mut World) -> Checked {
+        self.saw_outage |= self.engine.open_circuits().next().is_some();
         while let Some(effect) = self.engine.poll_effect() {
             self.carry_out(effect, world)?;
         }

@@ -1,11 +1,12 @@
 //! The workers of a process: runs of jobs, one record after another, with results that come late or not at all.
 
-use coafi::engine::{Attempt, Finished, Job};
+use coafi::engine::offset_map::OffsetMap;
+use coafi::engine::{Attempt, Finished, Job, PartitionId, Ticket};
 
-use crate::checks::Checked;
+use crate::checks::{Checked, ensure};
 use crate::handlers::{Begin, Payload, Report};
 use crate::replica::{Input, Process};
-use crate::world::{Event, World};
+use crate::world::{Event, World, map_identity};
 
 /// A run with a worker.
 #[derive(Debug)]
@@ -22,7 +23,9 @@ impl Process {
             world.broker.message(job.ticket.partition, job.ticket.offset).and_then(|message| world.truth.lane(message))
         };
         self.custody.dispatched(&jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
-        let claim = self.held.get(&jobs[0].ticket.partition).map_or(0, |held| held.claim);
+        let partition = jobs[0].ticket.partition;
+        let claim = self.held.get(&partition).map_or(0, |held| held.claim);
+        dirty_mark_is_committed(world, partition, claim, self.saw_outage)?;
         self.runs += 1;
         let run = self.runs;
         self.running.insert(run, Running { jobs, at: 0, claim, stopped: false });
@@ -56,6 +59,10 @@ impl Process {
         let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered) && !running.stopped;
         running.at += 1;
         let more = running.at < running.jobs.len();
+        if verdict == Attempt::Cancelled {
+            let Ticket { partition, epoch, .. } = job.ticket;
+            self.soon(world, Input::Refused { partition, epoch });
+        }
         self.report(world, &job, verdict, done, report);
         self.settle(world)?;
         if more && goes_on {
@@ -93,4 +100,14 @@ impl Process {
         self.custody.reported(&ticket);
         self.engine.finished(world.now, Finished { ticket, verdict, done, report });
     }
+}
+
+/// A process that dies from now on is counted: the mark of this assignment is committed before its first dispatch. While
+/// a circuit is open the mark says clean.
+fn dirty_mark_is_committed(world: &World, partition: PartitionId, claim: i64, saw_outage: bool) -> Checked {
+    let committed = world.broker.last_committed(partition);
+    let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position).unwrap_or_default();
+    // A zombie finds the claim of its successor.
+    let marked = map.claim > claim || (map.claim == claim && (map.dirty > 0 || saw_outage));
+    ensure(marked, "crash", || format!("partition {} dispatches before its dirty mark is committed", partition.0))
 }

@@ -222,7 +222,7 @@ fn any_behaviour(profile: &Profile, random: &mut Random) -> Behaviour {
             Behaviour::Several { failures: [failures, random.between(0, 2) as u32, random.between(0, 3) as u32] }
         }
         // A seed has few of these, and only where there are faults at all: each costs several restarts.
-        350..=352 if profile.faults > 0 => Behaviour::Kill { times: random.pick(&[1, 2, 50]) },
+        350..=352 if profile.faults > 0 => Behaviour::Kill { times: random.pick(&[1, 2, 1000]) },
         _ => Behaviour::Succeed,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -38,22 +37,17 @@ pub struct PartitionLag {
     pub topic: Arc<str>,
     pub partition: i32,
     pub lag: Lag,
-    /// Age of the oldest record that is not resolved.
-    pub oldest_unresolved: Option<Duration>,
 }
 
 /// A dependency's circuit, see `engine::CircuitSettings`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {
     Closed,
-    /// It failed and is being decided on; attempts are held back.
-    Suspected,
     Open,
 }
 
 impl CircuitState {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Closed, "closed"), (Self::Suspected, "suspected"), (Self::Open, "open")];
+    const ALL: [(Self, &'static str); 2] = [(Self::Closed, "closed"), (Self::Open, "open")];
 }
 
 /// Written once per poll or second, read per scrape; the locks are never held for longer than a copy.
@@ -171,7 +165,7 @@ fn observe_lag(state: &Arc<State>, meter: &Meter) {
         .u64_observable_gauge("coafi_lag")
         .with_description("Unresolved offsets of assigned partitions, by what they wait for")
         .with_callback(move |observer| {
-            for PartitionLag { topic, partition, lag, .. } in &*lock(&lag.lag) {
+            for PartitionLag { topic, partition, lag } in &*lock(&lag.lag) {
                 for (state, count) in [
                     ("unfetched", lag.unfetched),
                     ("waiting", lag.waiting),
@@ -182,18 +176,6 @@ fn observe_lag(state: &Arc<State>, meter: &Meter) {
                     let [topic, partition] = labels(topic, *partition);
                     observer.observe(count, &[topic, partition, KeyValue::new("state", state)]);
                 }
-            }
-        })
-        .build();
-    let age = Arc::clone(state);
-    meter
-        .f64_observable_gauge("coafi_oldest_unresolved")
-        .with_unit("s")
-        .with_description("Age of a partition's oldest record that is not resolved")
-        .with_callback(move |observer| {
-            for PartitionLag { topic, partition, oldest_unresolved, .. } in &*lock(&age.lag) {
-                let seconds = oldest_unresolved.unwrap_or_default().as_secs_f64();
-                observer.observe(seconds, &labels(topic, *partition));
             }
         })
         .build();

@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use super::delivery::Delivery;
-use super::routes::RouteCache;
-use super::shared::Shared;
-use super::workers::{Submit, Workers};
-use super::{Context, Failure, Handler, Handlers, Known, Report, Routes, Services, Settings, Success, classify};
 use crate::connectors::git::Repositories;
+use crate::dispatch::delivery::Delivery;
+use crate::dispatch::routes::RouteCache;
+use crate::dispatch::shared::Shared;
+use crate::dispatch::workers::{Submit, Workers};
+use crate::dispatch::{
+    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Services, Success, classify,
+};
 use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
 use crate::event::{Event, Offset, Record, RecordBuilder};
 use crate::runtime::Clock;
@@ -24,14 +26,14 @@ use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{self, Fence};
 
 /// Real services, of which the tests here use only the codec.
-pub(super) struct Backing {
-    pub(super) services: Arc<Services>,
+pub(in crate::dispatch) struct Backing {
+    pub(in crate::dispatch) services: Arc<Services>,
     _registry: BuiltinRegistry,
     _directory: tempfile::TempDir,
 }
 
 impl Backing {
-    pub(super) async fn new() -> Self {
+    pub(in crate::dispatch) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}/store.db", directory.path().display());
         let registry = BuiltinRegistry::start(&[]).await.unwrap();
@@ -47,13 +49,13 @@ impl Backing {
 }
 
 /// Routes over handlers `a`, `b` and `c`.
-pub(super) fn routes(text: &str) -> Arc<Routes> {
+pub(in crate::dispatch) fn routes(text: &str) -> Arc<Routes> {
     let known = Known { handlers: ["a", "b", "c"].map(str::to_owned).into(), ..Known::default() };
     Arc::new(Routes::parse("test_routes.yaml", text, &known).unwrap())
 }
 
 /// An event of type `t` with these further headers.
-pub(super) fn record(topic: &str, offset: i64, headers: &[(&str, &str)]) -> Record {
+pub(in crate::dispatch) fn record(topic: &str, offset: i64, headers: &[(&str, &str)]) -> Record {
     let id = format!("id-{offset}");
     let mut builder = RecordBuilder::new(Some(b"key"), Some(br#"{"n":1}"#), 256);
     let attributes = [
@@ -70,11 +72,11 @@ pub(super) fn record(topic: &str, offset: i64, headers: &[(&str, &str)]) -> Reco
 }
 
 /// As the poll thread makes it.
-pub(super) fn delivery(routes: &Routes, record: Record) -> Arc<Delivery> {
+pub(in crate::dispatch) fn delivery(routes: &Routes, record: Record) -> Arc<Delivery> {
     classify::classify(routes, &RouteCache::new(routes), record, &Clock::start()).payload
 }
 
-pub(super) fn job(payload: Arc<Delivery>, partition: u32, epoch: u64) -> Job<Arc<Delivery>> {
+pub(in crate::dispatch) fn job(payload: Arc<Delivery>, partition: u32, epoch: u64) -> Job<Arc<Delivery>> {
     let offset = payload.record().offset();
     let sequence = u64::try_from(offset.0).unwrap();
     let ticket = Ticket { partition: PartitionId(partition), epoch: Epoch(epoch), offset, sequence };
@@ -83,7 +85,7 @@ pub(super) fn job(payload: Arc<Delivery>, partition: u32, epoch: u64) -> Job<Arc
 
 /// What a scripted handler does with every event.
 #[derive(Clone)]
-pub(super) enum Script {
+pub(in crate::dispatch) enum Script {
     Succeed(Success),
     Fail(Failure),
     /// Only the event with this offset.
@@ -97,13 +99,13 @@ pub(super) enum Script {
 }
 
 /// Counts its starts.
-pub(super) struct Scripted {
+pub(in crate::dispatch) struct Scripted {
     script: Script,
-    pub(super) starts: Arc<AtomicUsize>,
+    pub(in crate::dispatch) starts: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    pub(super) fn new(script: Script) -> Self {
+    pub(in crate::dispatch) fn new(script: Script) -> Self {
         Self { script, starts: Arc::default() }
     }
 }
@@ -131,16 +133,16 @@ impl Handler for Scripted {
     }
 }
 
-pub(super) fn fail(class: Class) -> Failure {
+pub(in crate::dispatch) fn fail(class: Class) -> Failure {
     Failure::new(class, "scripted", "as the script says")
 }
 
 /// One worker over scripted handlers, and its results.
-pub(super) struct Bench {
-    pub(super) routes: Arc<Routes>,
-    pub(super) submit: Submit,
+pub(in crate::dispatch) struct Bench {
+    pub(in crate::dispatch) routes: Arc<Routes>,
+    pub(in crate::dispatch) submit: Submit,
     workers: Option<Workers>,
-    pub(super) starts: BTreeMap<&'static str, Arc<AtomicUsize>>,
+    pub(in crate::dispatch) starts: BTreeMap<&'static str, Arc<AtomicUsize>>,
     results: UnboundedReceiver<Finished<Report>>,
     _backing: Backing,
 }
@@ -150,7 +152,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Bench {
     /// With the clock paused from here on.
-    pub(super) async fn new(text: &str, scripts: &[(&'static str, Script)]) -> Self {
+    pub(in crate::dispatch) async fn new(text: &str, scripts: &[(&'static str, Script)]) -> Self {
         let backing = Backing::new().await;
         tokio::time::pause();
         let routes = routes(text);
@@ -163,9 +165,10 @@ impl Bench {
         }
         let handlers = Handlers::by_name(&routes, &built);
         let services = Arc::clone(&backing.services);
-        let shared = Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), &Settings::default());
+        let shared =
+            Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), &DispatcherSettings::default());
         let (sender, results) = unbounded_channel();
-        let sink: super::ResultSink = Arc::new(move |batch| {
+        let sink: crate::dispatch::ResultSink = Arc::new(move |batch| {
             for finished in batch {
                 // A test that has ended wants no more results.
                 let _ended = sender.send(finished);
@@ -176,27 +179,27 @@ impl Bench {
         Self { routes, submit, workers: Some(workers), starts, results, _backing: backing }
     }
 
-    pub(super) fn starts(&self, handler: &str) -> usize {
+    pub(in crate::dispatch) fn starts(&self, handler: &str) -> usize {
         self.starts[handler].load(Ordering::Relaxed)
     }
 
     /// A run of events at these offsets of partition 0, epoch 1.
-    pub(super) fn run(&self, offsets: std::ops::Range<i64>) {
+    pub(in crate::dispatch) fn run(&self, offsets: std::ops::Range<i64>) {
         self.run_of(0, 1, offsets);
     }
 
-    pub(super) fn run_of(&self, partition: u32, epoch: u64, offsets: std::ops::Range<i64>) {
+    pub(in crate::dispatch) fn run_of(&self, partition: u32, epoch: u64, offsets: std::ops::Range<i64>) {
         let jobs = offsets.map(|offset| job(delivery(&self.routes, record("topic", offset, &[])), partition, epoch));
         self.submit(jobs.collect());
     }
 
-    pub(super) fn submit(&self, jobs: Vec<Job<Arc<Delivery>>>) {
+    pub(in crate::dispatch) fn submit(&self, jobs: Vec<Job<Arc<Delivery>>>) {
         let fence = Fence { group: "group".into(), topic: "topic".into(), partition: 3, epoch: 1 };
         assert!(self.submit.submit(jobs, Arc::new(fence)).is_ok(), "the workers run");
     }
 
     /// The next results, in order of their arrival.
-    pub(super) async fn results(&mut self, count: usize) -> Vec<Finished<Report>> {
+    pub(in crate::dispatch) async fn results(&mut self, count: usize) -> Vec<Finished<Report>> {
         let mut all = Vec::with_capacity(count);
         while all.len() < count {
             let next = tokio::time::timeout(PATIENCE, self.results.recv()).await;
@@ -205,12 +208,12 @@ impl Bench {
         all
     }
 
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::dispatch) async fn stop(&mut self) {
         self.workers.take().unwrap().stop().await.unwrap();
     }
 
     /// Waits until a handler was started this often.
-    pub(super) async fn started(&self, handler: &str, count: usize) {
+    pub(in crate::dispatch) async fn started(&self, handler: &str, count: usize) {
         for _ in 0..100_000 {
             if self.starts(handler) >= count {
                 return;
