@@ -61,8 +61,9 @@ status: stack-binary ## Say which of them run and answer
 	@$(STACK) status --name $(NAME)
 
 bench: setup-build setup-stack stack-binary ## Measure the pipeline beside a raw rdkafka loop, on a stack of its own
-	@$(CARGO) build --locked --release --package coafi-bench
-	@$(STACK) run -- $(CARGO) run --locked --quiet --release --package coafi-bench -- $(if $(OUTPUT),--output $(OUTPUT))
+	@$(CARGO) build --locked --release --package coafi --bin coafi --package coafi-bench
+	@COAFI_BENCH_BINARY=$(CARGO_TARGET_DIR)/release/coafi $(STACK) run -- \
+		$(CARGO_TARGET_DIR)/release/coafi-bench $(if $(OUTPUT),--output $(OUTPUT))
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
 	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) $(CARGO) test --locked --test simulation -- --nocapture

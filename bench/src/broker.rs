@@ -102,3 +102,25 @@ pub(crate) fn sample(kafka: &str, topic: &str) -> anyhow::Result<Sample> {
     }
     anyhow::bail!("nothing in {topic}")
 }
+
+/// A consumer of all partitions of `topic`, from their ends on.
+pub(crate) fn consumer_at_end(kafka: &str, topic: &str) -> anyhow::Result<BaseConsumer> {
+    let consumer = consumer(kafka, "coafi-bench-latency")?;
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        let (_, end) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
+        list.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
+    }
+    consumer.assign(&list)?;
+    Ok(consumer)
+}
+
+/// The id of the latest schema of `subject`.
+pub(crate) fn schema_id(registry: &str, subject: &str) -> anyhow::Result<u32> {
+    let url = format!("{}/subjects/{subject}/versions/latest", registry.trim_end_matches('/'));
+    let body = ureq::get(&url).call().with_context(|| url.clone())?.body_mut().read_to_string()?;
+    let answer: serde_json::Value = serde_json::from_str(&body)?;
+    let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+    id.with_context(|| format!("{url} names no id: {body}"))
+}

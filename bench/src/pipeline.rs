@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
         let source = format!("bench.{stamp}.{name}");
         let run = Self { options, delivery, group: format!("bench-{stamp}-{name}"), source, schema_id: 0, directory };
         run.configure()?;
-        run.coafi(&["topics", "apply"])?;
+        run.coafi(&["topics", "apply", "--replication-factor", "1"])?;
         run.coafi(&["schemas", "register"])?;
         let schema_id = broker::schema_id(&options.registry, &format!("{}-{SCHEMA}", run.source))?;
         Ok(Self { schema_id, ..run })
@@ -118,7 +118,8 @@ impl<'a> Run<'a> {
     }
 
     fn coafi(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let status = self.command(arguments).status().with_context(|| format!("{} does not start", self.options.binary))?;
+        let status =
+            self.command(arguments).status().with_context(|| format!("{} does not start", self.options.binary))?;
         anyhow::ensure!(status.success(), "coafi {} ended with {status}", arguments.join(" "));
         Ok(())
     }

@@ -117,7 +117,11 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn start(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
+    fn start(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
+        if self.state.shutdown_deadline.is_some() {
+            // Whoever leaves takes nothing new: the group gets its answer, and the partitions when this member is gone.
+            partitions.clear();
+        }
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for located in &partitions {
             // What retention took away is the engine's business; reading starts at what is there.

@@ -278,11 +278,13 @@ impl Threads<'_> {
         spawn("coafi-writer", answers.clone(), move || {
             let failures = own.clone();
             let result = match config.delivery {
-                Delivery::Transactional => Transactions::start(config, reporter, stop, consumer).map(|delivery| {
-                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
-                }),
-                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop, consumer).map(|delivery| {
-                    Writer { application, clock, delivery, answers: own, status }.run(&commands);
+                Delivery::Transactional => {
+                    Transactions::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                        Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
+                    })
+                }
+                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
                 }),
             };
             if let Err(error) = result {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
@@ -13,10 +14,15 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use super::inbox::Input;
 use super::sink::{Deliveries, Refused, Sink};
 use super::status::{Counts, StatusCell};
+use super::stop::Stop;
 use super::{Application, DriverError};
 use crate::engine::{CommitResult, EventsLost, Output, PartitionId, TransactionId};
 use crate::event::{NextOffset, Outgoing, TopicPartition};
 use crate::runtime::Clock;
+
+/// Pause after a commit that failed. The engine stages again at once, and what was wrong (a rebalance, mostly) takes a
+/// moment to pass.
+const ABORT_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) enum Command<P, R> {
     /// What a partition's number means; before its first output.
@@ -61,6 +67,7 @@ pub(super) struct Writer<A: Application, D> {
     pub(super) delivery: D,
     pub(super) answers: Sender<Input<A::Payload, A::Report>>,
     pub(super) status: Arc<StatusCell>,
+    pub(super) stop: Stop,
 }
 
 impl<A: Application, D: Delivery> Writer<A, D> {
@@ -97,9 +104,10 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                         let source = sources.get(&lost.partition).expect("named before its first commit");
                         self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
                     }
-                    let began = self.clock.now();
                     let committed = self.delivery.commit(&offsets, group.as_ref())?;
-                    self.status.commit_took(self.clock.now() - began);
+                    if !committed {
+                        self.stop.wait(ABORT_PAUSE);
+                    }
                     (transaction, committed)
                 }
                 Command::Abort { transaction } => {

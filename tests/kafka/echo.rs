@@ -179,6 +179,10 @@ pub(crate) fn route() -> RoutePolicy {
 
 /// A running replica over an [`Echo`], and how many attempts its handler has made.
 pub(crate) fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (Replica<Echo>, Arc<AtomicU64>) {
+    if std::env::var_os("COAFI_TEST_LOG").is_some() {
+        // The first test of the process wins; the others log to the same place.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_thread_names(true).try_init();
+    }
     let inbox = Inbox::new();
     let application = Arc::new(Echo::new(outcomes, receipts, inbox.results()));
     let started = Arc::clone(&application.started);
