@@ -79,6 +79,8 @@ impl From<LagError> for Failure {
         match error {
             LagError::UnknownTopic { .. } => Self::failed(message).next("list what is there with `coafi topics plan`"),
             LagError::Client(source) => Self::usage(message).because(source).next("check kafka.client"),
+            LagError::Silent { .. } => Self::unavailable(message).next(next),
+            LagError::Thread(source) => Self::failed(message).because(source),
             LagError::Unavailable { source, .. } => Self::unavailable(message).because(source).next(next),
         }
     }

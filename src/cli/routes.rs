@@ -17,7 +17,8 @@ use crate::event::{Event, Offset, Record, RecordBuilder};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Routes {
     /// Check the routes file: errors, and what is probably not meant.
-    #[command(after_help = "Exit codes: 0 nothing found, 1 warnings.")]
+    #[command(after_help = "Examples:\n  coafi routes lint\n  coafi routes lint --output json\n\n\
+                            Exit codes: 0 nothing found, 1 warnings, 2 the file is refused.")]
     Lint,
     /// Tell which route an event takes, and what happens when it fails.
     Explain(Explain),

@@ -39,7 +39,7 @@ impl Findings {
     pub(super) fn into_parts(mut self) -> (Vec<Entry>, Vec<Problem>) {
         for unknown in std::mem::take(&mut self.unknown) {
             let hint = suggestion(&unknown.key, &unknown.siblings, &self.known_paths)
-                .map_or(String::new(), |known| format!("; did you mean {known:?}?"));
+                .map_or(String::new(), |known| format!(" (did you mean {known:?}?)"));
             let message = format!("unknown key{hint}; allowed here: {}", unknown.siblings.join(", "));
             self.problems.push(Problem { origin: unknown.origin, key: unknown.path, message });
         }

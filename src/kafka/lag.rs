@@ -1,5 +1,6 @@
 //! How far a consumer group is behind, as the brokers know it: for people, not for the replicas themselves.
 
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -38,6 +39,10 @@ pub enum LagError {
     Client(#[source] KafkaError),
     #[error("Kafka at {servers} does not say {what}")]
     Unavailable { servers: String, what: &'static str, source: KafkaError },
+    #[error("Kafka at {servers} does not answer")]
+    Silent { servers: String },
+    #[error("no thread can be started")]
+    Thread(#[source] std::io::Error),
     #[error("there is no topic {topic:?}")]
     UnknownTopic { topic: String },
 }
@@ -66,13 +71,27 @@ impl PartitionOffsets {
 /// # Errors
 /// The brokers do not answer, or a named topic does not exist.
 pub fn group_lag(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
+    let consumer = reader(kafka)?;
+    let (answer, answered) = sync_channel(1);
+    let (servers, topics) = (kafka.bootstrap_servers.clone(), topics.to_vec());
+    let ask = move || {
+        // Nobody listens once it has taken too long.
+        let _ = answer.send(ask(&consumer, &servers, &topics, timeout));
+        // Closing a client can take for ever while no broker answers (seen with librdkafka 2.12), so it is done here, where
+        // nobody waits for it.
+        drop(consumer);
+    };
+    std::thread::Builder::new().name("coafi-lag".to_owned()).spawn(ask).map_err(LagError::Thread)?;
+    let late = || LagError::Silent { servers: kafka.bootstrap_servers.clone() };
+    answered.recv_timeout(timeout * 5).unwrap_or_else(|_| Err(late()))
+}
+
+fn ask(consumer: &BaseConsumer, servers: &str, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
     let deadline = Instant::now() + timeout * 4;
     let left = || deadline.saturating_duration_since(Instant::now()).min(timeout);
-    let unavailable =
-        |what| move |source| LagError::Unavailable { servers: kafka.bootstrap_servers.clone(), what, source };
-    let consumer = reader(kafka)?;
+    let unavailable = |what| move |source| LagError::Unavailable { servers: servers.to_owned(), what, source };
 
-    let asked = asked_partitions(&consumer, topics, left()).map_err(|error| match error {
+    let asked = asked_partitions(consumer, topics, left()).map_err(|error| match error {
         Asked::Kafka(source) => unavailable("which topics there are")(source),
         Asked::Unknown(topic) => LagError::UnknownTopic { topic },
     })?;
@@ -85,8 +104,8 @@ pub fn group_lag(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<
             _ => None,
         };
         let (topic, partition) = (element.topic(), element.partition());
-        let (start, end) =
-            consumer.fetch_watermarks(topic, partition, left()).map_err(unavailable("where a partition ends"))?;
+        let ends = consumer.fetch_watermarks(topic, partition, left());
+        let (start, end) = ends.map_err(unavailable("where a partition ends"))?;
         lag.partitions.push(PartitionOffsets { topic: topic.to_owned(), partition, committed: position, start, end });
     }
     lag.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
