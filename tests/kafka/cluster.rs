@@ -1,6 +1,6 @@
 //! The test's own view of the cluster: topics, producers and an independent consumer that reads what is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -91,7 +91,7 @@ pub(crate) struct Read {
 /// A consumer that belongs to nobody else's group and reads what is committed, from the beginning.
 pub(crate) struct Reader {
     consumer: BaseConsumer,
-    partitions: usize,
+    list: TopicPartitionList,
     pub(crate) records: Vec<Read>,
 }
 
@@ -110,7 +110,7 @@ impl Reader {
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        Self { consumer, partitions: usize::try_from(partitions).unwrap(), records: Vec::new() }
+        Self { consumer, list, records: Vec::new() }
     }
 
     /// Reads on until `enough` says so.
@@ -122,15 +122,15 @@ impl Reader {
         }
     }
 
-    /// Reads on until every partition's end was seen with nothing new behind it.
+    /// Reads everything again, from the beginning to every partition's end as it is now.
     pub(crate) fn read_to_end(&mut self) {
+        self.records.clear();
+        self.consumer.assign(&self.list).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        let mut ends = std::collections::BTreeSet::new();
-        while ends.len() < self.partitions {
+        let mut ends = BTreeSet::new();
+        while ends.len() < self.list.count() {
             assert!(Instant::now() < deadline, "ends of {ends:?} only");
-            if let Some(partition) = self.poll() {
-                ends.insert(partition);
-            }
+            ends.extend(self.poll());
         }
     }
 

@@ -2,12 +2,29 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
+
+use crate::cluster::PATIENCE;
 
 /// Header: name and value, any bytes.
 pub(crate) type RawHeader<'a> = (&'a [u8], Option<&'a [u8]>);
 
+/// The broker has not yet heard that it leads the partition, or that there is a leader at all.
+const NOT_YET: [i16; 3] = [3, 5, 6];
+
 /// Produces one record to a partition that the first bootstrap server leads.
 pub(crate) fn produce_raw(bootstrap: &str, topic: &str, partition: i32, value: &[u8], headers: &[RawHeader<'_>]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match try_produce(bootstrap, topic, partition, value, headers) {
+            0 => return,
+            code => assert!(NOT_YET.contains(&code) && Instant::now() < deadline, "the broker says {code}"),
+        }
+    }
+}
+
+/// The broker's error code; 0 is success.
+fn try_produce(bootstrap: &str, topic: &str, partition: i32, value: &[u8], headers: &[RawHeader<'_>]) -> i16 {
     let batch = batch(&record(value, headers));
     let mut body = Vec::new();
     body.extend((-1_i16).to_be_bytes()); // no transactional id
@@ -34,7 +51,7 @@ pub(crate) fn produce_raw(bootstrap: &str, topic: &str, partition: i32, value: &
     stream.read_exact(&mut answer).unwrap();
     // correlation id, one topic, its name, one partition, its number; then the error code
     let at = 4 + 4 + 2 + topic.len() + 4 + 4;
-    assert_eq!(i16::from_be_bytes([answer[at], answer[at + 1]]), 0, "the broker refused the record");
+    i16::from_be_bytes([answer[at], answer[at + 1]])
 }
 
 fn string(into: &mut Vec<u8>, text: &str) {
