@@ -114,7 +114,7 @@ mod tests {
     fn options_reach_the_declarations() {
         let cli = Cli::try_parse_from(["coafi", "apply", "--replication-factor", "1"]).unwrap();
         let (Topics::Plan(options) | Topics::Apply(options)) = cli.topics;
-        assert!(options.topics(Some(3)).unwrap().iter().all(|topic| topic.replication == 1));
+        assert!(options.topics(topics::embedded().unwrap()).unwrap().iter().all(|topic| topic.replication == 1));
         assert!(Cli::try_parse_from(["coafi", "apply", "--replication-factor", "0"]).is_err());
     }
 

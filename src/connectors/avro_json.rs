@@ -47,8 +47,8 @@ struct Converter<'a> {
 /// Where a value stands; text only once there is an error.
 enum Path<'a> {
     Root,
-    Field(&'a Path<'a>, &'a str),
-    Item(&'a Path<'a>, usize),
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
 }
 
 impl std::fmt::Display for Path<'_> {

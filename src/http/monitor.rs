@@ -38,7 +38,6 @@ impl Monitor {
     }
 
     /// The routes of the three pages; others can be merged with it.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/health", get(health))

@@ -70,8 +70,11 @@ impl Deliveries for Reports {
 struct Ledger {
     next_batch: u64,
     /// Unacknowledged records of each batch, in the order of the batches of one ownership.
-    open: BTreeMap<(PartitionId, Epoch), VecDeque<(u64, usize, NextOffset)>>,
+    open: BTreeMap<(PartitionId, Epoch), VecDeque<OpenBatch>>,
 }
+
+/// A batch's number, its unacknowledged records, and the position that it covers.
+type OpenBatch = (u64, usize, NextOffset);
 
 impl Ledger {
     fn open(&mut self, covers: &Covers, records: usize) -> u64 {

@@ -6,10 +6,12 @@ use std::error::Error;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
+
 /// The tasks of one owner. One that fails or panics stops the others.
 #[derive(Debug)]
 pub struct Tasks {
-    set: JoinSet<Result<(), Box<dyn Error + Send + Sync>>>,
+    set: JoinSet<TaskResult>,
     names: HashMap<Id, &'static str>,
     stop: CancellationToken,
 }
@@ -63,10 +65,7 @@ impl Tasks {
         first.map_or(Ok(()), Err)
     }
 
-    fn error_of(
-        &mut self,
-        ended: Result<(Id, Result<(), Box<dyn Error + Send + Sync>>), tokio::task::JoinError>,
-    ) -> Option<TaskError> {
+    fn error_of(&mut self, ended: Result<(Id, TaskResult), tokio::task::JoinError>) -> Option<TaskError> {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),

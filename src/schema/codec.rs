@@ -37,10 +37,12 @@ struct Inner {
     readers: RwLock<FxHashMap<TypeId, Arc<Reader>>>,
     decoders: RwLock<FxHashMap<(TypeId, SchemaId), Arc<Decoder>>>,
     generic: RwLock<FxHashMap<SchemaId, Arc<Generic>>>,
-    encoders: RwLock<FxHashMap<TypeId, FxHashMap<String, (SchemaId, Arc<serde_avro_fast::Schema>)>>>,
+    encoders: RwLock<FxHashMap<TypeId, EncodersByTopic>>,
     /// One question to the registry at a time.
     turn: Mutex<Turn>,
 }
+
+type EncodersByTopic = FxHashMap<String, (SchemaId, Arc<serde_avro_fast::Schema>)>;
 
 #[derive(Default)]
 struct Turn {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::PgPool;
 
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
@@ -126,7 +126,7 @@ impl Store for Postgres {
         let wanted = super::claim::distinct(partitions);
         let topics: Vec<&str> = wanted.iter().map(|((topic, _), _)| *topic).collect();
         let numbers: Vec<i32> = wanted.iter().map(|((_, partition), _)| *partition).collect();
-        let at_least: Vec<i64> = wanted.iter().map(|(_, at_least)| *at_least).collect();
+        let at_least: Vec<i64> = wanted.values().copied().collect();
         let rows: Vec<(String, i32, i64)> = sqlx::query_as(CLAIM)
             .bind(group)
             .bind(topics)

@@ -5,5 +5,7 @@
 mod cluster;
 mod driver;
 mod echo;
+mod foreign;
 mod git_connector;
+mod lag;
 mod topics;

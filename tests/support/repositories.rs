@@ -3,7 +3,7 @@
 //! [`Repository`] is for cases written by hand, [`generate`] for many commits fast (`git fast-import`: 200,000 in a few
 //! seconds), [`random_history`] for histories nobody thought of.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -106,13 +106,14 @@ pub fn generate(path: impl Into<PathBuf>, commits: u32, file: impl Fn(u32) -> (S
         for n in 1..=commits {
             let (path, content) = file(n);
             let seconds = 1_700_000_000 + u64::from(n);
+            let message = format!("commit {n}\n");
             let from = if n == 1 { String::new() } else { format!("from :{}\n", n - 1) };
             write!(
                 stream,
                 "commit refs/heads/main\nmark :{n}\nauthor Ada <ada@example.org> {seconds} +0000\n\
                  committer Grace <grace@example.org> {seconds} +0000\ndata {}\n{}{from}M 100644 inline {path}\ndata {}\n{content}\n",
-                format!("commit {n}\n").len(),
-                format!("commit {n}\n"),
+                message.len(),
+                message,
                 content.len(),
             )
             .unwrap();

@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str, first_line: u64, problems: &mut Problems) -> Opt
         Err(error) => {
             let error = error.without_snippet();
             match error.location() {
-                Some(at) => problems.add_at(first_line - 1 + u64::from(at.line()), at.column().into(), message(error)),
+                Some(at) => problems.add_at(first_line - 1 + at.line(), at.column(), message(error)),
                 None => problems.add(first_line, message(error)),
             }
             None

@@ -127,7 +127,7 @@ impl Declaration {
         let name_fits = !raw.topic.is_empty()
             && raw.topic.len() <= MAX_NAME_BYTES
             && raw.topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            && raw.topic.trim_matches('.') != "";
+            && !raw.topic.trim_matches('.').is_empty();
         check.that(name_fits, "topic", &raw.topic, "letters, digits, '.', '_' and '-', at most 200 of them")?;
         check.that(!raw.owner.trim().is_empty(), "owner", &raw.owner, "a team or component")?;
         let range = |max| format!("1 to {max}");

@@ -81,11 +81,11 @@ fn moves_of_a_branch_publish_the_difference_to_all_its_tips() {
         let mut tips: Vec<String> = Vec::new();
         for _ in 0..12 {
             let tip = all[random.below(all.len() as u64) as usize].clone();
-            let reached = rev_list(&repository, &[tip.clone()], &[]);
+            let reached = rev_list(&repository, std::slice::from_ref(&tip), &[]);
             let forced = tips.last().is_some_and(|before| !reached.contains(before));
             repository.git(&["update-ref", "refs/heads/b0", &tip]);
             let changes = watch.poll(&repository);
-            let expected = rev_list(&repository, &[tip.clone()], &tips);
+            let expected = rev_list(&repository, std::slice::from_ref(&tip), &tips);
             let published = commits(&changes, "b0");
             check_order(&repository, &published);
             assert_eq!(published.into_iter().collect::<BTreeSet<_>>(), expected, "seed {seed}");
