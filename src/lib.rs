@@ -27,3 +27,4 @@ pub mod runtime;
 pub mod schema;
 pub mod store;
 pub mod telemetry;
+mod yaml;

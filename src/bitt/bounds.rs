@@ -14,16 +14,24 @@ pub const MAX_ENTRY_BYTES: usize = 60_000;
 pub const MAX_RECEIPT_BYTES: usize = 32 * 1024;
 /// Of one attribute of an event (id, source, type, …) in an audit record.
 pub const MAX_ATTRIBUTE_BYTES: usize = 512;
-/// UTidS in one outcome.
-const MAX_UTIDS: usize = 64;
+/// Of all UTidS in one outcome, each counted with [`LENGTH_BYTES`]; the first ones kept.
+const MAX_UTIDS_BYTES: usize = 16 * 1024;
 /// Steps in one outcome, the last ones kept.
-const MAX_STEPS: usize = 200;
+const MAX_STEPS: usize = 128;
 /// Of an error's text.
 const MAX_ERROR_BYTES: usize = 4_096;
 /// What a step's name, time and lengths take at most beside its detail.
 const STEP_OVERHEAD: usize = 96;
 /// What everything else in an outcome takes at most.
 const FIXED_BYTES: usize = 12_000;
+/// What stands in the place of a text that is left out takes at most.
+const OMITTED_BYTES: usize = 120;
+/// A text's length in Avro takes at most, below 2^20 bytes.
+const LENGTH_BYTES: usize = 3;
+const _: () = assert!(
+    FIXED_BYTES + MAX_UTIDS_BYTES + MAX_STEPS * (STEP_OVERHEAD + OMITTED_BYTES) + OMITTED_BYTES <= MAX_ENTRY_BYTES,
+    "what is kept in any case fits"
+);
 
 /// The text, or its beginning with a hash of the whole in place of the rest: equal texts stay equal, others different.
 pub(super) fn attribute(text: &str) -> Cow<'_, str> {
@@ -42,8 +50,12 @@ pub(super) fn bound(outcome: &mut Outcome<'_>) {
     for text in [event_id, event_type, source, correlation_id, causation_id].into_iter().flatten() {
         shorten(text);
     }
-    utids.truncate(MAX_UTIDS);
     utids.iter_mut().for_each(shorten);
+    let mut utids_bytes = 0;
+    utids.retain(|text| {
+        utids_bytes += text.len() + LENGTH_BYTES;
+        utids_bytes <= MAX_UTIDS_BYTES
+    });
     if let Some(error) = error
         && error.len() > MAX_ERROR_BYTES
     {
@@ -53,23 +65,21 @@ pub(super) fn bound(outcome: &mut Outcome<'_>) {
     if steps.len() > MAX_STEPS {
         steps.drain(..steps.len() - MAX_STEPS);
     }
-    let texts = utids.iter().map(|text| text.len() + 4).sum::<usize>();
-    let mut room = (MAX_ENTRY_BYTES - FIXED_BYTES).saturating_sub(texts + steps.len() * STEP_OVERHEAD);
+    let mut room = MAX_ENTRY_BYTES - FIXED_BYTES - utids_bytes.min(MAX_UTIDS_BYTES) - steps.len() * STEP_OVERHEAD;
     for step in steps.iter_mut() {
         shorten(&mut step.kind);
     }
     let details = steps.iter_mut().map(|step| &mut step.detail);
     let mut all: Vec<&mut Cow<'_, str>> = details.chain(result.as_mut()).collect();
-    if all.iter().map(|text| text.len()).sum::<usize>() <= room {
-        return;
-    }
-    // Short ones first: it is the long ones that become digests.
+    // Short ones first: it is the long ones that become digests, each of which leaves the others their room.
     all.sort_by_key(|text| text.len());
+    let mut others = all.len();
     for text in all {
-        if text.len() > room {
+        others -= 1;
+        if text.len() > OMITTED_BYTES && text.len() + others * OMITTED_BYTES > room {
             *text = Cow::Owned(format!(r#"{{"omitted":{{"bytes":{},"sha256":"{}"}}}}"#, text.len(), digest(text)));
         }
-        room = room.saturating_sub(text.len());
+        room -= text.len();
     }
 }
 

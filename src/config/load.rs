@@ -104,7 +104,7 @@ fn check_syntax(path: &Path) -> Result<(), ConfigError> {
         return Err(unreadable(std::io::Error::other(message)));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    match serde_saphyr::from_str::<Option<BTreeMap<String, serde_json::Value>>>(&text) {
+    match crate::yaml::from_str::<Option<BTreeMap<String, serde_json::Value>>>(&text) {
         Ok(_) => Ok(()),
         Err(_) if text.trim().is_empty() => Ok(()),
         Err(error) => Err(ConfigError::Syntax { path: path.to_owned(), message: error.to_string() }),

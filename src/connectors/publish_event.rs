@@ -165,7 +165,7 @@ fn topic_of(record: &str) -> Option<String> {
         #[serde(default)]
         schemas: Vec<String>,
     }
-    let declared = topic_files().iter().filter_map(|(_, text)| serde_saphyr::from_str::<Declared>(text).ok());
+    let declared = topic_files().iter().filter_map(|(_, text)| crate::yaml::from_str::<Declared>(text).ok());
     declared.into_iter().find(|topic| topic.schemas.iter().any(|schema| schema == record)).map(|topic| topic.topic)
 }
 

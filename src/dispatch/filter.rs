@@ -4,11 +4,12 @@
 //! filter on an optional attribute needs no guard. `data` is the event's data as JSON. A filter that fails to evaluate, or
 //! gives something else than true or false, is an error of the route: the event is dead-lettered, never silently skipped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use cel::{Context, Env, Program, Value};
+use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
+use cel::{Context, Env, IdedExpr, Program, Value};
 
 use crate::event::{Attribute, Event};
 
@@ -49,13 +50,12 @@ impl Filter {
                 message: first.map_or_else(|| errors.to_string(), |e| e.msg.clone()),
             }
         })?;
-        let references = program.references();
-        let mut variables = references.variables();
-        variables.sort_unstable();
+        let mut variables = BTreeSet::new();
+        free_variables(program.expression(), &mut Vec::new(), &mut variables);
         if let Some(name) = variables.iter().find(|name| !["event", "data"].contains(name)) {
             return Err(FilterError::Variable { text: text.to_owned(), name: (*name).to_owned() });
         }
-        let reads_data = variables.contains(&"data");
+        let reads_data = variables.contains("data");
         Ok(Self(Arc::new(Compiled { text: text.to_owned(), program, env, reads_data })))
     }
 
@@ -93,6 +93,40 @@ impl fmt::Debug for Filter {
     }
 }
 
+/// The variables that an expression needs from outside: without those that its macros (`exists`, `all`, `map`, …) bind.
+fn free_variables<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, free: &mut BTreeSet<&'a str>) {
+    let entries = |entries: &'a [IdedEntryExpr]| {
+        entries.iter().flat_map(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => [None, Some(&field.value)],
+            EntryExpr::MapEntry(entry) => [Some(&entry.key), Some(&entry.value)],
+        })
+    };
+    match &expression.expr {
+        Expr::Unspecified | Expr::Literal(_) => {}
+        Expr::Ident(name) => {
+            if !bound.contains(&name.as_str()) {
+                free.insert(name);
+            }
+        }
+        Expr::Select(select) => free_variables(&select.operand, bound, free),
+        Expr::Call(call) => {
+            call.target.iter().map(|target| &**target).chain(&call.args).for_each(|e| free_variables(e, bound, free));
+        }
+        Expr::List(list) => list.elements.iter().for_each(|e| free_variables(e, bound, free)),
+        Expr::Map(map) => entries(&map.entries).flatten().for_each(|e| free_variables(e, bound, free)),
+        Expr::Struct(fields) => entries(&fields.entries).flatten().for_each(|e| free_variables(e, bound, free)),
+        Expr::Comprehension(over) => {
+            free_variables(&over.iter_range, bound, free);
+            free_variables(&over.accu_init, bound, free);
+            let outside = bound.len();
+            bound.extend([over.iter_var.as_str(), over.accu_var.as_str()]);
+            bound.extend(over.iter_var2.as_deref());
+            [&over.loop_cond, &over.loop_step, &over.result].into_iter().for_each(|e| free_variables(e, bound, free));
+            bound.truncate(outside);
+        }
+    }
+}
+
 fn attributes(event: &Event) -> Value {
     let all: HashMap<&str, Value> = Attribute::ALL
         .into_iter()
@@ -127,6 +161,7 @@ mod tests {
             ("data.branch == 'main' && data.size > 2", true),
             ("data.files.exists(f, f.path.endsWith('.md'))", true),
             ("has(data.missing)", false),
+            ("data.files.filter(event, event.path == 'b.rs').size() == 1", true),
             ("event.source.matches('^/re.o$')", true),
         ] {
             let filter = Filter::compile(text).unwrap();

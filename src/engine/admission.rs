@@ -98,8 +98,8 @@ impl<P: Clone, R> Engine<P, R> {
         let (offset, attempts, route) = (entry.offset, entry.attempts, entry.route);
         let mut first_seen = None;
         if let Some(identity) = unsorted.identity.filter(|_| window > 0) {
-            first_seen = partition.window.note(identity, offset);
             partition.window.trim(offset, window, max_entries);
+            first_seen = partition.window.note(identity, offset);
         }
         let end = match (&unsorted.verdict, first_seen) {
             (_, Some(first_seen)) => Some(Disposition::Duplicate { first_seen }),

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_written_with_a_path_or_a_schema() {
-        let rules: Vec<SchemaRule> = serde_saphyr::from_str(
+        let rules: Vec<SchemaRule> = crate::yaml::from_str(
             "[{pattern: 'a/*.md', type: markdown, schema: s.json}, {pattern: b, schema: {type: object}}]",
         )
         .unwrap();
@@ -274,7 +274,7 @@ mod tests {
     fn shipped_schemas_accept_the_repositorys_own_files() {
         let schemas = JsonSchemas::with_shipped(&[]).unwrap();
         for (name, text) in crate::schema::topic_files() {
-            let content: Value = serde_saphyr::from_str(text).unwrap();
+            let content: Value = crate::yaml::from_str(text).unwrap();
             assert_eq!(schemas.validate(&format!("topics/{name}"), &content), Some(vec![]), "{name}");
         }
         let front = |value: Value| schemas.validate("docs/a.md", &value).unwrap().len();

@@ -71,6 +71,8 @@ impl Telemetry {
     /// What could not be sent.
     pub fn shut_down(self) -> Result<(), OtlpError> {
         if let Some(tracer) = self.tracer {
+            // What an export said is dropped by `shutdown`; only `force_flush` gives it back.
+            tracer.force_flush().map_err(OtlpError::export)?;
             tracer.shutdown_with_timeout(otlp::SHUTDOWN_TIMEOUT).map_err(OtlpError::export)?;
         }
         self.metrics.shut_down().map_err(OtlpError::export)

@@ -34,7 +34,7 @@ pub(super) fn parse(file: &str, text: &str, known: &Known) -> Result<Routes, Rou
     if text.trim().is_empty() {
         return Err(whole("the file is empty; expected routes: [...]".to_owned()));
     }
-    let raw: raw::File = serde_saphyr::from_str(text).map_err(|error| shape(file, text, &error))?;
+    let raw: raw::File = crate::yaml::from_str(text).map_err(|error| shape(file, text, &error))?;
     if raw.routes.is_empty() || raw.routes.len() > MAX_ROUTES {
         return Err(whole(format!("routes has {} entries; allowed: 1 to {MAX_ROUTES}", raw.routes.len())));
     }
@@ -66,7 +66,7 @@ fn version(canonical: &str) -> String {
 
 /// Finds the route that a parser's error is in: the parser gives only the position.
 fn shape(file: &str, text: &str, error: &serde_saphyr::Error) -> RoutesError {
-    let route = serde_saphyr::from_str::<Value>(text).ok().and_then(|whole| {
+    let route = crate::yaml::from_str::<Value>(text).ok().and_then(|whole| {
         let routes = whole.get("routes")?.as_array()?;
         let (index, wrong) = routes
             .iter()

@@ -111,7 +111,7 @@ fn a_file_of_another_shape_is_refused() {
         ("routes:\n  - match: {type: a}\n    handler: log\n", "name is missing"),
         (
             "routes:\n  - {name: a, match: {type: a}, handler: log}\n  - {name: a, match: {type: b}, handler: log}\n",
-            "\"a\"",
+            "name: a is not allowed",
         ),
         ("routes:\n  - {name: a, match: {source: b}, handler: log}\n", "match.type is missing"),
         ("routes:\n  - {name: a, match: {type: \"git.[\"}, handler: log}\n", "git.["),

@@ -121,7 +121,7 @@ impl Declaration {
     /// # Errors
     /// [`TopicError`], which names the file, the key, the value and what is allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, TopicError> {
-        let raw: Raw = serde_saphyr::from_str(text)
+        let raw: Raw = crate::yaml::from_str(text)
             .map_err(|e| TopicError::Syntax { file: file.to_owned(), message: e.to_string() })?;
         let check = Check { file };
         let name_fits = !raw.topic.is_empty()
