@@ -146,7 +146,7 @@ pub enum LogFormat {
 impl Log {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let allowed = "error, warn, info, debug, trace, off, or directives such as info,coafi::kafka=debug";
-        let directives = |t: &str| t.parse::<tracing_subscriber::filter::Targets>().ok().map(|_| t.to_owned());
+        let directives = |t: &str| t.split(',').all(is_directive).then(|| t.to_owned());
         Self {
             level: section.parsed("level", "info".to_owned(), allowed, directives, Clone::clone),
             format: section.choice(
@@ -155,4 +155,11 @@ impl Log {
             ),
         }
     }
+}
+
+/// A level, or `target=level`. A word alone would be a target, which nobody means: `loud` would silence everything else.
+fn is_directive(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level);
+    level.trim().parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+        && text.parse::<tracing_subscriber::filter::Targets>().is_ok()
 }

@@ -187,6 +187,7 @@ async fn what_the_filter_does_not_want_is_filtered_and_the_run_goes_on() {
     bench.run(0..3);
     assert_eq!(verdicts(&bench.results(3).await), [(0, "succeeded"), (1, "filtered"), (2, "succeeded")]);
     assert_eq!(bench.starts("a"), 2);
+    drop(bench);
     let text = "routes: [{name: r, match: {type: t}, handler: a, filter: \"data.missing == 1\"}]";
     let mut bench = Bench::new(text, &[("a", ok())]).await;
     bench.run(0..1);

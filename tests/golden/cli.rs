@@ -34,7 +34,58 @@ fn check(arguments: &[&str], variables: &[(&str, &str)], code: i32, expected: Ex
 fn help_names_every_noun_and_the_exit_codes() {
     let output = run(&["--help"], &[]);
     assert!(output.status.success());
-    expect![[r#""#]].assert_eq(text(&output.stdout));
+    expect![[r#"
+        Ordered, exactly-once, provable event handling on Kafka
+
+        Usage: coafi [OPTIONS] <COMMAND>
+
+        Commands:
+          dev          Run everything in one process over git repositories, for trying it out
+          consume      Handle events: one replica of the consumer group
+          connect      Publish a source's events to Kafka
+          event        Single events: publish one, or see what happened to it
+          group        The consumer group
+          routes       Which handler takes which event
+          topics       The cluster's topics, as topics/*.yaml declares them
+          schemas      The schemas of avro/ in the schema registry
+          config       The configuration in force
+          health       Ask a running replica whether it is alive
+          completions  Write a shell's completion script to stdout
+
+        Options:
+          -h, --help
+                  Print help (see a summary with '-h')
+
+          -V, --version
+                  Print version
+
+        Global options:
+              --config <PATH>
+                  Configuration file; else COAFI_CONFIG, else coafi.yaml if it is there
+
+              --output <FORMAT>
+                  How results are written to stdout
+
+                  Possible values:
+                  - table: For people
+                  - json:  For programs: one JSON document per line
+          
+                  [default: table]
+
+          -q, --quiet
+                  Only results and errors
+
+        Exit codes:
+          0    done, or the answer is yes
+          1    it failed, or the answer is no
+          2    the command line or the configuration is wrong
+          3    Kafka, the schema registry, the database or a replica does not answer
+          130  stopped at once by a second signal
+
+        Every setting of coafi.yaml can be given as COAFI__SECTION__KEY; `coafi config show` prints what is
+        in force.
+    "#]]
+    .assert_eq(text(&output.stdout));
 }
 
 #[test]
@@ -67,13 +118,54 @@ fn every_verb_has_help_with_examples() {
 #[test]
 fn a_wrong_configuration_ends_with_2_and_says_everything() {
     let variables = [("COAFI__KAFKA__DELIVERY", "exactly_once"), ("COAFI__HTTP__LISTE", "x")];
-    check(&["config", "show"], &variables, 2, expect![[r#""#]]);
-    check(&["--config", "nowhere.yaml", "consume"], &[], 2, expect![[r#""#]]);
+    check(
+        &["config", "show"],
+        &variables,
+        2,
+        expect![[r#"
+        error: environment variable COAFI__KAFKA__DELIVERY: kafka.delivery: "exactly_once" is not allowed; allowed: transactional, at_least_once
+        environment variable COAFI__HTTP__LISTE: http.liste: unknown key (did you mean "listen"?); allowed here: listen, liveness_timeout, probe_timeout
+          next: correct what is named above; docs/configuration.md lists every key
+    "#]],
+    );
+    check(
+        &["--config", "nowhere.yaml", "consume"],
+        &[],
+        2,
+        expect![[r#"
+        error: configuration file nowhere.yaml does not exist (named by --config)
+          next: name an existing file, or none to run with the defaults
+    "#]],
+    );
     let otlp = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-    check(&["consume"], &otlp, 2, expect![[r#""#]]);
-    check(&["connect", "git"], &[], 2, expect![[r#""#]]);
+    check(
+        &["consume"],
+        &otlp,
+        2,
+        expect![[r#"
+        error: environment variable OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not supported; allowed: http/protobuf
+          next: see docs/observability.md for what is supported
+    "#]],
+    );
+    check(
+        &["connect", "git"],
+        &[],
+        2,
+        expect![[r#"
+        error: no repository is named
+          next: give --repo PATH|URL, or set git.repositories
+    "#]],
+    );
     let wrong_log = [("RUST_LOG", "coafi=loud")];
-    check(&["connect", "git", "--repo", "."], &wrong_log, 2, expect![[r#""#]]);
+    check(
+        &["connect", "git", "--repo", "."],
+        &wrong_log,
+        2,
+        expect![[r#"
+        error: log filter "coafi=loud" is not understood: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5; allowed: a level or directives such as info,coafi::kafka=debug
+          next: see docs/observability.md for what is supported
+    "#]],
+    );
 }
 
 #[test]
@@ -85,7 +177,19 @@ fn a_wrong_command_line_ends_with_2() {
 
 #[test]
 fn what_does_not_answer_ends_with_3() {
-    check(&["health", "--url", "http://127.0.0.1:1"], &[], 3, expect![[r#""#]]);
+    check(
+        &["health", "--url", "http://127.0.0.1:1"],
+        &[],
+        3,
+        expect![[r#"
+        error: no replica answers at http://127.0.0.1:1/health
+          because: error sending request
+          because: client error (Connect)
+          because: tcp connect error
+          because: Connection refused (os error 111)
+          next: start one with `coafi consume` or `coafi dev`, or name its address with --url
+    "#]],
+    );
     let output = run(&["group", "lag"], &[("COAFI__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("Kafka at 127.0.0.1:1"), "{}", text(&output.stderr));

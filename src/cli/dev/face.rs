@@ -153,7 +153,29 @@ mod tests {
             lag: 0,
             seconds: 12.34,
         };
-        expect![[r#""#]].assert_eq(&summary_table(&summary));
+        expect![[r#"
+            events
+            polled         12,345
+            processed      12,000
+            duplicate         300
+            filtered            0
+            retried             0
+            dead-lettered       0
+            unprocessed        45
+
+            files        valid  invalid
+            markdown         7        1
+            yaml_config      0        0
+            json_data        0        0
+            unknown          0        0
+
+            run
+            artifacts           7
+            audit records  13,000
+            lag                 0
+            seconds          12.3
+            events/s        1,000"#]]
+        .assert_eq(&summary_table(&summary));
     }
 
     #[test]
