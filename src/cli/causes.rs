@@ -54,6 +54,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
         return match error {
             AdminError::Unavailable { .. } => Some((Exit::Unavailable, Some(KAFKA))),
             AdminError::Properties(_) => Some((Exit::Usage, Some("check kafka.client"))),
+            AdminError::Unsettled(_) => Some((Exit::No, Some("run `coafi topics plan` to see how far it is"))),
             AdminError::Topic { .. } | AdminError::Refused(_) => None,
         };
     }

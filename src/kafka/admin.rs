@@ -1,8 +1,8 @@
 //! Asks a cluster for its topics and applies a [`Plan`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
@@ -18,6 +18,10 @@ use super::topics::{Change, Observed, Plan, Step, Topic, plan};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Until the controller has created a topic on its brokers.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Until what was changed is what every request sees: brokers learn from the controller's log, some time after its answer.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks at what will pass by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Topics in one request for their configuration.
 const DESCRIBED_AT_ONCE: usize = 100;
 
@@ -29,6 +33,8 @@ pub enum AdminError {
     Unavailable { what: &'static str, source: KafkaError },
     #[error("the cluster refuses to {what} of topic {topic:?}: {code}")]
     Topic { what: &'static str, topic: String, code: RDKafkaErrorCode },
+    #[error("the cluster agreed to the change, but {SETTLED_WITHIN:?} later topic {0:?} still is as it was")]
+    Unsettled(String),
     #[error("the plan has {0} refused steps; nothing was changed")]
     Refused(usize),
 }
@@ -61,17 +67,11 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Unavailable`].
     pub async fn plan(&self, declared: &[Topic]) -> Result<Plan, AdminError> {
-        let mut observed = self.shapes().await?;
-        let known: Vec<&str> =
-            declared.iter().map(|topic| topic.name.as_str()).filter(|name| observed.contains_key(*name)).collect();
-        for (name, resource) in self.described(&known).await? {
-            if let Some(topic) = observed.get_mut(&name) {
-                topic.config = resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect();
-            }
-        }
+        let names: Vec<&str> = declared.iter().map(|topic| topic.name.as_str()).collect();
+        let mut observed = self.observed(&names).await?;
         // Whether there are records takes a question per partition, so it is asked only where it decides.
         let first = plan(declared, &observed);
-        for topic in first.refused().map(|step| &step.topic).collect::<std::collections::BTreeSet<_>>() {
+        for topic in first.refused().map(|step| &step.topic).collect::<BTreeSet<_>>() {
             if let Some(found) = observed.get_mut(topic) {
                 found.has_records = self.has_records(topic, found.partitions).await?;
             }
@@ -79,7 +79,7 @@ impl Admin {
         Ok(plan(declared, &observed))
     }
 
-    /// Does what the plan says; nothing at all if a step is refused.
+    /// Does what the plan says and waits until the cluster shows it; nothing at all if a step is refused.
     ///
     /// # Errors
     /// [`AdminError`]; what was done before it stays, and another plan shows the rest.
@@ -90,7 +90,36 @@ impl Admin {
         }
         self.create(&plan.steps).await?;
         self.add_partitions(&plan.steps).await?;
-        self.configure(&plan.steps).await
+        self.configure(&plan.steps).await?;
+        self.settled(&plan.steps).await
+    }
+
+    async fn settled(&self, steps: &[Step]) -> Result<(), AdminError> {
+        // Each once: Kafka refuses a request that names a topic twice.
+        let topics: BTreeSet<&str> =
+            steps.iter().filter(|step| step.change != Change::Unknown).map(|step| step.topic.as_str()).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let observed = self.observed(&topics).await?;
+            let Some(step) = steps.iter().find(|step| !step.is_seen_in(&observed)) else { return Ok(()) };
+            if Instant::now() > deadline {
+                return Err(AdminError::Unsettled(step.topic.clone()));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// The cluster's topics, those with these names with their configuration.
+    async fn observed(&self, names: &[&str]) -> Result<BTreeMap<String, Observed>, AdminError> {
+        let mut observed = self.shapes().await?;
+        let known: Vec<&str> = names.iter().copied().filter(|name| observed.contains_key(*name)).collect();
+        for (name, resource) in self.described(&known).await? {
+            if let Some(topic) = observed.get_mut(&name) {
+                topic.config = resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect();
+            }
+        }
+        Ok(observed)
     }
 
     /// Partitions and replication of every topic, Kafka's own aside. Configuration is empty, and records are taken to be
@@ -134,7 +163,7 @@ impl Admin {
         let (client, topic) = (Arc::clone(&self.0), topic.to_owned());
         let answer = blocking(move || {
             for partition in 0..partitions {
-                let (low, high) = client.inner().fetch_watermarks(&topic, partition, REQUEST_TIMEOUT)?;
+                let (low, high) = watermarks(&client, &topic, partition)?;
                 if low < high {
                     return Ok(true);
                 }
@@ -212,6 +241,28 @@ impl Admin {
             answer.map_err(|(_, code)| failed("change the configuration", topic, code))?;
         }
         Ok(())
+    }
+}
+
+/// The first and the next offset. A partition that is being made or moved has no leader for a moment.
+fn watermarks(
+    client: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition};
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    loop {
+        let answer = client.inner().fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+        let code = answer.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        match code {
+            Some(LeaderNotAvailable | NotLeaderForPartition | UnknownPartition | UnknownTopicOrPartition)
+                if Instant::now() < deadline =>
+            {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            _ => return answer,
+        }
     }
 }
 

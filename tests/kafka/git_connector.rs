@@ -12,6 +12,7 @@ use coafi::connectors::git::{
 };
 use coafi::connectors::publish_event::{EventToSend, SendError, prepare, send};
 use coafi::connectors::{Delivery, LagBased, PublishError, Publisher, PublisherSettings, SourceId};
+use coafi::kafka::Embedded;
 use coafi::schema::payloads::GitCommit;
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec};
@@ -47,23 +48,23 @@ struct World {
 
 impl World {
     async fn new(offset_partitions: i32) -> Self {
-        Self::on(kafka(), offset_partitions).await
-    }
-
-    async fn on(client: ClientConfig, offset_partitions: i32) -> Self {
-        let name = format!("t{}", uuid::Uuid::now_v7().simple());
-        let (events, offsets) = (format!("{name}.git"), format!("{name}.offsets"));
-        let admin: AdminClient<_> = client.create().unwrap();
-        let topics = [
-            NewTopic::new(&events, 4, TopicReplication::Fixed(1)),
-            NewTopic::new(&offsets, offset_partitions, TopicReplication::Fixed(1)).set("cleanup.policy", "compact"),
-        ];
+        let world = Self::on(kafka(), &format!("t{}", uuid::Uuid::now_v7().simple())).await;
+        let admin: AdminClient<_> = world.client.create().unwrap();
+        let offsets = NewTopic::new(&world.offsets, offset_partitions, TopicReplication::Fixed(1));
+        let topics =
+            [NewTopic::new(&world.events, 4, TopicReplication::Fixed(1)), offsets.set("cleanup.policy", "compact")];
         for made in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
             made.unwrap();
         }
+        world
+    }
+
+    /// With topics that are there already.
+    async fn on(client: ClientConfig, name: &str) -> Self {
         let registry = BuiltinRegistry::start(&[]).await.unwrap();
         let codec = Codec::new(Client::new(Settings::new(registry.url())).unwrap(), true);
-        Self { client, codec, events, offsets, group: format!("{name}.connect"), _registry: registry }
+        let (events, offsets, group) = (format!("{name}.git"), format!("{name}.offsets"), format!("{name}.connect"));
+        Self { client, codec, events, offsets, group, _registry: registry }
     }
 
     fn publisher(&self) -> PublisherSettings {
@@ -138,8 +139,12 @@ impl Run {
     }
 
     async fn until(&mut self, what: &str, is: impl FnMut(&Progress) -> bool) -> Progress {
+        let last = self.progress.clone();
         let waited = tokio::time::timeout(PATIENCE, self.progress.wait_for(is)).await;
-        waited.unwrap_or_else(|_| panic!("{what} did not happen")).expect("the connector ended").clone()
+        waited
+            .unwrap_or_else(|_| panic!("{what} did not happen: {:?}", *last.borrow()))
+            .expect("the connector ended")
+            .clone()
     }
 
     /// As a crash: nothing is awaited; what its blocking threads are in the middle of goes on, as a zombie's work does.
@@ -290,10 +295,10 @@ async fn a_sent_event_meets_the_connector_s_and_another_key_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_the_embedded_cluster_a_source_waits_for_its_consumers() {
-    let cluster = rdkafka::mocking::MockCluster::new(1).unwrap();
+    let cluster = Embedded::start(&[("t.git", 1), ("t.offsets", 1)]).unwrap();
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", cluster.bootstrap_servers());
-    let world = World::on(client, 1).await;
+    let world = World::on(client, "t").await;
     let dir = tempfile::tempdir().unwrap();
     // Some 12 MB of events, and a partition keeps 5.
     let repository = generate_documents(dir.path(), 20_000);

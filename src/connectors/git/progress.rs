@@ -50,6 +50,8 @@ impl Progress {
     /// Whether everything that can be published is.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {
-        self.repositories.values().all(|repository| repository.phase == Phase::UpToDate)
+        // Before the start nothing is known yet.
+        !self.repositories.is_empty()
+            && self.repositories.values().all(|repository| repository.phase == Phase::UpToDate)
     }
 }

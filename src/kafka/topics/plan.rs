@@ -39,6 +39,19 @@ pub struct Step {
     pub refused: Option<String>,
 }
 
+impl Step {
+    /// Whether the cluster shows what this step changes.
+    pub(in crate::kafka) fn is_seen_in(&self, observed: &BTreeMap<String, Observed>) -> bool {
+        let found = observed.get(&self.topic);
+        match &self.change {
+            Change::Create { partitions, .. } => found.is_some_and(|topic| topic.partitions >= *partitions),
+            Change::Partitions { to, .. } => found.is_some_and(|topic| topic.partitions >= *to),
+            Change::Config(change) => found.is_some_and(|topic| topic.config.get(&change.key) == Some(&change.to)),
+            Change::Replication { .. } | Change::Unknown => true,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
