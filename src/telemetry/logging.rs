@@ -15,6 +15,10 @@ use crate::config::{Log, LogFormat};
 /// Variables that go before the configured level, in this order.
 const FILTER_VARIABLES: [&str; 2] = ["RUST_LOG", "COAFI_LOG"];
 
+/// What goes before every filter. Clients that answer for their errors themselves leave librdkafka's default callback, which
+/// calls even the end of a partition an error, once per connection; whoever wants to see it names these targets.
+const QUIET: &str = "librdkafka=off,rdkafka=off";
+
 /// Where log lines go: stderr, above the progress bars if there are any.
 #[derive(Clone, Debug, Default)]
 pub struct LogWriter {
@@ -60,7 +64,7 @@ impl Write for StderrWriter {
 pub(super) fn start(log: &Log, writer: LogWriter, spans: Option<SdkTracer>) -> Result<(), TelemetryError> {
     let from_variable = FILTER_VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     let directives = from_variable.unwrap_or_else(|| log.level.clone());
-    let filter = EnvFilter::try_new(&directives)
+    let filter = EnvFilter::try_new(format!("{QUIET},{directives}"))
         .map_err(|error| TelemetryError::Filter { directives, message: error.to_string() })?;
     let pretty = match log.format {
         LogFormat::Auto => io::stderr().is_terminal(),
