@@ -69,7 +69,7 @@ fn help_names_every_noun_and_the_exit_codes() {
                   Possible values:
                   - table: For people
                   - json:  For programs: one JSON document per line
-
+          
                   [default: table]
 
           -q, --quiet
