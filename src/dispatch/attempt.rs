@@ -59,12 +59,18 @@ pub(super) async fn attempt(shared: Arc<Shared>, job: Job<Arc<Delivery>>, fence:
         runs,
         traceparent,
     };
+    let fenced = runs_of(&report).any(|failure| failure.code == Failure::FENCED);
     let verdict = match report.refusal() {
+        Some(_) if fenced => Attempt::Fenced,
         Some((_, refusal)) => Attempt::Failed { class: refusal.failure.class.clone(), code: code(&refusal.failure) },
         None if wanted => Attempt::Succeeded,
         None => Attempt::Filtered,
     };
     End { verdict, done, report }
+}
+
+fn runs_of(report: &Report) -> impl Iterator<Item = &Failure> {
+    report.runs.iter().filter_map(|run| run.result.as_ref().err().map(|refusal| &refusal.failure))
 }
 
 fn bit(handler: Option<u8>) -> u32 {

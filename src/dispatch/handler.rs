@@ -119,6 +119,9 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The code of a write that the store refused, because the partition has a newer owner: [`crate::engine::Attempt::Fenced`].
+    pub const FENCED: &'static str = "fenced";
+
     #[must_use]
     pub fn new(class: Class, code: &'static str, message: impl std::fmt::Display) -> Self {
         Self { class, code, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }

@@ -26,6 +26,7 @@ fn verdicts(results: &[Finished<Report>]) -> Vec<(i64, &str)> {
         Attempt::Failed { class, .. } => class.name(),
         Attempt::NotStarted => "not started",
         Attempt::Cancelled => "cancelled",
+        Attempt::Fenced => "fenced",
     };
     results.iter().map(|finished| (finished.ticket.offset.0, name(&finished.verdict))).collect()
 }

@@ -93,6 +93,10 @@ pub enum Attempt {
     NotStarted,
     /// Started and stopped from outside (drain timeout, shutdown). No attempt is used; counted as a handler start (I6).
     Cancelled,
+    /// The database knows a newer owner of the partition, and nothing was written. No attempt is used. Either the group has
+    /// given the partition to somebody else, which this replica will hear, or a member claimed it that was none any more;
+    /// so the driver gives the partition up and claims it anew.
+    Fenced,
 }
 
 /// What became of an attempt. The driver turns it into an outcome record and, by kind, a retry, dead-letter or unprocessed

@@ -57,7 +57,7 @@ impl<P: Clone, R> Engine<P, R> {
                 self.suspend(route, code, suspended);
             }
             Attempt::Failed { class, .. } => self.failed(finished.ticket, class, finished.report),
-            Attempt::NotStarted | Attempt::Cancelled => {}
+            Attempt::NotStarted | Attempt::Cancelled | Attempt::Fenced => {}
         }
         self.run_advanced(id, lane);
     }

@@ -8,7 +8,7 @@
 //! Keeps I4 (its part: what is polled or answered under an old epoch goes nowhere), I7 (its part: polls only while there is
 //! room, and bounds librdkafka's queues) and I8 (wakes for the engine's clock).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -27,7 +27,7 @@ use super::receipts::Receipt;
 use super::status::{Counts, PartitionStatus, StatusCell};
 use super::writer::Command;
 use super::{Application, DriverError};
-use crate::engine::{CommitResult, Engine, Output, PartitionCommit, Time, TransactionId};
+use crate::engine::{Attempt, CommitResult, Engine, Epoch, Output, PartitionCommit, PartitionId, Time, TransactionId};
 use crate::runtime::Clock;
 
 /// The longest sleep. Wake-ups are not lost as far as known; if one is, this is what it costs.
@@ -77,6 +77,10 @@ pub(super) struct State<A: Application> {
     /// The earliest time at which the proof of a partition's end is due.
     pub(super) proof_due: Option<Time>,
     pub(super) ends_asked: bool,
+    /// Ownerships whose writes the database has refused.
+    pub(super) fenced: BTreeSet<(PartitionId, Epoch)>,
+    /// Partitions that were given up for that, assigned for the group all the while, until they are claimed anew.
+    pub(super) unclaimed: BTreeSet<usize>,
     /// When the drained replica must have ended.
     pub(super) shutdown_deadline: Option<Time>,
     pub(super) failed: Option<DriverError>,
@@ -96,6 +100,8 @@ impl<A: Application> State<A> {
             status_due: Time(0),
             proof_due: None,
             ends_asked: false,
+            fenced: BTreeSet::new(),
+            unclaimed: BTreeSet::new(),
             shutdown_deadline: None,
             failed: None,
         }
@@ -118,6 +124,7 @@ impl<A: Application> Driver<A> {
             let mut busy = self.take_inputs();
             busy |= self.poll()?;
             self.serve_rebalances()?;
+            self.reclaim();
             self.tick();
             busy |= self.carry_out()?;
             if let Some(error) = self.state.failed.take() {
@@ -166,6 +173,9 @@ impl<A: Application> Driver<A> {
             Input::Wake => self.awake.store(false, Ordering::Release),
             Input::Finished(results) => {
                 for finished in results {
+                    if finished.verdict == Attempt::Fenced {
+                        self.state.fenced.insert((finished.ticket.partition, finished.ticket.epoch));
+                    }
                     self.engine.finished(now, finished);
                 }
             }

@@ -31,6 +31,8 @@ pub(super) enum Round {
     Assigning { token: u64 },
     /// Waits until the engine has released all of `waiting`.
     Revoking { all: Vec<usize>, waiting: BTreeSet<PartitionId> },
+    /// `State::unclaimed` are claimed anew. No answer to the group is due.
+    Reclaiming { token: u64 },
     /// Positions that retention has passed are being looked up again; no answer to the group is due.
     Relocating { token: u64 },
 }
@@ -43,7 +45,7 @@ impl<A: Application> Driver<A> {
         }
         while let Some(next) = self.state.rebalances.front() {
             let in_hand = match (&self.state.round, next) {
-                (None | Some(Round::Relocating { .. }), _) | (_, Rebalance::Lost(_)) => false,
+                (None | Some(Round::Relocating { .. } | Round::Reclaiming { .. }), _) | (_, Rebalance::Lost(_)) => false,
                 (Some(_), Rebalance::Assign(_) | Rebalance::Revoke(_)) => true,
             };
             if in_hand {
@@ -86,7 +88,7 @@ impl<A: Application> Driver<A> {
         self.state.tokens += 1;
         let token = self.state.tokens;
         // If the thread is gone it has said why, and the replica ends in this turn.
-        let _ = self.questions.send(Question::Locate { token, partitions });
+        let _ = self.writer.send(Command::Ask(Question::Locate { token, partitions }));
         token
     }
 
@@ -106,6 +108,12 @@ impl<A: Application> Driver<A> {
         match &self.state.round {
             Some(Round::Assigning { token: expected }) if *expected == token => {
                 self.state.round = None;
+                self.start(partitions)
+            }
+            Some(Round::Reclaiming { token: expected }) if *expected == token => {
+                self.state.round = None;
+                let indices: Vec<usize> = std::mem::take(&mut self.state.unclaimed).into_iter().collect();
+                self.unassign(&indices)?;
                 self.start(partitions)
             }
             Some(Round::Relocating { token: expected }) if *expected == token => {
@@ -161,6 +169,7 @@ impl<A: Application> Driver<A> {
         for (topic, partition) in partitions {
             let index = self.number(topic, *partition);
             all.push(index);
+            self.state.unclaimed.remove(&index);
             let partition = self.partitions.at(index);
             if let Some(owned) = &mut partition.owned {
                 owned.draining = true;
@@ -225,18 +234,48 @@ impl<A: Application> Driver<A> {
 
     fn drop_lost(&mut self, indices: &[usize]) -> Result<(), DriverError> {
         warn!(group = self.config.group, partitions = indices.len(), "assignment lost");
+        self.forget(indices);
+        self.unassign(indices)?;
+        self.publish_status();
+        Ok(())
+    }
+
+    /// Ends these ownerships, whatever of them is under way.
+    fn forget(&mut self, indices: &[usize]) {
         let ids: Vec<PartitionId> = indices
             .iter()
             .filter_map(|&index| {
                 let partition = self.partitions.at(index);
                 partition.batch.clear();
+                self.state.unclaimed.remove(&index);
                 partition.owned.take().map(|_| partition.id)
             })
             .collect();
         self.engine.lost(self.clock.now(), &ids);
-        self.unassign(indices)?;
-        self.publish_status();
-        Ok(())
+    }
+
+    /// Gives up what the database refused ([`Attempt::Fenced`](crate::engine::Attempt::Fenced)) and claims it anew. If the
+    /// group has taken the partition away in truth, the next poll says so.
+    pub(super) fn reclaim(&mut self) {
+        let mut indices = Vec::new();
+        for (id, epoch) in std::mem::take(&mut self.state.fenced) {
+            let current = self.partitions.current(id, epoch).and_then(|partition| partition.owned.as_ref());
+            if current.is_some_and(|owned| !owned.draining) {
+                indices.push(id.0 as usize);
+            }
+        }
+        if !indices.is_empty() {
+            warn!(group = self.config.group, partitions = indices.len(), "another member has claimed them; claiming again");
+            // Still assigned for librdkafka, so that a revocation that comes meanwhile finds them.
+            self.set_paused(&self.list(&indices), true);
+            self.forget(&indices);
+            self.state.unclaimed.extend(indices);
+        }
+        if self.state.round.is_none() && !self.state.unclaimed.is_empty() && self.state.shutdown_deadline.is_none() {
+            let sources = self.state.unclaimed.iter().map(|&index| self.partitions.source(index).clone()).collect();
+            let token = self.ask_where(sources);
+            self.state.round = Some(Round::Reclaiming { token });
+        }
     }
 
     fn unassign(&mut self, indices: &[usize]) -> Result<(), DriverError> {
@@ -293,7 +332,7 @@ impl<A: Application> Driver<A> {
         match self.state.round.take() {
             Some(Round::Assigning { .. }) => answers.push(None),
             Some(Round::Revoking { all, .. }) => answers.push(Some(self.list(&all))),
-            Some(Round::Relocating { .. }) | None => {}
+            Some(Round::Relocating { .. } | Round::Reclaiming { .. }) | None => {}
         }
         for rebalance in std::mem::take(&mut self.state.rebalances) {
             answers.push(match rebalance {

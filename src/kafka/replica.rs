@@ -16,7 +16,7 @@ use super::context::{GroupConsumer, GroupContext, Reporter};
 use super::dedup::Windows;
 use super::driver::{Driver, State};
 use super::inbox::{Inbox, Input};
-use super::lookup::Lookups;
+use super::lookup::{Lookups, Question};
 use super::partitions::Partitions;
 use super::receipts::{Receipt, Receipts, Reports};
 use super::status::{Status, StatusCell};
@@ -73,7 +73,7 @@ impl<A: Application> Replica<A> {
         let mut joins = Vec::new();
         let answers = &inbox.sender;
 
-        joins.push(threads.writer(Arc::clone(&application), clock, answers, commands)?);
+        joins.push(threads.writer(Arc::clone(&application), clock, (answers, questions.clone()), commands)?);
         joins.push(threads.receipts(answers, receipts.clone(), receipt_commands)?);
         let lookups = Lookups {
             config: Arc::clone(&config),
@@ -269,7 +269,7 @@ impl Threads<'_> {
         &self,
         application: Arc<A>,
         clock: Clock,
-        answers: &Sender<Input<A::Payload, A::Report>>,
+        (answers, questions): (&Sender<Input<A::Payload, A::Report>>, Sender<Question>),
         commands: std::sync::mpsc::Receiver<super::writer::Command<A::Payload, A::Report>>,
     ) -> Result<JoinHandle<()>, DriverError> {
         let (config, reporter) = (Arc::clone(self.config), self.reporter("outcomes"));
@@ -280,11 +280,11 @@ impl Threads<'_> {
             let result = match config.delivery {
                 Delivery::Transactional => {
                     Transactions::start(config, reporter, stop.clone(), consumer).map(|delivery| {
-                        Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
+                        Writer { application, clock, delivery, answers: own, questions, status, stop }.run(&commands);
                     })
                 }
                 Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
-                    Writer { application, clock, delivery, answers: own, status, stop }.run(&commands);
+                    Writer { application, clock, delivery, answers: own, questions, status, stop }.run(&commands);
                 }),
             };
             if let Err(error) = result {

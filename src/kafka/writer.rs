@@ -12,6 +12,7 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Input;
+use super::lookup::Question;
 use super::sink::{Deliveries, Refused, Sink};
 use super::status::{Counts, StatusCell};
 use super::stop::Stop;
@@ -39,6 +40,9 @@ pub(super) enum Command<P, R> {
     Abort {
         transaction: TransactionId,
     },
+    /// Passed on when everything before it has ended: a position that is read while a commit is under way may be the one
+    /// before it.
+    Ask(Question),
 }
 
 /// A position and metadata that are to be committed.
@@ -66,6 +70,7 @@ pub(super) struct Writer<A: Application, D> {
     pub(super) clock: Clock,
     pub(super) delivery: D,
     pub(super) answers: Sender<Input<A::Payload, A::Report>>,
+    pub(super) questions: Sender<Question>,
     pub(super) status: Arc<StatusCell>,
     pub(super) stop: Stop,
 }
@@ -111,6 +116,11 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                         self.stop.wait(ABORT_PAUSE);
                     }
                     (transaction, committed)
+                }
+                Command::Ask(question) => {
+                    // If the thread is gone it has said why, and the replica ends.
+                    let _ = self.questions.send(question);
+                    continue;
                 }
                 Command::Abort { transaction } => {
                     self.delivery.abort()?;

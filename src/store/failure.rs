@@ -8,8 +8,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable { .. } => Self::systemic(Dependency::DATABASE, "database_unavailable", error),
-            // The engine drops whatever this attempt reports: its epoch is over.
-            StoreError::Fenced { .. } => Self::transient("fenced", error),
+            StoreError::Fenced { .. } => Self::transient(Self::FENCED, error),
             StoreError::VersionConflict { .. } => Self::transient("version_conflict", error),
             StoreError::Conflict(_) => Self::transient("database_conflict", error),
             StoreError::Other(_) => Self::permanent("database_error", error),

@@ -123,6 +123,25 @@ async fn every_outcome_comes_through_a_transaction_and_lag_reaches_zero_behind_m
     assert_eq!(receipted, 1_000);
 }
 
+/// A member that was evicted without knowing can claim after the owner did. The owner's writes are refused from then on, until
+/// it claims again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_was_overtaken_is_made_again_and_nothing_is_repeated() {
+    let setup = Setup::on_kafka("overtaken").await;
+    let values: Vec<_> = (0..400)
+        .map(|i| (format!("k{}", i % 20), format!("{} {i}", if i % 50 == 30 { "claim 3" } else { "ok" })))
+        .collect();
+    produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(k, v)| written(k, v)));
+    let replica = setup.start(setup.config("0"));
+    let mut outcomes = setup.outcomes();
+    outcomes.read_until("400 outcomes", |records| ends(records) >= 400);
+    drained(&replica).await;
+    let status = replica.shutdown().await.unwrap();
+    outcomes.read_to_end();
+    check_exactly_once(&outcomes.records, 400);
+    assert_eq!((status.counts.processed, status.counts.retried), (400, 0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metadata_comes_back_and_a_restart_repeats_nothing() {
     let setup = Setup::on_kafka("metadata").await;

@@ -1,7 +1,8 @@
 //! The smallest application that the driver can run: every record is routed by its key to one handler, which succeeds,
 //! unless the record's value says otherwise.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -12,28 +13,28 @@ use coafi::engine::{
     Output, Overflow, PartitionId, RouteId, RoutePolicy, Settings, Verdict,
 };
 use coafi::event::{Headers, HeadersBuilder, NextOffset, Offset, Outgoing, Record, TopicPartition, lane_hash};
-use coafi::kafka::{Application, Config, Inbox, Parts, PolledBatch, Replica, Results};
+use coafi::kafka::{Application, Claims, Config, Inbox, Parts, PolledBatch, Replica, Results};
 use coafi::runtime::Clock;
 use coafi::store::Fence;
 
 pub(crate) struct Echo {
     pub(crate) outcomes: Arc<str>,
     pub(crate) receipts: Option<Arc<str>>,
-    runs: Sender<Vec<Job<Record>>>,
+    runs: Sender<(Vec<Job<Record>>, i64)>,
     pub(crate) started: Arc<AtomicU64>,
 }
 
 impl Echo {
     /// One worker thread, which ends with the application.
     fn new(outcomes: &str, receipts: Option<&str>, results: Results<Record, String>) -> Self {
-        let (runs, queue) = channel::<Vec<Job<Record>>>();
+        let (runs, queue) = channel::<(Vec<Job<Record>>, i64)>();
         let started = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&started);
         std::thread::spawn(move || {
-            while let Ok(run) = queue.recv() {
+            while let Ok((run, claim)) = queue.recv() {
                 let mut stopped = false;
                 let finished = run.into_iter().map(|job| {
-                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job) };
+                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim) };
                     counter.fetch_add(u64::from(!stopped), Atomic::Relaxed);
                     stopped |= verdict != Attempt::Succeeded;
                     Finished { ticket: job.ticket, verdict, done: job.done, report: Some(format!("#{}", job.attempt)) }
@@ -45,12 +46,13 @@ impl Echo {
     }
 }
 
-/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted.
-fn attempt(job: &Job<Record>) -> Attempt {
+/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted, `claim 2 …` needs a second claim.
+fn attempt(job: &Job<Record>, claim: i64) -> Attempt {
     let value = String::from_utf8_lossy(job.payload.value().unwrap_or_default()).into_owned();
     let mut words = value.split(' ');
     match (words.next(), words.next().and_then(|n| n.parse::<u32>().ok())) {
         (Some("fail"), Some(times)) if job.attempt <= times => Attempt::Failed { class: Class::Transient, code: 7 },
+        (Some("claim"), Some(least)) if claim < i64::from(least) => Attempt::Fenced,
         (Some("dead"), _) => Attempt::Failed { class: Class::Permanent, code: 8 },
         (Some("filter"), _) => Attempt::Filtered,
         _ => Attempt::Succeeded,
@@ -87,8 +89,8 @@ impl Application for Echo {
         }
     }
 
-    fn submit(&self, run: Vec<Job<Record>>, _fence: Option<&Fence>) {
-        self.runs.send(run).unwrap();
+    fn submit(&self, run: Vec<Job<Record>>, fence: Option<&Fence>) {
+        self.runs.send((run, fence.map_or(0, |fence| fence.epoch))).unwrap();
     }
 
     fn cancel(&self, _partition: PartitionId, _epoch: Epoch) {}
@@ -194,7 +196,23 @@ pub(crate) fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (
         routes: vec![route()],
         clock: Clock::start(),
         seed: 1,
-        claims: None,
+        claims: Some(Box::new(Counted::default())),
     };
     (Replica::start(parts).unwrap(), started)
+}
+
+/// Claims from 1 upwards, as an empty database gives them.
+#[derive(Default)]
+struct Counted(Mutex<BTreeMap<(String, i32), i64>>);
+
+impl Claims for Counted {
+    fn claim(&self, group: &str, partitions: &[(String, i32, i64)]) -> Result<Vec<Fence>, String> {
+        let mut claims = self.0.lock().unwrap();
+        let next = |(topic, partition, _): &(String, i32, i64)| {
+            let epoch = claims.entry((topic.clone(), *partition)).or_default();
+            *epoch += 1;
+            Fence { group: group.to_owned(), topic: topic.clone(), partition: *partition, epoch: *epoch }
+        };
+        Ok(partitions.iter().map(next).collect())
+    }
 }

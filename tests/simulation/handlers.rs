@@ -184,7 +184,7 @@ impl Services {
     /// One SQL transaction: the ownership check, the inbox row with the result, the effect.
     fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u32) -> (Attempt, u32, Option<Report>) {
         if self.owners.get(&job.ticket.partition).is_some_and(|owner| *owner > claim) {
-            return (Attempt::Cancelled, job.done, None);
+            return (Attempt::Fenced, job.done, None);
         }
         let origin = job.payload.origin;
         let report = *self.inbox.entry(origin).or_insert(Report { origin, attempt: job.attempt, process });

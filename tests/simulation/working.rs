@@ -59,7 +59,7 @@ impl Process {
         let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered) && !running.stopped;
         running.at += 1;
         let more = running.at < running.jobs.len();
-        if verdict == Attempt::Cancelled {
+        if verdict == Attempt::Fenced {
             let Ticket { partition, epoch, .. } = job.ticket;
             self.soon(world, Input::Refused { partition, epoch });
         }
