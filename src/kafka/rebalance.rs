@@ -45,7 +45,9 @@ impl<A: Application> Driver<A> {
         }
         while let Some(next) = self.state.rebalances.front() {
             let in_hand = match (&self.state.round, next) {
-                (None | Some(Round::Relocating { .. } | Round::Reclaiming { .. }), _) | (_, Rebalance::Lost(_)) => false,
+                (None | Some(Round::Relocating { .. } | Round::Reclaiming { .. }), _) | (_, Rebalance::Lost(_)) => {
+                    false
+                }
                 (Some(_), Rebalance::Assign(_) | Rebalance::Revoke(_)) => true,
             };
             if in_hand {
@@ -265,7 +267,11 @@ impl<A: Application> Driver<A> {
             }
         }
         if !indices.is_empty() {
-            warn!(group = self.config.group, partitions = indices.len(), "another member has claimed them; claiming again");
+            warn!(
+                group = self.config.group,
+                partitions = indices.len(),
+                "another member has claimed them; claiming again"
+            );
             // Still assigned for librdkafka, so that a revocation that comes meanwhile finds them.
             self.set_paused(&self.list(&indices), true);
             self.forget(&indices);

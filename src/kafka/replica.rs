@@ -207,6 +207,8 @@ impl Watch {
     }
 }
 
+type Answers<A> = Sender<Input<<A as Application>::Payload, <A as Application>::Report>>;
+
 /// The poll thread's life, with an orderly end: the other threads first, the consumer last.
 fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandle<()>>) -> Result<(), DriverError> {
     let result = catch_unwind(AssertUnwindSafe(|| driver.run()));
@@ -269,7 +271,7 @@ impl Threads<'_> {
         &self,
         application: Arc<A>,
         clock: Clock,
-        (answers, questions): (&Sender<Input<A::Payload, A::Report>>, Sender<Question>),
+        (answers, questions): (&Answers<A>, Sender<Question>),
         commands: std::sync::mpsc::Receiver<super::writer::Command<A::Payload, A::Report>>,
     ) -> Result<JoinHandle<()>, DriverError> {
         let (config, reporter) = (Arc::clone(self.config), self.reporter("outcomes"));

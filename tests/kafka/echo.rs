@@ -2,9 +2,9 @@
 //! unless the record's value says otherwise.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coafi::engine::retry::{Backoff, Policy};
