@@ -73,7 +73,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
         return Some((Exit::Usage, Some("correct the routes file; `coafi routes lint` checks it")));
     }
     if error.is::<TopicError>() {
-        return Some((Exit::Usage, Some("correct the topic's declaration; see docs/topics-and-schemas.md")));
+        return Some((Exit::Usage, Some("correct the topic's declaration; see docs/topics.md")));
     }
     let address = error.downcast_ref::<GitError>()?;
     matches!(address, GitError::Address { .. } | GitError::Scheme { .. }).then_some((Exit::Usage, None))

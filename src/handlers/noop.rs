@@ -1,4 +1,4 @@
-//! `noop`: succeeds without looking at the event. What the benchmark and the tests of everything around a handler use.
+//! `noop`: decodes the event's data and succeeds. What the benchmark and the tests of everything around a handler use.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::event::Event;
 inventory::submit! {
     Registration {
         name: "noop",
-        summary: "succeeds without looking at the event",
+        summary: "decodes the event's data and does nothing with it",
         build: |_services| Ok(Arc::new(Noop)),
     }
 }
@@ -20,7 +20,8 @@ pub struct Noop;
 
 #[async_trait]
 impl Handler for Noop {
-    async fn handle(&self, _event: &Event, _context: &Context<'_>) -> Result<Success, Failure> {
+    async fn handle(&self, event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
+        context.services.codec.decode_json(event).await?;
         Ok(Success::default())
     }
 
