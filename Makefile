@@ -26,7 +26,7 @@ SEEDS = 20000
 SEED =
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint up down status bench simulate setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up down status bench simulate setup-build setup-stack stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -34,9 +34,14 @@ help: ## List the targets
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
 
-run: setup-build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
-	$(CARGO) build --locked --package coafi --bin coafi
+run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
 	@$(DEBUG)/coafi dev $(ARGS)
+
+build: setup-build ## Build coafi
+	$(CARGO) build --locked --package coafi --bin coafi
+
+where: ## Print the directory that coafi is built into, for the PATH
+	@echo $(DEBUG)
 
 test: setup-build setup-stack ## Run every test, against a stack of their own
 	$(CARGO) test --locked --workspace --no-run
