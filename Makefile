@@ -66,7 +66,7 @@ status: stack-binary ## Say which of them run and answer
 	@$(STACK) status --name $(NAME)
 
 bench: setup-build setup-stack stack-binary ## Measure the pipeline beside a raw rdkafka loop, on a stack of its own
-	@$(CARGO) build --locked --release --package coafi --bin coafi --package coafi-bench
+	@$(CARGO) build --locked --release --package coafi --package coafi-bench --bin coafi --bin coafi-bench
 	@COAFI_BENCH_BINARY=$(CARGO_TARGET_DIR)/release/coafi $(STACK) run -- \
 		$(CARGO_TARGET_DIR)/release/coafi-bench $(if $(OUTPUT),--output $(OUTPUT))
 

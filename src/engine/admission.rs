@@ -162,6 +162,8 @@ impl<P: Clone, R> Engine<P, R> {
         if let Some(partition) = self.live(id, epoch) {
             partition.receipts = partition.receipts.max(up_to);
         }
+        // Lanes of write-ahead routes wait for it among them.
+        self.retry_held_lanes(id);
     }
 
     /// The identities that [`Effect::RebuildDedup`] asked for, in offset order.

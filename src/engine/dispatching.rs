@@ -13,6 +13,8 @@ enum Head {
     RunsAlone,
     /// The offset map might not hold it: the lane is put aside.
     Held,
+    /// Its receipt is not acknowledged yet, and its route wants that first.
+    Unreceipted,
     /// The lane is not ready any more.
     Gone,
 }
@@ -30,7 +32,7 @@ impl<P: Clone, R> Engine<P, R> {
                 if self.live(id, epoch).is_none_or(|partition| !partition.dispatches()) {
                     continue;
                 }
-                match self.look_at_head(id, lane) {
+                match self.look_at_head(route, id, lane) {
                     Head::Runs => self.dispatch_run(route, id, lane),
                     Head::RunsAlone => {
                         self.exclusive = Some((id, epoch, lane));
@@ -38,6 +40,7 @@ impl<P: Clone, R> Engine<P, R> {
                         return;
                     }
                     Head::Held => self.hold_lane(id, lane),
+                    Head::Unreceipted => self.put_aside(id, lane),
                     Head::Gone => {}
                 }
             }
@@ -52,8 +55,9 @@ impl<P: Clone, R> Engine<P, R> {
             && (self.down.is_empty() || !self.is_down(route))
     }
 
-    fn look_at_head(&mut self, id: PartitionId, lane: u32) -> Head {
+    fn look_at_head(&mut self, route: RouteId, id: PartitionId, lane: u32) -> Head {
         let max_parked = self.settings.max_parked;
+        let write_ahead = self.routes[route.0 as usize].policy.write_ahead;
         let Some(partition) = self.partition(id) else { return Head::Gone };
         if partition.lanes.lane(lane).state != LaneState::Ready {
             return Head::Gone;
@@ -64,6 +68,9 @@ impl<P: Clone, R> Engine<P, R> {
         let (span, records) = partition.tracker.window_to(sequence, offset);
         if !offset_map::fits(span, records, max_parked) {
             return Head::Held;
+        }
+        if write_ahead && !partition.is_receipted(offset) {
+            return Head::Unreceipted;
         }
         if partition.suspicion.one_at_a_time() { Head::RunsAlone } else { Head::Runs }
     }
@@ -110,10 +117,14 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     fn hold_lane(&mut self, id: PartitionId, lane: u32) {
+        self.put_aside(id, lane);
+        self.relieve(id);
+    }
+
+    fn put_aside(&mut self, id: PartitionId, lane: u32) {
         if let Some(partition) = self.partition(id) {
             partition.lanes.lane_mut(lane).state = LaneState::Held;
             partition.held_lanes.push_back(lane);
-            self.relieve(id);
         }
     }
 
@@ -134,6 +145,7 @@ impl<P: Clone, R> Engine<P, R> {
         let policy = &self.routes[route.0 as usize];
         let slots = (policy.policy.concurrency - policy.in_flight).min(self.settings.max_in_flight - self.in_flight);
         let (max_run, max_parked) = (self.settings.max_run.min(slots), self.settings.max_parked);
+        let write_ahead = policy.policy.write_ahead;
         let Some(partition) = self.partition(id) else { return };
         let epoch = partition.epoch;
         let max_run = if partition.suspicion.one_at_a_time() { 1 } else { max_run };
@@ -142,7 +154,9 @@ impl<P: Clone, R> Engine<P, R> {
             let sequence = partition.lanes.lane(lane).queue[index];
             let Some(entry) = partition.tracker.entry(sequence) else { break };
             let (span, records) = partition.tracker.window_to(sequence, entry.offset);
-            let runs = entry.state == State::Waiting && entry.route == route;
+            let runs = entry.state == State::Waiting
+                && entry.route == route
+                && (!write_ahead || partition.is_receipted(entry.offset));
             if !runs || !offset_map::fits(span, records, max_parked) {
                 break;
             }

@@ -97,6 +97,11 @@ impl<P> Partition<P> {
         self.phase == Phase::Running
     }
 
+    /// Whether the record's receipt is acknowledged.
+    pub(super) fn is_receipted(&self, offset: Offset) -> bool {
+        offset.next() <= self.receipts
+    }
+
     /// Whether the group has taken it back.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Drained)

@@ -86,4 +86,6 @@ pub struct RoutePolicy {
     pub concurrency: usize,
     /// Dependencies whose outage stops this route.
     pub dependencies: Vec<Dependency>,
+    /// Its handler runs only when the record's receipt is acknowledged; otherwise the receipt comes before the commit.
+    pub write_ahead: bool,
 }

@@ -46,6 +46,7 @@ fn route() -> RoutePolicy {
         exhausted: Exhausted::DeadLetter,
         concurrency: 100,
         dependencies: vec![Dependency::new("database")],
+        write_ahead: false,
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) fn route() -> RoutePolicy {
         exhausted: Exhausted::DeadLetter,
         concurrency: 2_000,
         dependencies: Vec::new(),
+        write_ahead: false,
     }
 }
 

@@ -117,6 +117,7 @@ impl Profile {
                 exhausted: Exhausted::DeadLetter,
                 concurrency: 16,
                 dependencies: Vec::new(),
+                write_ahead: false,
             }],
             events: 0,
             keys: 8,
@@ -167,6 +168,7 @@ fn routes(random: &mut Random, tiers: &[Duration], halts: bool) -> Vec<RoutePoli
             exhausted: if halts && random.chance(50) { Exhausted::Halt } else { Exhausted::DeadLetter },
             concurrency: random.pick(&[1, 3, 64]),
             dependencies,
+            write_ahead: random.chance(25),
         }
     };
     shapes.map(&mut route).into_iter().collect()

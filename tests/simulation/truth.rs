@@ -142,6 +142,10 @@ impl Truth {
         self.runs.get(&origin).map_or(0, |run| run.starts)
     }
 
+    pub(crate) fn is_receipted(&self, partition: PartitionId, offset: Offset) -> bool {
+        self.fates.get(&(partition, offset)).is_some_and(|fate| fate.receipted)
+    }
+
     pub(crate) fn end_of(&self, partition: PartitionId, offset: Offset) -> Option<&'static str> {
         self.fates.get(&(partition, offset)).and_then(|fate| fate.end)
     }

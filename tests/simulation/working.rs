@@ -24,6 +24,9 @@ impl Process {
         };
         self.custody.dispatched(&jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
         let partition = jobs[0].ticket.partition;
+        let write_ahead = world.profile.routes[jobs[0].route.0 as usize].write_ahead;
+        let early = jobs.iter().find(|job| write_ahead && !world.truth.is_receipted(partition, job.ticket.offset));
+        ensure(early.is_none(), "I2", || format!("{:?} runs ahead of its receipt", early.map(|job| job.ticket)))?;
         let claim = self.held.get(&partition).map_or(0, |held| held.claim);
         dirty_mark_is_committed(world, partition, claim, self.saw_outage)?;
         self.runs += 1;

@@ -53,7 +53,6 @@ pub struct Route {
     pub rate_limit: Option<RateLimit>,
     /// How long each handler may take for one attempt.
     pub deadline: Duration,
-    pub audit: Audit,
     /// A disabled route still takes its events, so that no later route does: they go to `coafi.unprocessed`.
     pub enabled: bool,
 }
@@ -63,15 +62,6 @@ pub struct Route {
 pub struct RateLimit {
     pub per_second: NonZeroU32,
     pub burst: NonZeroU32,
-}
-
-/// When an event counts as received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// Its receipt is acknowledged before its outcome is committed (the default).
-    BeforeCommit,
-    /// Its receipt is acknowledged before its handler runs.
-    WriteAhead,
 }
 
 /// What routes may refer to.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::fields::At;
-use super::{Audit, Known, MAX_HANDLERS, MAX_ROUTES, Patterns, RateLimit, Route, Routes, RoutesError, raw};
+use super::{Known, MAX_HANDLERS, MAX_ROUTES, Patterns, RateLimit, Route, Routes, RoutesError, raw};
 use crate::dispatch::{Filter, delay};
 use crate::engine::retry::{Backoff, Policy};
 use crate::engine::{Dependency, Exhausted, Ordering, Overflow, RoutePolicy};
@@ -113,12 +113,6 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
         )?,
         rate_limit: raw.rate_limit.as_ref().map(|limit| rate_limit(at, limit)).transpose()?,
         deadline: at.duration("deadline", raw.deadline.as_ref(), DEADLINE, MILLISECOND..=MAX_DEADLINE)?,
-        audit: at.choice(
-            "audit",
-            raw.audit.as_ref(),
-            Audit::BeforeCommit,
-            &[("before_commit", Audit::BeforeCommit), ("write_ahead", Audit::WriteAhead)],
-        )?,
         enabled: at.flag("enabled", raw.enabled.as_ref(), true)?,
     })
 }
@@ -222,6 +216,12 @@ fn policy(
             Some(value) => at.texts("dependencies", value)?.iter().map(String::as_str).map(Dependency::new).collect(),
             None => Vec::new(),
         },
+        write_ahead: at.choice(
+            "audit",
+            raw.audit.as_ref(),
+            false,
+            &[("before_commit", false), ("write_ahead", true)],
+        )?,
     })
 }
 

@@ -25,7 +25,7 @@ fn one(lines: &str) -> String {
 fn a_short_route_has_the_documented_defaults() {
     let routes = parse(&one("handler: noop")).unwrap();
     let route = &routes.list()[0];
-    assert_eq!((route.deadline, route.audit, route.enabled), (Duration::from_secs(30), Audit::BeforeCommit, true));
+    assert_eq!((route.deadline, route.policy.write_ahead, route.enabled), (Duration::from_secs(30), false, true));
     assert_eq!(route.policy.ordering, Ordering::Key);
     assert_eq!(route.policy.overflow, Overflow::DeadLetter);
     assert_eq!(route.policy.exhausted, Exhausted::DeadLetter);
@@ -60,7 +60,7 @@ on_loss: continue"))
     assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
     assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
     assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
-    assert_eq!((route.audit, route.enabled, route.continue_after_loss), (Audit::WriteAhead, false, true));
+    assert_eq!((route.policy.write_ahead, route.enabled, route.continue_after_loss), (true, false, true));
     assert_eq!(
         route.policy.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["database", "artifacts"]
