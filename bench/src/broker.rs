@@ -44,21 +44,19 @@ pub(crate) fn create(kafka: &str, topics: &[(&str, i32)]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Sum of the group's committed offsets on `topic`.
-pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> anyhow::Result<u64> {
+/// Sum of the group's committed offsets on `topic`; `None` if the coordinator does not say now (it is new, or a transaction
+/// with offsets is open).
+fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Option<u64> {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition(topic, partition);
     }
-    let committed = consumer.committed_offsets(list, TIMEOUT)?;
-    Ok(committed
-        .elements()
-        .iter()
-        .map(|element| match element.offset() {
-            Offset::Offset(offset) => u64::try_from(offset).unwrap_or(0),
-            _ => 0,
-        })
-        .sum())
+    let committed = consumer.committed_offsets(list, TIMEOUT).ok()?;
+    let offset = |offset| match offset {
+        Offset::Offset(offset) => u64::try_from(offset).unwrap_or(0),
+        _ => 0,
+    };
+    Some(committed.elements().iter().map(|element| offset(element.offset())).sum())
 }
 
 /// Records per second by the committed offsets, from the first commit seen until `total`.
@@ -67,11 +65,13 @@ pub(crate) fn rate(kafka: &str, group: &str, topic: &str, partitions: i32, total
     let deadline = Instant::now() + Duration::from_secs(600);
     let mut first: Option<(Instant, u64)> = None;
     while Instant::now() < deadline {
-        let sum = committed(&consumer, topic, partitions)?;
+        let sum = committed(&consumer, topic, partitions);
         let now = Instant::now();
-        match first {
-            None if sum > 0 => first = Some((now, sum)),
-            Some((start, from)) if sum >= total => return Ok((sum - from) as f64 / (now - start).as_secs_f64()),
+        match (first, sum) {
+            (None, Some(sum @ 1..)) => first = Some((now, sum)),
+            (Some((start, from)), Some(sum)) if sum >= total => {
+                return Ok((sum - from) as f64 / (now - start).as_secs_f64());
+            }
             _ => {}
         }
         std::thread::park_timeout(Duration::from_millis(10));
