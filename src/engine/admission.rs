@@ -68,7 +68,7 @@ impl<P: Clone, R> Engine<P, R> {
         if let Some(identity) = record.identity.filter(|_| resolved) {
             partition.window.note(identity, record.offset);
         }
-        self.hold(id, 1, bytes as usize);
+        self.hold(id, bytes as usize, !resolved);
         if resolved {
             self.totals.already_resolved += 1;
             self.note_change(id);
@@ -212,21 +212,27 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    /// Counts records and bytes as held (I7).
-    fn hold(&mut self, id: PartitionId, records: usize, bytes: usize) {
+    /// Counts a record as held (I7).
+    fn hold(&mut self, id: PartitionId, bytes: usize, waits: bool) {
         let Some(partition) = self.partition(id) else { return };
-        partition.buffered += records;
-        partition.buffered_bytes += bytes;
+        partition.buffered.add(1, bytes);
         let paused = partition.paused;
-        self.unbalanced = true;
-        self.buffered.add(records, bytes);
-        if paused {
-            self.paused.add(records, bytes);
+        if waits {
+            partition.waiting.add(1, bytes);
+        }
+        self.buffered.add(1, bytes);
+        if waits {
+            self.unbalanced = true;
+            self.waiting.add(1, bytes);
+            if paused {
+                self.paused.add(1, bytes);
+            }
         }
     }
 
-    /// Pauses partitions that hold more than their share, resumes those that are below half of it (I7, I8). Together the
-    /// shares make two thirds of the bound; the last third is for the partitions that are not paused.
+    /// Pauses partitions in which more than their share waits, resumes those that are below half of it (I7, I8). Together
+    /// the shares make two thirds of the bound; the last third is for the partitions that are not paused. What has its
+    /// outcome and waits for a commit does not count: it goes by itself, and pausing throws away what was prefetched.
     pub(super) fn balance_pauses(&mut self) {
         if !std::mem::take(&mut self.unbalanced) {
             return;
@@ -237,15 +243,16 @@ impl<P: Clone, R> Engine<P, R> {
             if partition.is_leaving() || partition.phase == Phase::Halted {
                 continue;
             }
-            let over = partition.buffered > records.max(1) || partition.buffered_bytes > bytes.max(1);
-            let under = partition.buffered <= records / 2 && partition.buffered_bytes <= bytes / 2;
+            let waiting = partition.waiting;
+            let over = waiting.records > records.max(1) || waiting.bytes > bytes.max(1);
+            let under = waiting.records <= records / 2 && waiting.bytes <= bytes / 2;
             if over && !partition.paused {
                 partition.paused = true;
-                self.paused.add(partition.buffered, partition.buffered_bytes);
+                self.paused.add(waiting.records, waiting.bytes);
                 self.effects.push_back(Effect::Pause(partition.id));
             } else if under && partition.paused {
                 partition.paused = false;
-                self.paused.remove(partition.buffered, partition.buffered_bytes);
+                self.paused.remove(waiting.records, waiting.bytes);
                 self.effects.push_back(Effect::Resume(partition.id));
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::census::Tally;
 use super::dedup::Window;
 use super::lanes::Lanes;
-use super::machine::Timer;
+use super::machine::{Budget, Timer};
 use super::offset_map::OffsetMap;
 use super::partition::{Partition, Phase};
 use super::suspicion::Suspicion;
@@ -98,8 +98,8 @@ impl<P: Clone, R> Engine<P, R> {
             receipts: position,
             in_flight: 0,
             parked: 0,
-            buffered: 0,
-            buffered_bytes: 0,
+            buffered: Budget::default(),
+            waiting: Budget::default(),
             pending: 0,
             tally: Tally::default(),
             staged_to: NextOffset(0),
@@ -251,9 +251,11 @@ impl<P: Clone, R> Engine<P, R> {
         }
         self.totals.released += partition.tally.total();
         self.in_flight -= partition.in_flight;
-        self.buffered.remove(partition.buffered, partition.buffered_bytes);
+        let Budget { records, bytes } = partition.waiting;
+        self.buffered.remove(partition.buffered.records, partition.buffered.bytes);
+        self.waiting.remove(records, bytes);
         if partition.paused {
-            self.paused.remove(partition.buffered, partition.buffered_bytes);
+            self.paused.remove(records, bytes);
         }
         self.changed.retain(|changed| *changed != id);
         self.transaction

@@ -145,9 +145,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.staged_to = NextOffset(0);
         let was_at = partition.tracker.low();
         let (records, bytes) = partition.tracker.settle(transaction);
-        partition.buffered -= records;
-        partition.buffered_bytes -= bytes;
-        let paused = partition.paused;
+        partition.buffered.remove(records, bytes);
         let moved = partition.tracker.low() > was_at;
         let marked = partition.mark == Some(transaction);
         if marked {
@@ -164,10 +162,6 @@ impl<P: Clone, R> Engine<P, R> {
         }
         self.totals.end(&tally);
         self.buffered.remove(records, bytes);
-        if paused {
-            self.paused.remove(records, bytes);
-            self.unbalanced = true;
-        }
         if starts {
             self.wake_all_lanes(id);
         } else if moved {

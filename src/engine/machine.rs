@@ -34,8 +34,9 @@ pub struct Engine<P, R> {
     pub(super) in_flight: usize,
     /// A lane of a suspect partition whose head runs next, alone.
     pub(super) exclusive: Option<(PartitionId, Epoch, u32)>,
-    /// Records and bytes of all partitions, and of those that are paused (I7).
+    /// Of all partitions (I7): what is held, of that what has no outcome yet, and of that what is of paused partitions.
     pub(super) buffered: Budget,
+    pub(super) waiting: Budget,
     pub(super) paused: Budget,
     pub(super) now: Time,
     random: u64,
@@ -110,6 +111,7 @@ impl<P: Clone, R> Engine<P, R> {
             in_flight: 0,
             exclusive: None,
             buffered: Budget::default(),
+            waiting: Budget::default(),
             paused: Budget::default(),
             now: Time(0),
             random: seed,
@@ -146,8 +148,8 @@ impl<P: Clone, R> Engine<P, R> {
         if self.buffered.records >= self.settings.max_records || self.buffered.bytes >= self.settings.max_bytes {
             return false;
         }
-        let records = self.buffered.records - self.paused.records;
-        let bytes = self.buffered.bytes - self.paused.bytes;
+        let records = self.waiting.records - self.paused.records;
+        let bytes = self.waiting.bytes - self.paused.bytes;
         records < self.settings.max_records.div_ceil(3) && bytes < self.settings.max_bytes.div_ceil(3)
     }
 

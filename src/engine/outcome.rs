@@ -183,7 +183,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.tracker.start(sequence);
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
         entry.state = State::Pending;
-        let lane = entry.lane;
+        let (lane, bytes) = (entry.lane, entry.bytes as usize);
         if std::mem::replace(&mut entry.counted, false) {
             partition.parked -= 1;
         }
@@ -191,6 +191,13 @@ impl<P: Clone, R> Engine<P, R> {
             let queue = &mut partition.lanes.lane_mut(lane).queue;
             debug_assert_eq!(queue.front(), Some(&sequence), "only the head of a lane runs");
             queue.pop_front();
+        }
+        partition.waiting.remove(1, bytes);
+        let paused = partition.paused;
+        self.waiting.remove(1, bytes);
+        if paused {
+            self.paused.remove(1, bytes);
+            self.unbalanced = true;
         }
         self.output(id, sequence, disposition, overflow, report);
     }

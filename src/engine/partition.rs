@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::census::{Census, Tally};
 use super::dedup::Window;
 use super::lanes::Lanes;
+use super::machine::Budget;
 use super::offset_map::Attempted;
 use super::suspicion::Suspicion;
 use super::tracker::{State, Tracker};
@@ -57,8 +58,9 @@ pub(super) struct Partition<P> {
     /// Records parked or suspected.
     pub(super) parked: usize,
     /// Records that hold memory, and their bytes.
-    pub(super) buffered: usize,
-    pub(super) buffered_bytes: usize,
+    pub(super) buffered: Budget,
+    /// Those that have no outcome yet.
+    pub(super) waiting: Budget,
     /// Outputs decided and not in a transaction yet.
     pub(super) pending: usize,
     /// Ends in the open transaction.
