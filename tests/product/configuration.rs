@@ -59,7 +59,7 @@ fn a_mistyped_file_is_named_with_key_value_and_what_is_allowed() {
     check("kafka: {gruop_id: x}", &["kafka.gruop_id", "did you mean \"group_id\""]);
     check("kafka: {commit: {interval: fast}}", &["kafka.commit.interval", "\"fast\"", "allowed: a duration"]);
     check("engine: {max_records: -1}", &["engine.max_records", "-1", "allowed"]);
-    check("kafka: 7", &["kafka", "7"]);
+    check("workers: 7", &["workers", "7"]);
     check("kafka: {delivery: exactly_once}", &["kafka.delivery", "exactly_once", "transactional, at_least_once"]);
     check("kafka: [unclosed", &["not YAML", "line 1"]);
     check("just words", &["not YAML"]);

@@ -1,7 +1,8 @@
 //! Events as a producer that is not ours would write them.
 
+use apache_avro::Schema;
 use apache_avro::types::Value as Avro;
-use apache_avro::{Schema, to_avro_datum};
+use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
 
 use crate::http;
@@ -28,8 +29,21 @@ impl Subject {
 
     /// In Confluent's wire format.
     pub(crate) fn encode(&self, data: &Value) -> Vec<u8> {
-        let value = Avro::from(data.clone()).resolve(&self.schema).unwrap();
-        framed(self.id, &to_avro_datum(&self.schema, value).unwrap())
+        let value = avro(data).resolve(&self.schema).unwrap();
+        let writer = GenericDatumWriter::builder(&self.schema).build().unwrap();
+        framed(self.id, &writer.write_value_to_vec(value).unwrap())
+    }
+}
+
+/// What resolves to any schema of the same names.
+fn avro(value: &Value) -> Avro {
+    match value {
+        Value::Null => Avro::Null,
+        Value::Bool(value) => Avro::Boolean(*value),
+        Value::Number(number) => Avro::Long(number.as_i64().expect("no fractions here")),
+        Value::String(text) => Avro::String(text.clone()),
+        Value::Array(items) => Avro::Array(items.iter().map(avro).collect()),
+        Value::Object(members) => Avro::Map(members.iter().map(|(name, value)| (name.clone(), avro(value))).collect()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The audit trail, read as somebody else would: with the schema that the registry has.
 
-use apache_avro::{Schema, from_avro_datum, from_value};
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::{Schema, from_value};
 use serde::Deserialize;
 
 use crate::event::Subject;
@@ -21,11 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) attempt: i32,
     pub(crate) group: String,
     pub(crate) event_id: Option<String>,
-    pub(crate) source: Option<String>,
     pub(crate) outcome: String,
     pub(crate) error_class: Option<String>,
-    pub(crate) error_code: Option<String>,
-    pub(crate) error: Option<String>,
     pub(crate) started_at: Option<i64>,
     pub(crate) ended_at: i64,
     #[serde(skip)]
@@ -56,6 +54,7 @@ pub(crate) fn outcomes(bootstrap: &str, subject: &Subject, group: &str, start: &
 }
 
 fn decode(schema: &Schema, value: &[u8]) -> Outcome {
-    let value = from_avro_datum(schema, &mut &value[PREFIX_BYTES..], None).expect("as its schema says");
+    let reader = GenericDatumReader::builder(schema).build().unwrap();
+    let value = reader.read_value(&mut &value[PREFIX_BYTES..]).expect("as its schema says");
     from_value(&value).expect("the fields of an outcome")
 }

@@ -29,7 +29,7 @@ fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
     world.change_routes(|routes| routes.replace("handler: git_ref", "handler: git_ref\n    rate_limit: {per_second: 20, burst: 1}"));
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
-    (0..60).for_each(|n| drop(world.send(&world.push(&format!("key-{n}")))));
+    let more = (0..60).map(|n| world.send(&world.push(&format!("key-{n}")))).count();
     let mut replica = world.replica();
     replica.until_ready();
     eventually("some events are handled", || replica.metric(PROCESSED) >= 5.0);
@@ -38,7 +38,7 @@ fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
     assert_eq!(replica.page("/health").status, 200);
     kafka.restart().unwrap();
     replica.until_ready();
-    let ends = world.until_ended(80);
+    let ends = world.until_ended(sent.len() + more);
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
     assert_eq!(ends.len(), 80, "one outcome each");
@@ -79,7 +79,9 @@ const PROCESSED: &str = r#"coafi_outcomes_total{outcome="processed"}"#;
 /// Sends events while `dependency` is away, brings it back, and looks what became of them.
 fn outlives(world: &World, mut replica: Process, dependency: &str, restart: impl FnOnce()) {
     let events: Vec<Record> = (0..8).map(|n| world.push(&format!("key-{}", n % 4))).collect();
-    events.iter().for_each(|event| drop(world.send(event)));
+    for event in &events {
+        world.send(event);
+    }
     let open = format!(r#"coafi_circuit{{dependency="{dependency}",state="open"}}"#);
     eventually("its circuit opens", || replica.metric(&open) > 0.0);
     let ready = replica.page("/ready");
