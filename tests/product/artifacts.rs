@@ -43,7 +43,13 @@ fn a_full_disk_holds_events_until_there_is_room() {
 
 fn pages(directory: &Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { pages(&path) } else { usize::from(path.extension().is_some_and(|e| e == "html")) }).sum()
+    entries
+        .map(
+            |path| {
+                if path.is_dir() { pages(&path) } else { usize::from(path.extension().is_some_and(|e| e == "html")) }
+            },
+        )
+        .sum()
 }
 
 /// A directory without room: a full file system of its own where this user may mount one, else a file where the store

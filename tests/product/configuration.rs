@@ -12,7 +12,11 @@ use crate::world::coafi;
 /// Nothing here gets as far as a server.
 fn nowhere() -> Stack {
     let refused = "127.0.0.1:1";
-    Stack { kafka: refused.into(), registry: format!("http://{refused}"), postgres: format!("postgres://c@{refused}/c") }
+    Stack {
+        kafka: refused.into(),
+        registry: format!("http://{refused}"),
+        postgres: format!("postgres://c@{refused}/c"),
+    }
 }
 
 fn run(directory: &Path, args: &[&str]) -> Ended {

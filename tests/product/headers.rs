@@ -25,9 +25,17 @@ fn headers_are_read_or_the_record_is_dead_lettered() {
         ("a foreign header that is not UTF-8", push().with("x-foreign", b"\xff\xfe"), Place::Processed),
         ("a time that is none", push().with("ce_time", "yesterday, around noon"), POISON),
         ("a version that is not ours", push().without("ce_specversion").with("ce_specversion", "2.0"), POISON),
-        ("JSON that says so", json_push(&push_data().to_string()).with("content-type", "application/json"), Place::Processed),
+        (
+            "JSON that says so",
+            json_push(&push_data().to_string()).with("content-type", "application/json"),
+            Place::Processed,
+        ),
         ("Avro that says it is JSON", push().without("content-type").with("content-type", "application/json"), POISON),
-        ("JSON that says it is Avro", json_push(&push_data().to_string()).with("content-type", "application/avro"), POISON),
+        (
+            "JSON that says it is Avro",
+            json_push(&push_data().to_string()).with("content-type", "application/avro"),
+            POISON,
+        ),
         ("numbers of ours that are none", push().with("coafi-attempt", "many"), Place::Processed),
         ("the first of its id", again.clone(), Place::Processed),
         ("the second of its id", again, Place::Duplicate),
@@ -44,9 +52,7 @@ fn a_structured_event_is_as_good_as_a_binary_one() {
         value: Some(text.into()),
         headers: vec![("content-type".to_owned(), Some(b"application/cloudevents+json; charset=utf-8".to_vec()))],
     };
-    let event = |id: &str, event_type: &str| {
-        json!({"specversion": "1.0", "id": id, "source": "/product", "type": event_type, "data": push_data()})
-    };
+    let event = |id: &str, event_type: &str| json!({"specversion": "1.0", "id": id, "source": "/product", "type": event_type, "data": push_data()});
     let mut without_id = event("", "git.push");
     without_id.as_object_mut().unwrap().remove("id");
     let whole = event("structured-cut", "git.push").to_string();

@@ -26,7 +26,8 @@ fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
     world.until_ended(sent.len());
 
     // Now in the middle of work.
-    world.change_routes(|routes| routes.replace("handler: git_ref", "handler: git_ref\n    rate_limit: {per_second: 20, burst: 1}"));
+    let slow = "handler: git_ref\n    concurrency: 1\n    rate_limit: {per_second: 20, burst: 1}";
+    world.change_routes(|routes| routes.replace("handler: git_ref", slow));
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
     let more = (0..60).map(|n| world.send(&world.push(&format!("key-{n}")))).count();
@@ -94,7 +95,9 @@ fn outlives(world: &World, mut replica: Process, dependency: &str, restart: impl
     assert!(!world.outcomes().iter().any(about), "an outage is no attempt");
 
     restart();
-    eventually("every event's end", || world.outcomes().iter().filter(|outcome| about(outcome)).count() == events.len());
+    eventually("every event's end", || {
+        world.outcomes().iter().filter(|outcome| about(outcome)).count() == events.len()
+    });
     replica.until_ready();
     eventually("its circuit closes", || replica.metric(&open) == 0.0);
     replica.terminate();

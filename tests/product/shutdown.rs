@@ -11,8 +11,9 @@ const EVENTS: usize = 120;
 fn a_replica_that_is_told_to_stop_finishes_what_it_has_begun() {
     let world = World::new("shutdown");
     let sent: BTreeSet<i64> = (0..EVENTS).map(|n| world.send(&world.push(&format!("key-{n}")))).collect();
-    // Slow enough that it cannot be through when the signal comes.
-    world.change_routes(|routes| routes.replace("handler: git_ref", "handler: git_ref\n    rate_limit: {per_second: 20, burst: 1}"));
+    // One at a time, and slow enough that it cannot be through when the signal comes.
+    let slow = "\n    concurrency: 1\n    rate_limit: {per_second: 20, burst: 1}";
+    world.change_routes(|routes| routes.replace("handler: git_ref", &format!("handler: git_ref{slow}")));
     let mut replica = world.replica();
     replica.until_ready();
     eventually("some events are handled", || replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#) >= 5.0);
@@ -22,7 +23,7 @@ fn a_replica_that_is_told_to_stop_finishes_what_it_has_begun() {
 
     let before = world.outcomes();
     assert!((5..EVENTS).contains(&before.len()), "{} of {EVENTS} were handled at the signal", before.len());
-    world.change_routes(|routes| routes.replace("\n    rate_limit: {per_second: 20, burst: 1}", ""));
+    world.change_routes(|routes| routes.replace(slow, ""));
     let summary = world.consume();
     let after = world.outcomes();
     assert_eq!(after.len(), EVENTS, "one outcome each, of one attempt each");

@@ -6,14 +6,19 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::event::{attributes, commit_data};
-use crate::process::Ended;
+use crate::process::{Ended, Process};
 use crate::repositories::Repository;
+use crate::stack::Stack;
 use crate::topic::{Positions, Record, read};
-use crate::world::World;
+use crate::world::{World, coafi};
 
-/// `coafi dev --once` over the repository: everything in one process.
-fn dev(world: &World, repository: &str) -> Ended {
-    world.run(&["dev", "--once", "--repo", repository, "--output", "json"])
+/// `coafi dev --once` over the repository: everything in one process, nothing of it shared.
+fn dev(directory: &Path, repository: &Path) -> Ended {
+    let nowhere =
+        Stack { kafka: "127.0.0.1:1".into(), registry: "http://127.0.0.1:1".into(), postgres: "sqlite:unused".into() };
+    let mut command = coafi(&nowhere, directory);
+    command.args(["dev", "--once", "--output", "json", "--repo"]).arg(repository);
+    Process::start(command).ended()
 }
 
 /// All events, and those that were processed.
@@ -32,46 +37,56 @@ fn three_commits(path: impl AsRef<Path>) -> Repository {
 
 #[test]
 fn a_repository_that_is_not_there_is_named() {
-    let world = World::new("missing");
-    fs::create_dir(world.path("folder")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("folder")).unwrap();
     for name in ["gone", "folder"] {
-        let ended = dev(&world, world.path(name).to_str().unwrap());
+        let ended = dev(directory.path(), &directory.path().join(name));
         assert_eq!(ended.code(), Some(1), "{name}: {}", ended.stderr);
-        assert!(ended.stderr.contains(name), "{}", ended.stderr);
+        let error = ended.stderr.lines().find(|line| line.starts_with("error: ")).expect(&ended.stderr);
+        assert!(error.contains(&format!("/{name}")), "{error}");
     }
 }
 
 #[test]
 fn an_empty_repository_has_no_events() {
-    let world = World::new("empty");
-    let summary = dev(&world, &Repository::init(world.path("empty")).url()).json();
-    assert_eq!(counts(&summary), (0, 0));
+    let directory = tempfile::tempdir().unwrap();
+    let empty = Repository::init(directory.path().join("empty"));
+    assert_eq!(counts(&dev(directory.path(), &empty.path).json()), (0, 0));
 }
 
+/// Its history is not all there: what it has would be the wrong changes of its first commit.
 #[test]
-fn a_shallow_clone_has_the_events_of_what_it_holds() {
-    let world = World::new("shallow");
-    let whole = three_commits(world.path("whole"));
-    let shallow = world.path("shallow");
+fn a_shallow_clone_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = three_commits(directory.path().join("whole"));
+    let shallow = directory.path().join("clone");
     whole.git(&["clone", "-q", "--depth", "2", &format!("file://{}", whole.url()), shallow.to_str().unwrap()]);
-    let summary = dev(&world, shallow.to_str().unwrap()).json();
-    // Two commits and the push that brought them.
-    assert_eq!(counts(&summary), (3, 3), "{summary}");
+    let ended = dev(directory.path(), &shallow);
+    assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("git fetch --unshallow"), "{}", ended.stderr);
+    Repository { path: shallow.clone() }.git(&["fetch", "-q", "--unshallow"]);
+    assert_eq!(counts(&dev(directory.path(), &shallow).json()), (3, 3));
 }
 
+/// What cannot be read is named, by the connector or by a dead letter; what can be read is handled.
 #[test]
-fn a_corrupt_repository_is_named_and_nothing_hangs() {
-    for kind in ["commit", "tree", "blob"] {
-        let world = World::new("corrupt");
-        let repository = three_commits(world.path("corrupt"));
-        truncate(&repository, match kind {
-            "commit" => "HEAD~1",
-            "tree" => "HEAD~1^{tree}",
-            _ => "HEAD~1:docs/a.md",
-        });
-        let ended = dev(&world, &repository.url());
-        let told = ended.stderr.contains("corrupt") || ended.stdout.contains("\"dead_lettered\":1");
-        assert!(ended.code() == Some(1) && told || ended.code() == Some(0) && told, "{kind}: {ended:?}");
+fn a_corrupt_object_is_named() {
+    for (object, stops_the_connector) in [("HEAD~1", true), ("HEAD~1^{tree}", true), ("HEAD~1:docs/a.md", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = three_commits(directory.path().join("repository"));
+        truncate(&repository, object);
+        let ended = dev(directory.path(), &repository.path);
+        if stops_the_connector {
+            assert_eq!(ended.code(), Some(1), "{object}: {ended:?}");
+            assert!(ended.stderr.contains("is corrupt"), "{object}: {}", ended.stderr);
+        } else {
+            let summary = ended.json();
+            assert_eq!(
+                (counts(&summary), &summary["events"]["dead_lettered"]),
+                ((3, 2), &1.into()),
+                "{object}: {summary}"
+            );
+        }
     }
 }
 
@@ -92,7 +107,7 @@ fn a_forced_push_between_two_runs_adds_what_is_new() {
     let repository = three_commits(world.path("forced"));
     let first = repository.lines(&["rev-list", "--reverse", "HEAD"]);
     let connect = || world.run(&["connect", "git", "--once", "--repo", &repository.url(), "--output", "json"]).json();
-    assert_eq!(connect()["events"], 4, "three commits and a push");
+    assert_eq!(connect()["events"], 3, "a first look finds commits, and nothing that was pushed");
     repository.git(&["reset", "-q", "--hard", "HEAD~2"]);
     let new = repository.commit_file("docs/b.md", "# Another history\n");
     repository.git(&["reflog", "expire", "--expire=now", "--all"]);
@@ -120,21 +135,45 @@ fn a_forced_push_between_two_runs_adds_what_is_new() {
 fn a_commit_that_is_gone_is_dead_lettered_and_the_next_goes_on() {
     let world = World::new("gone");
     let repository = three_commits(world.path("repository"));
-    let event = |url: &str, sha: &str| Record {
-        key: Some("key".into()),
-        value: Some(world.commits.encode(&commit_data(url, sha))),
-        ..attributes("git.commit", "/product")
-    };
-    let gone = event(&repository.url(), &"7".repeat(40));
-    let nowhere = event(world.path("nowhere").to_str().unwrap(), &"7".repeat(40));
-    let good = event(&repository.url(), &repository.head());
-    for event in [&gone, &nowhere, &good] {
+    let gone = commit(&world, &repository.path, &"7".repeat(40));
+    let good = commit(&world, &repository.path, &repository.head());
+    for event in [&gone, &good] {
         world.send(event);
     }
     world.consume();
     assert_eq!(world.end_of(&good).outcome, "processed");
-    for event in [&gone, &nowhere] {
-        assert_eq!(world.end_of(event).outcome, "dead_lettered");
+    let end = world.end_of(&gone);
+    assert_eq!((&*end.outcome, end.error_class.as_deref()), ("dead_lettered", Some("permanent")), "{end:?}");
+    assert_eq!(world.dead_letters().len(), 1);
+}
+
+/// An unmounted disk, say. It is an outage of that one repository, whose key waits; others go on.
+#[test]
+fn a_repository_that_comes_back_has_its_events_handled() {
+    let world = World::new("unmounted");
+    let (here, away) = (three_commits(world.path("here")), three_commits(world.path("away")));
+    let sha = away.head();
+    let elsewhere = world.path("elsewhere");
+    fs::rename(&away.path, &elsewhere).unwrap();
+    let (waits, goes_on) = (commit(&world, &away.path, &sha), commit(&world, &here.path, &here.head()));
+    for event in [&waits, &goes_on] {
+        world.send(event);
     }
-    assert_eq!(world.dead_letters().len(), 2);
+    let replica = world.replica();
+    world.until_ended(1);
+    assert_eq!(world.end_of(&goes_on).outcome, "processed");
+    fs::rename(&elsewhere, &away.path).unwrap();
+    world.until_ended(2);
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+    let end = world.end_of(&waits);
+    assert_eq!((&*end.outcome, end.attempt), ("processed", 1), "{end:?}");
+    assert!(world.dead_letters().is_empty());
+}
+
+/// Under the repository's own key.
+fn commit(world: &World, repository: &Path, sha: &str) -> Record {
+    let url = repository.to_str().unwrap();
+    let value = world.commits.encode(&commit_data(url, sha));
+    Record { key: Some(url.into()), value: Some(value), ..attributes("git.commit", "/product") }
 }

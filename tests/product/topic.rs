@@ -11,7 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::process::{PATIENCE, eventually};
+use crate::process::{PATIENCE, eventually, found};
 use crate::stack::{block_on, unique};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -105,9 +105,13 @@ pub(crate) fn ends(bootstrap: &str, topic: &str) -> Positions {
 }
 
 fn ends_as(consumer: &BaseConsumer, topic: &str) -> Positions {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let partitions = metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
-    partitions.map(|id| (id, consumer.fetch_watermarks(topic, id, PATIENCE).unwrap().1)).collect()
+    // A broker that has just started, or a topic that has, is not ready to be asked.
+    found("the topic's ends", || {
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
+        let partitions = metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
+        let ends = partitions.map(|id| Some((id, consumer.fetch_watermarks(topic, id, PATIENCE).ok()?.1)));
+        ends.collect::<Option<Positions>>().filter(|ends| !ends.is_empty())
+    })
 }
 
 /// Everything that is committed in the topic from `start` (the beginning where it names no offset) to where it ends now.

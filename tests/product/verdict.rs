@@ -56,7 +56,11 @@ pub(crate) fn check(world: &World, cases: Vec<Case>) {
         let about: Vec<&Outcome> =
             outcomes.iter().filter(|o| o.topic == world.topic && o.offset == *offset && o.is_final()).collect();
         let [outcome] = about[..] else { panic!("{what}: one final outcome: {about:?}") };
-        assert_eq!((&*outcome.outcome, outcome.error_class.as_deref()), (place.outcome(), place.class()), "{what}: {outcome:?}");
+        assert_eq!(
+            (&*outcome.outcome, outcome.error_class.as_deref()),
+            (place.outcome(), place.class()),
+            "{what}: {outcome:?}"
+        );
         let (dead, unprocessed) = (copies(&dead, *offset), copies(&unprocessed, *offset));
         let counts = match place {
             Place::DeadLetter(_) => (1, 0),

@@ -15,8 +15,7 @@ use crate::stack::{Database, Stack, unique};
 use crate::topic::{Positions, Producer, Read, Record, ends, read};
 
 /// Topics that every world has in common with the others of its stack.
-const COMMON_TOPICS: [&str; 4] =
-    [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.connect.offsets"];
+const COMMON_TOPICS: [&str; 4] = [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.connect.offsets"];
 /// The git connector's; it has no other.
 pub(crate) const GIT_TOPIC: &str = "coafi.git";
 pub(crate) const UNPROCESSED: &str = "coafi.unprocessed";
