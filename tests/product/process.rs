@@ -1,5 +1,6 @@
 //! One run of `coafi`: what it says, how it ends, and how it is told to.
 
+use std::fmt::Debug;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,10 +35,10 @@ pub(crate) fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// [`eventually`] of what may take longer, as long as it gets on.
-pub(crate) fn eventually_while<P: PartialEq>(what: &str, progress: impl Fn() -> P, holds: impl Fn() -> bool) {
+pub(crate) fn eventually_while<P: PartialEq + Debug>(what: &str, progress: impl Fn() -> P, holds: impl Fn() -> bool) {
     while !holds() {
         let before = progress();
-        eventually(what, || progress() != before || holds());
+        eventually(&format!("{what}, after {before:?}"), || progress() != before || holds());
     }
 }
 
