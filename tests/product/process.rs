@@ -153,7 +153,7 @@ impl Ended {
 
     /// The exit code; a signal is none.
     pub(crate) fn code(&self) -> Option<i32> {
-        assert_eq!(self.status.core_dumped(), false, "{}", self.stderr);
+        assert!(!self.status.core_dumped(), "{}", self.stderr);
         self.status.code()
     }
 }

@@ -129,7 +129,9 @@ impl World {
             .env("COAFI__KAFKA__GROUP_ID", &self.group)
             .env("COAFI__DATABASE__URL", self.database.url())
             .env("COAFI__TOPICS_DIR", self.path("topics"))
-            .env("COAFI__ROUTES_FILE", self.path("routes.yaml"));
+            .env("COAFI__ROUTES_FILE", self.path("routes.yaml"))
+            // What is back is noticed at once, however long it was away.
+            .env("COAFI__ENGINE__CIRCUIT__PROBE_CAP", "1s");
         command
     }
 
