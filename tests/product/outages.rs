@@ -13,7 +13,7 @@ fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
     let mut kafka = Kafka::start().unwrap();
     let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "broker");
     let sent: Vec<i64> = (0..20).map(|n| world.send(&world.push(&format!("key-{n}")))).collect();
-    kafka.kill().unwrap();
+    kafka.stop().unwrap();
 
     let mut replica = world.replica();
     eventually("it says what it waits for", || replica.log().contains("waiting to start"));
