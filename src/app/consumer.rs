@@ -61,6 +61,7 @@ impl Consumer {
         anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
         let Some(audit) = wait_for_audit(&parts, stop).await? else { return Ok(None) };
 
+        let limits = topics::record_limits(&declarations, config_of(&parts, &[]).max_record_bytes);
         let clock = Clock::start();
         let inbox = Inbox::new();
         let results = inbox.results();
@@ -70,7 +71,7 @@ impl Consumer {
         });
         let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
-            max_record_bytes: config_of(&parts, &[]).max_record_bytes as usize,
+            limits: limits.clone(),
             otel: parts.otel,
             ..DispatcherSettings::default()
         };
@@ -91,6 +92,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
         config.continue_after_loss = lossy;
+        config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
             config,
             application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers }),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::config::Settings;
-use crate::dispatch::{ConsumedTopic, Handlers, Known, Routes, retry_topic};
+use crate::dispatch::{ConsumedTopic, Handlers, Known, RecordLimits, Routes, retry_topic};
 use crate::kafka::topics::{self, Declaration};
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
@@ -63,6 +63,16 @@ pub fn consumed(routes: &Routes, declarations: &[Declaration]) -> Vec<String> {
         }
     }
     consumed.into_iter().collect()
+}
+
+/// How large a record each declared topic and each that is derived from it takes; any other `undeclared` bytes.
+#[must_use]
+pub(crate) fn record_limits(declarations: &[Declaration], undeclared: u32) -> RecordLimits {
+    // Limits do not depend on the replicas.
+    let all = topics::topics(declarations, None);
+    let limit = |topic: topics::Topic| Some((topic.config.get("max.message.bytes")?.parse().ok()?, topic.name));
+    let declared = all.into_iter().filter_map(limit).map(|(bytes, name)| (name, bytes)).collect();
+    RecordLimits::new(undeclared as usize, declared)
 }
 
 /// Of these topics, those whose every route goes on after retention took events before they were read (I10).

@@ -1,5 +1,6 @@
 //! The application behind the driver: ties classification, workers, audit and rendering together.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -8,6 +9,7 @@ use tokio::runtime::Handle;
 use super::classify::classify;
 use super::delivery::Delivery;
 use super::probe;
+use super::record_limits::RecordLimits;
 use super::render::Renderer;
 use super::report::Report;
 use super::routes::RouteCache;
@@ -26,9 +28,8 @@ use crate::store::Fence;
 pub struct Settings {
     /// Worker tasks; at least 1.
     pub workers: usize,
-    /// The largest record that may be produced, in bytes: the producer's `message.max.bytes`, which must not exceed what the
-    /// topics allow.
-    pub max_record_bytes: usize,
+    /// How large what is produced may be; the producer's `message.max.bytes` is not below the largest.
+    pub limits: RecordLimits,
     pub unprocessed_topic: String,
     /// Whether OpenTelemetry is on: spans then join the traces of their events.
     pub otel: bool,
@@ -36,7 +37,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { workers: 2, max_record_bytes: 1_000_000, unprocessed_topic: "coafi.unprocessed".to_owned(), otel: false }
+        let limits = RecordLimits::new(1_000_000, BTreeMap::new());
+        Self { workers: 2, limits, unprocessed_topic: "coafi.unprocessed".to_owned(), otel: false }
     }
 }
 
@@ -73,7 +75,7 @@ impl Dispatcher {
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
             cache: RouteCache::new(&routes),
-            renderer: Renderer::new(routes, audit, &settings.unprocessed_topic, settings.max_record_bytes),
+            renderer: Renderer::new(routes, audit, &settings.unprocessed_topic, settings.limits.clone()),
             shared,
             submit,
             sink: results,

@@ -11,6 +11,7 @@ mod handler;
 pub mod hop;
 mod probe;
 mod rate;
+mod record_limits;
 mod registry;
 mod render;
 mod report;
@@ -29,6 +30,7 @@ pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as Dispatche
 
 pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};
+pub use record_limits::RecordLimits;
 pub use registry::Handlers;
 pub use report::{HandlerRun, Refusal, Report};
 pub use routes::{Known, Route, Routes, RoutesError};

@@ -37,7 +37,7 @@ impl Shared {
         let limiters = routes.list().iter().map(|route| route.rate_limit.map(Limiter::new)).collect();
         let ids = (0..).map(RouteId).take(routes.list().len());
         let logs = ids.map(|id| handlers.of(id).iter().any(|handler| handler.logs())).collect();
-        let (otel, max_record_bytes) = (settings.otel, settings.max_record_bytes);
+        let (otel, max_record_bytes) = (settings.otel, settings.limits.undeclared());
         Self { routes, handlers, services, limiters, logs, clock, otel, max_record_bytes }
     }
 

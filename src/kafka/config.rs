@@ -76,7 +76,7 @@ pub struct Config {
     pub produce_queue_bytes: u64,
     /// `compression.type` of what is produced: `none`, `gzip`, `lz4`, `zstd`, `snappy`.
     pub compression: String,
-    /// The largest record that is produced, in bytes (`message.max.bytes`); must not exceed the brokers' limit.
+    /// The largest record that is produced, in bytes (`message.max.bytes`). What a topic takes may be less.
     pub max_record_bytes: u32,
     /// How long the drained replica may take for its last commit, beyond the engine's drain timeout.
     pub commit_timeout: Duration,

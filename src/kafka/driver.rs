@@ -243,7 +243,7 @@ impl<A: Application> Driver<A> {
                 Some(PartitionStatus {
                     source: partition.source.clone(),
                     committed: owned.committed,
-                    polled: owned.polled,
+                    polled: owned.polled.max(owned.proven_end),
                     end: owned.end,
                     census: self.engine.census_of(partition.id),
                     draining: owned.draining,

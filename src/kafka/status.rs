@@ -72,7 +72,8 @@ pub struct PartitionStatus {
     pub source: TopicPartition,
     /// The committed position, as far as this replica knows.
     pub committed: NextOffset,
-    /// The position after the last polled record.
+    /// The position after the last polled record, and after what is proven to hold none: markers of transactions behind it
+    /// are no backlog.
     pub polled: NextOffset,
     /// The partition's end (last stable offset) when it was last asked for, about every second.
     pub end: Option<NextOffset>,

@@ -63,7 +63,10 @@ pub struct Entry {
 
 impl Entry {
     /// Kill the process group `pgid`.
-    pub(crate) fn group(pgid: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The reaper cannot be started.
+    pub fn group(pgid: u32) -> Result<Self> {
         Self::add(format!("group {pgid}"))
     }
 

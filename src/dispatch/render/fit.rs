@@ -1,4 +1,4 @@
-//! Makes a forwarded record fit the broker's limit without touching key or value.
+//! Makes a forwarded record fit its topic's limit without touching key or value.
 //!
 //! Room is made by leaving headers out, and the record says how many. In order: foreign headers, the largest first; our texts
 //! (message, place); then, for a dead letter, the event's own attributes, the largest first; at last everything. The record

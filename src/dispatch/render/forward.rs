@@ -25,7 +25,7 @@ impl Renderer {
             own.push(Own::fact(hop::DONE, done));
         }
         own.extend(texts(output));
-        let fitted = fit(output.payload.record(), &own, Keep::Attributes, self.max_record_bytes)?;
+        let fitted = fit(output.payload.record(), &own, Keep::Attributes, self.limits.of(topic))?;
         Some(outgoing(topic.into(), output, fitted))
     }
 
@@ -54,7 +54,7 @@ impl Renderer {
 
     fn put_away(&self, topic: Arc<str>, output: &Staged, own: &[Own]) -> Outgoing {
         let record = output.payload.record();
-        let fitted = fit(record, own, Keep::KeyAndValue, self.max_record_bytes)
+        let fitted = fit(record, own, Keep::KeyAndValue, self.limits.of(&topic))
             .expect("with KeyAndValue everything else may be left out");
         outgoing(topic, output, fitted)
     }

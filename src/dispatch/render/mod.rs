@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::delivery::Delivery;
 use super::report::Report;
-use super::{ConsumedTopic, Routes, dead_letter_topic, retry_topic};
+use super::{ConsumedTopic, RecordLimits, Routes, dead_letter_topic, retry_topic};
 use crate::bitt::Audit;
 use crate::engine::{Class, Disposition, Output};
 use crate::event::{Outgoing, TopicPartition};
@@ -33,8 +33,7 @@ pub(super) struct Renderer {
     /// By route and handler: `{"handler":"name"}`, the detail of the commonest steps.
     handler_details: Vec<Vec<String>>,
     unprocessed_topic: Arc<str>,
-    /// The largest record that may be produced, in bytes.
-    max_record_bytes: usize,
+    limits: RecordLimits,
 }
 
 /// What an output comes to, after it is known what fits where.
@@ -49,15 +48,10 @@ pub(super) enum Ending {
 }
 
 impl Renderer {
-    pub(super) fn new(
-        routes: Arc<Routes>,
-        audit: Arc<Audit>,
-        unprocessed_topic: &str,
-        max_record_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, audit: Arc<Audit>, unprocessed_topic: &str, limits: RecordLimits) -> Self {
         let detail = |name: &String| serde_json::json!({ "handler": name }).to_string();
         let handler_details = routes.list().iter().map(|r| r.handlers.iter().map(detail).collect()).collect();
-        Self { routes, audit, handler_details, unprocessed_topic: unprocessed_topic.into(), max_record_bytes }
+        Self { routes, audit, handler_details, unprocessed_topic: unprocessed_topic.into(), limits }
     }
 
     pub(super) fn audit(&self) -> &Audit {

@@ -1,5 +1,6 @@
 //! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ impl World {
         };
         let audit = Arc::new(Audit::connect(writer, &backing.services.codec).await.unwrap());
         let routes = routes(ROUTES);
-        let renderer = Renderer::new(Arc::clone(&routes), audit, "coafi.unprocessed", LIMIT);
+        let limits = RecordLimits::new(LIMIT, BTreeMap::new());
+        let renderer = Renderer::new(Arc::clone(&routes), audit, "coafi.unprocessed", limits);
         Self { renderer, routes, clock: Clock::start(), backing }
     }
 

@@ -1,0 +1,28 @@
+//! The program itself, judged from outside: the real `coafi` against a real Kafka, schema registry and Postgres. What is
+//! looked at is what anybody could look at: topics, exit codes, pages, logs, the database.
+//!
+//! Nothing may be lost, whatever comes in and whatever goes away: a record ends in exactly one place, with an outcome
+//! record, and those behind it go on.
+
+#![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
+
+mod artifacts;
+mod configuration;
+mod event;
+mod headers;
+mod http;
+mod journal;
+mod outages;
+mod process;
+mod readme;
+mod replicas;
+#[path = "../support/repositories.rs"]
+mod repositories;
+mod shutdown;
+mod sources;
+mod stack;
+mod topic;
+mod trace;
+mod values;
+mod verdict;
+mod world;

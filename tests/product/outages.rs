@@ -1,0 +1,112 @@
+//! Servers that are not there yet, or not for a while. Each test starts the one that it takes away; nothing may be lost,
+//! doubled or dead-lettered, and no attempt used, however long it takes.
+
+use coafi_testcontainers::{Kafka, Postgres, Registry};
+
+use crate::process::{Process, eventually};
+use crate::stack::Stack;
+use crate::topic::{Positions, Record, read};
+use crate::world::World;
+
+#[test]
+fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
+    let mut kafka = Kafka::start().unwrap();
+    let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "broker");
+    let sent: Vec<i64> = (0..20).map(|n| world.send(&world.push(&format!("key-{n}")))).collect();
+    kafka.stop().unwrap();
+
+    let mut replica = world.replica();
+    eventually("it says what it waits for", || replica.log().contains("waiting to start"));
+    assert_eq!(replica.page("/health").status, 200);
+    let ready = replica.page("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("waiting for Kafka"), "{}", ready.body);
+    kafka.restart().unwrap();
+    replica.until_ready();
+    world.until_ended(sent.len());
+
+    // Now in the middle of work.
+    let slow = "handler: git_ref\n    concurrency: 1\n    rate_limit: {per_second: 20, burst: 1}";
+    world.change_routes(|routes| routes.replace("handler: git_ref", slow));
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+    let more = (0..60).map(|n| world.send(&world.push(&format!("key-{n}")))).count();
+    let mut replica = world.replica();
+    replica.until_ready();
+    eventually("some events are handled", || replica.metric(PROCESSED) >= 5.0);
+    kafka.kill().unwrap();
+    eventually("the replica notices", || replica.page("/ready").status == 503);
+    assert_eq!(replica.page("/health").status, 200);
+    kafka.restart().unwrap();
+    replica.until_ready();
+    let ends = world.until_ended(sent.len() + more);
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+    assert_eq!(ends.len(), 80, "one outcome each");
+    let mut offsets: Vec<i64> = ends.iter().map(|end| end.offset).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    assert_eq!(offsets.len(), 80, "of 80 events");
+    assert!(ends.iter().all(|end| end.outcome == "processed" && end.attempt == 1), "{ends:?}");
+}
+
+#[test]
+fn a_registry_that_is_away_costs_no_attempt() {
+    let mut registry = Registry::start().unwrap();
+    let world = World::on(Stack { registry: registry.url(), ..Stack::shared() }, "registry");
+    let mut replica = world.replica();
+    replica.until_ready();
+    // The replica has not read a push yet, so it has to ask for the schema.
+    registry.kill().unwrap();
+    outlives(&world, replica, "schema-registry", || registry.restart().unwrap());
+}
+
+#[test]
+fn a_database_that_is_away_costs_no_attempt() {
+    let mut postgres = Postgres::start().unwrap();
+    let world = World::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "database");
+    let mut replica = world.replica();
+    replica.until_ready();
+    world.send(&world.push("before"));
+    world.until_ended(1);
+    postgres.kill().unwrap();
+    outlives(&world, replica, "database", || postgres.restart().unwrap());
+    let rows = world.database.number("SELECT count(*) FROM inbox");
+    assert_eq!(rows, 9, "one inbox row for each event, the first one's included");
+}
+
+const PROCESSED: &str = r#"coafi_outcomes_total{outcome="processed"}"#;
+
+/// Sends events while `dependency` is away, brings it back, and looks what became of them.
+fn outlives(world: &World, mut replica: Process, dependency: &str, restart: impl FnOnce()) {
+    let events: Vec<Record> = (0..8).map(|n| world.push(&format!("key-{}", n % 4))).collect();
+    for event in &events {
+        world.send(event);
+    }
+    let open = format!(r#"coafi_circuit{{dependency="{dependency}",state="open"}}"#);
+    eventually("its circuit opens", || replica.metric(&open) > 0.0);
+    let ready = replica.page("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains(dependency), "{}", ready.body);
+    assert_eq!(replica.page("/health").status, 200);
+    let about = |outcome: &crate::journal::Outcome| {
+        events.iter().any(|event| event.header("ce_id") == outcome.event_id.as_deref())
+    };
+    assert!(!world.outcomes().iter().any(about), "an outage is no attempt");
+
+    restart();
+    eventually("every event's end", || {
+        world.outcomes().iter().filter(|outcome| about(outcome)).count() == events.len()
+    });
+    replica.until_ready();
+    eventually("its circuit closes", || replica.metric(&open) == 0.0);
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+    for event in &events {
+        let end = world.end_of(event);
+        assert_eq!((&*end.outcome, end.attempt), ("processed", 1), "{end:?}");
+    }
+    assert!(world.dead_letters().is_empty());
+    let retried = read(&world.stack.kafka, &format!("{}.retry.1s", world.topic), &Positions::new());
+    assert!(retried.is_empty(), "{} events went to the retry topic", retried.len());
+}

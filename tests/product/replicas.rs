@@ -1,0 +1,126 @@
+//! Three replicas, one of which is killed in the middle of its work.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coafi_testcontainers::Kafka;
+
+use crate::journal::Outcome;
+use crate::process::{Process, eventually, eventually_while};
+use crate::repositories::{Repository, generate_many};
+use crate::stack::Stack;
+use crate::topic::{Positions, Read, read};
+use crate::world::{GIT_TOPIC, World};
+
+const PROCESSED: &str = r#"coafi_outcomes_total{outcome="processed"}"#;
+
+/// A number that makes the test larger.
+fn from_environment(name: &str, default: u32) -> u32 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number")))
+}
+
+#[test]
+fn every_commit_ends_once_and_in_order_although_a_replica_is_killed() {
+    let commits = from_environment("COAFI_PRODUCT_COMMITS", 2_000);
+    let repositories = from_environment("COAFI_PRODUCT_REPOSITORIES", 10);
+    // Of its own: until the killed one's transaction times out, nobody reads past it.
+    let kafka = Kafka::start().unwrap();
+    let world = World::over_git(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "replicas");
+    let sources = generate_many(&world.path("repositories"), repositories, commits);
+    connect(&world, &sources, commits);
+
+    let mut replicas: Vec<Process> = ["a", "b", "c"].iter().map(|slot| start(&world, slot)).collect();
+    let share = f64::from(commits) / 12.0;
+    eventually("every replica is at work", || replicas.iter().all(|replica| replica.metric(PROCESSED) > 0.0));
+    eventually("the one to be killed has done its share", || replicas[0].metric(PROCESSED) >= share);
+    let mut killed = replicas.remove(0);
+    let by_killed = killed.metric(PROCESSED);
+    killed.kill();
+    drop(killed);
+    eventually_while(
+        "the others do all the rest",
+        || lag(&replicas),
+        || lag(&replicas) == Some(0.0) && world.lag() == 0,
+    );
+    for replica in replicas {
+        replica.terminate();
+        assert_eq!(replica.ended().code(), Some(0));
+    }
+
+    let (events, outcomes) = (read(&world.stack.kafka, GIT_TOPIC, &Positions::new()), world.outcomes());
+    are_all_commits(&events, &sources);
+    end_once_and_in_order(&events, &outcomes);
+    println!(
+        "{} events of {commits} commits in {repositories} repositories; {} outcomes; the killed replica did {by_killed} or more",
+        events.len(),
+        outcomes.len(),
+    );
+}
+
+fn connect(world: &World, sources: &[Repository], expected: u32) {
+    let urls: Vec<String> = sources.iter().map(Repository::url).collect();
+    let mut args = vec!["connect", "git", "--once", "--output", "json"];
+    urls.iter().for_each(|url| args.extend(["--repo", url]));
+    let summary = world.run(&args).json();
+    assert_eq!(summary["events"], expected, "a first look finds commits, and nothing that was pushed");
+}
+
+fn start(world: &World, slot: &str) -> Process {
+    Process::start(world.command(&["consume", "--slot", slot]))
+}
+
+/// What the replicas say is not resolved yet; `None` until they have every partition.
+fn lag(replicas: &[Process]) -> Option<f64> {
+    let pages: Vec<String> = replicas.iter().map(|replica| replica.page("/metrics").body).collect();
+    let ours = format!("topic=\"{GIT_TOPIC}\"");
+    let lines = pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with("coafi_lag{"));
+    let lags: Vec<&str> = lines.filter(|line| line.contains(&ours)).collect();
+    let partitions: BTreeSet<&str> =
+        lags.iter().filter_map(|line| line.split("partition=\"").nth(1)?.split('"').next()).collect();
+    let sum = lags.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+    (partitions.len() == World::GIT_PARTITIONS).then_some(sum)
+}
+
+/// The connector's part: every commit of every repository, in the order of its history, under one key.
+fn are_all_commits(events: &[Read], sources: &[Repository]) {
+    let mut by_key: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
+    for read in events.iter().filter(|read| read.record.header("ce_type") == Some("git.commit")) {
+        let key = read.record.key.as_deref().unwrap();
+        by_key.entry(key).or_default().push(read.record.header("ce_id").unwrap().trim_start_matches("main@"));
+    }
+    assert_eq!(by_key.len(), sources.len());
+    for source in sources {
+        let (_, found) = by_key
+            .iter()
+            .find(|(key, _)| String::from_utf8_lossy(key).contains(&source.url()))
+            .unwrap_or_else(|| panic!("no event of {}", source.url()));
+        assert_eq!(*found, source.lines(&["rev-list", "--reverse", "HEAD"]), "{}", source.url());
+    }
+}
+
+/// The replicas' part.
+fn end_once_and_in_order(events: &[Read], outcomes: &[Outcome]) {
+    let mut ends: BTreeMap<(i32, i64), Vec<&Outcome>> = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.is_final()) {
+        assert_eq!(outcome.topic, GIT_TOPIC, "{outcome:?}");
+        ends.entry((outcome.partition, outcome.offset)).or_default().push(outcome);
+    }
+    assert_eq!(ends.len(), events.len(), "outcomes are about events");
+    let mut last: BTreeMap<&[u8], &Outcome> = BTreeMap::new();
+    let mut in_log: BTreeMap<(&[u8], i32), &Outcome> = BTreeMap::new();
+    // In the order of their partitions.
+    for event in events {
+        let [end] = ends[&(event.partition, event.offset)][..] else {
+            panic!("{:?} has not one end", event.record.headers);
+        };
+        assert_eq!(end.outcome, "processed", "{end:?}");
+        assert_eq!(end.event_id.as_deref(), event.record.header("ce_id"));
+        let key = event.record.key.as_deref().unwrap();
+        if let Some(before) = last.insert(key, end) {
+            assert!(before.ended_at <= end.started_at.unwrap(), "{end:?} was begun before {before:?} had ended");
+        }
+        let in_same_log = (key, end.place.0);
+        if let Some(before) = in_log.insert(in_same_log, end) {
+            assert!(before.place.1 < end.place.1, "{end:?} was committed before {before:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Repositories in a bad state.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::event::{attributes, commit_data};
+use crate::process::{Ended, Process};
+use crate::repositories::Repository;
+use crate::stack::Stack;
+use crate::topic::{Positions, Record, read};
+use crate::world::{GIT_TOPIC, World, coafi};
+
+/// `coafi dev --once` over the repository: everything in one process, nothing of it shared.
+fn dev(directory: &Path, repository: &Path) -> Ended {
+    let nowhere =
+        Stack { kafka: "127.0.0.1:1".into(), registry: "http://127.0.0.1:1".into(), postgres: "sqlite:unused".into() };
+    let mut command = coafi(&nowhere, directory);
+    command.args(["dev", "--once", "--output", "json", "--repo"]).arg(repository);
+    Process::start(command).ended()
+}
+
+/// All events, and those that were processed.
+fn counts(summary: &Value) -> (u64, u64) {
+    let events = &summary["events"];
+    (events["polled"].as_u64().unwrap(), events["processed"].as_u64().unwrap())
+}
+
+fn three_commits(path: impl AsRef<Path>) -> Repository {
+    let repository = Repository::init(path.as_ref());
+    for n in 0..3 {
+        repository.commit_file("docs/a.md", &format!("# Revision {n}\n"));
+    }
+    repository
+}
+
+#[test]
+fn a_repository_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("folder")).unwrap();
+    for name in ["gone", "folder"] {
+        let ended = dev(directory.path(), &directory.path().join(name));
+        assert_eq!(ended.code(), Some(1), "{name}: {}", ended.stderr);
+        let error = ended.stderr.lines().find(|line| line.starts_with("error: ")).expect(&ended.stderr);
+        assert!(error.contains(&format!("/{name}")), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_repository_has_no_events() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = Repository::init(directory.path().join("empty"));
+    assert_eq!(counts(&dev(directory.path(), &empty.path).json()), (0, 0));
+}
+
+/// Its history is not all there: what it has would be the wrong changes of its first commit.
+#[test]
+fn a_shallow_clone_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = three_commits(directory.path().join("whole"));
+    let shallow = directory.path().join("clone");
+    whole.git(&["clone", "-q", "--depth", "2", &format!("file://{}", whole.url()), shallow.to_str().unwrap()]);
+    let ended = dev(directory.path(), &shallow);
+    assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("git fetch --unshallow"), "{}", ended.stderr);
+    Repository { path: shallow.clone() }.git(&["fetch", "-q", "--unshallow"]);
+    assert_eq!(counts(&dev(directory.path(), &shallow).json()), (3, 3));
+}
+
+/// What cannot be read is named, by the connector or by a dead letter; what can be read is handled.
+#[test]
+fn a_corrupt_object_is_named() {
+    for (object, stops_the_connector) in [("HEAD~1", true), ("HEAD~1^{tree}", true), ("HEAD~1:docs/a.md", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = three_commits(directory.path().join("repository"));
+        truncate(&repository, object);
+        let ended = dev(directory.path(), &repository.path);
+        if stops_the_connector {
+            assert_eq!(ended.code(), Some(1), "{object}: {ended:?}");
+            assert!(ended.stderr.contains("is corrupt"), "{object}: {}", ended.stderr);
+        } else {
+            let summary = ended.json();
+            assert_eq!(
+                (counts(&summary), &summary["events"]["dead_lettered"]),
+                ((3, 2), &1.into()),
+                "{object}: {summary}"
+            );
+        }
+    }
+}
+
+/// As a crash in the middle of writing leaves it.
+fn truncate(repository: &Repository, object: &str) {
+    let id = repository.git(&["rev-parse", object]);
+    let file = repository.path.join(".git/objects").join(&id[..2]).join(&id[2..]);
+    let bytes = fs::read(&file).unwrap();
+    // Objects are read-only.
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+#[test]
+fn a_forced_push_between_two_runs_adds_what_is_new() {
+    let world = World::new("forced");
+    world.also_declare(GIT_TOPIC);
+    let repository = three_commits(world.path("forced"));
+    let mut history = repository.lines(&["rev-list", "--reverse", "HEAD"]);
+    let connect = || {
+        let summary = world.run(&["connect", "git", "--once", "--repo", &repository.url(), "--output", "json"]).json();
+        summary["events"].as_u64().unwrap()
+    };
+    assert_eq!(connect(), 3, "a first look finds commits, and nothing that was pushed");
+    repository.git(&["reset", "-q", "--hard", "HEAD~2"]);
+    history.push(repository.commit_file("docs/b.md", "# Another history\n"));
+    assert_eq!(connect(), 2, "a commit and a push");
+    assert_eq!(connect(), 0);
+    assert_eq!(published(&world, &repository), history);
+
+    // Where git has thrown away what was published, repeating is safe and skipping is not.
+    repository.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    history.push(repository.commit_file("docs/c.md", "# A third one\n"));
+    repository.git(&["reflog", "expire", "--expire=now", "--all"]);
+    repository.git(&["gc", "-q", "--prune=now"]);
+    assert!(connect() >= 2, "a commit and a push");
+    assert_eq!(connect(), 0);
+    let known: BTreeSet<String> = published(&world, &repository).into_iter().collect();
+    assert_eq!(known, history.into_iter().collect());
+}
+
+/// The commits of a repository that have events, in their order.
+fn published(world: &World, repository: &Repository) -> Vec<String> {
+    let all = read(&world.stack.kafka, GIT_TOPIC, &Positions::new());
+    let is_ours = |record: &Record| {
+        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        record.header("ce_type") == Some("git.commit") && key.contains(&repository.url())
+    };
+    let ours = all.iter().map(|read| &read.record).filter(|record| is_ours(record));
+    ours.map(|record| record.header("ce_id").unwrap().trim_start_matches("main@").to_owned()).collect()
+}
+
+/// Its event is older than the repository: a forced push and `git gc` took the commit.
+#[test]
+fn a_commit_that_is_gone_is_dead_lettered_and_the_next_goes_on() {
+    let world = World::new("gone");
+    let repository = three_commits(world.path("repository"));
+    let gone = commit(&world, &repository.path, &"7".repeat(40));
+    let good = commit(&world, &repository.path, &repository.head());
+    for event in [&gone, &good] {
+        world.send(event);
+    }
+    world.consume();
+    assert_eq!(world.end_of(&good).outcome, "processed");
+    let end = world.end_of(&gone);
+    assert_eq!((&*end.outcome, end.error_class.as_deref()), ("dead_lettered", Some("permanent")), "{end:?}");
+    assert_eq!(world.dead_letters().len(), 1);
+}
+
+/// An unmounted disk, say. It is an outage of that one repository, whose key waits; others go on.
+#[test]
+fn a_repository_that_comes_back_has_its_events_handled() {
+    let world = World::new("unmounted");
+    let (here, away) = (three_commits(world.path("here")), three_commits(world.path("away")));
+    let sha = away.head();
+    let elsewhere = world.path("elsewhere");
+    fs::rename(&away.path, &elsewhere).unwrap();
+    let (waits, goes_on) = (commit(&world, &away.path, &sha), commit(&world, &here.path, &here.head()));
+    for event in [&waits, &goes_on] {
+        world.send(event);
+    }
+    let replica = world.replica();
+    world.until_ended(1);
+    assert_eq!(world.end_of(&goes_on).outcome, "processed");
+    fs::rename(&elsewhere, &away.path).unwrap();
+    world.until_ended(2);
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+    let end = world.end_of(&waits);
+    assert_eq!((&*end.outcome, end.attempt), ("processed", 1), "{end:?}");
+    assert!(world.dead_letters().is_empty());
+}
+
+/// Under the repository's own key.
+fn commit(world: &World, repository: &Path, sha: &str) -> Record {
+    let url = repository.to_str().unwrap();
+    let value = world.commits.encode(&commit_data(url, sha));
+    Record { key: Some(url.into()), value: Some(value), ..attributes("git.commit", "/product") }
+}

@@ -1,0 +1,164 @@
+//! Kafka as any client sees it: what is produced, and what is committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::process::{PATIENCE, eventually, found};
+use crate::stack::{block_on, unique};
+
+const POLL: Duration = Duration::from_millis(50);
+/// More than any topic here takes: the broker is to judge, not the client.
+const CLIENT_LIMIT: &str = "4000000";
+
+/// A record, to be produced or as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The last header of this name, as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().rev().find(|(found, _)| found == name)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), Some(value.into())));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(found, _)| found != name);
+        self
+    }
+}
+
+/// A record with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) record: Record,
+}
+
+/// Writes in order, each record acknowledged before the next.
+pub(crate) struct Producer(FutureProducer);
+
+impl Producer {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap).set("message.max.bytes", CLIENT_LIMIT).set("linger.ms", "0");
+        Self(config.create().unwrap())
+    }
+
+    /// The offset in partition 0.
+    pub(crate) fn send(&self, topic: &str, record: &Record) -> i64 {
+        self.try_send(topic, record).expect("the broker takes it")
+    }
+
+    /// The offset in partition 0; `None` if the record is too large for the topic.
+    pub(crate) fn try_send(&self, topic: &str, record: &Record) -> Option<i64> {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header { key, value: value.as_ref() });
+        }
+        let mut message = FutureRecord::<Vec<u8>, Vec<u8>>::to(topic).partition(0).headers(headers);
+        message.key = record.key.as_ref();
+        message.payload = record.value.as_ref();
+        match block_on(self.0.send(message, PATIENCE)) {
+            Ok(delivery) => Some(delivery.offset),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => None,
+            Err((error, _)) => panic!("{topic}: {error}"),
+        }
+    }
+}
+
+/// A topic of one partition that no program knows.
+pub(crate) fn create(bootstrap: &str, name: &str, max_message_bytes: usize) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let bytes = max_message_bytes.to_string();
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &bytes);
+    for made in block_on(admin.create_topics(&[topic], &AdminOptions::new())).unwrap() {
+        made.unwrap();
+    }
+}
+
+/// Next offset by partition.
+pub(crate) type Positions = BTreeMap<i32, i64>;
+
+/// Where the topic's partitions end now, whatever of it is committed.
+pub(crate) fn ends(bootstrap: &str, topic: &str) -> Positions {
+    ends_as(&client(bootstrap, "read_uncommitted"), topic)
+}
+
+fn ends_as(consumer: &BaseConsumer, topic: &str) -> Positions {
+    // A broker that has just started, or a topic that has, is not ready to be asked.
+    found("the topic's ends", || {
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
+        let partitions = metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
+        let ends = partitions.map(|id| Some((id, consumer.fetch_watermarks(topic, id, PATIENCE).ok()?.1)));
+        ends.collect::<Option<Positions>>().filter(|ends| !ends.is_empty())
+    })
+}
+
+/// Everything that is committed in the topic from `start` (the beginning where it names no offset) to where it ends now.
+/// What is still in an open transaction is waited for.
+pub(crate) fn read(bootstrap: &str, topic: &str, start: &Positions) -> Vec<Read> {
+    let ends = ends(bootstrap, topic);
+    let consumer = client(bootstrap, "read_committed");
+    eventually("every transaction has ended", || {
+        let stable = ends_as(&consumer, topic);
+        ends.iter().all(|(partition, end)| stable[partition] >= *end)
+    });
+    let mut list = TopicPartitionList::new();
+    for partition in ends.keys() {
+        let from = start.get(partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
+        list.add_partition_offset(topic, *partition, from).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let (mut records, mut ended, deadline) = (Vec::new(), BTreeSet::new(), Instant::now() + PATIENCE);
+    while ended.len() < ends.len() {
+        assert!(Instant::now() < deadline, "{topic}: only the partitions {ended:?} were read to their ends");
+        match consumer.poll(POLL) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            Some(Ok(message)) => records.push(read_message(&message)),
+        }
+    }
+    records
+}
+
+fn read_message(message: &rdkafka::message::BorrowedMessage<'_>) -> Read {
+    let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
+    });
+    let record = Record { key: bytes(message.key()), value: bytes(message.payload()), headers };
+    Read { partition: message.partition(), offset: message.offset(), record }
+}
+
+fn client(bootstrap: &str, isolation: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        // Never joined: partitions are assigned by hand.
+        .set("group.id", unique("reader"))
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap()
+}
