@@ -38,7 +38,7 @@ impl Engine {
             (s.integer("window", 20_000, 0..=10_000_000), s.integer("max_entries", 500_000, 0..=100_000_000))
         });
         let engine = Self {
-            max_records: section.integer("max_records", 30_000, 10..=10_000_000),
+            max_records: section.integer("max_records", 20_000, 10..=10_000_000),
             max_bytes: section.size("max_bytes", 64 << 20, 2 << 20..=64 << 30),
             max_in_flight: section.integer("max_in_flight", 1_024, 1..=1_000_000),
             max_run: section.integer("max_run", 64, 1..=10_000),

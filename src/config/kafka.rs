@@ -107,8 +107,8 @@ impl Kafka {
             session_timeout: section.duration("session_timeout", ms(6_000), ms(1_000)..=minutes(30)),
             heartbeat_interval: section.duration("heartbeat_interval", ms(500), ms(50)..=minutes(1)),
             queues: section.section("queues", |s| Queues {
-                fetched_max_bytes: s.size("fetched_max_bytes", 16 << 20, 1 << 20..=1 << 30),
-                producer_max_bytes: s.size("producer_max_bytes", 32 << 20, 1 << 20..=1 << 30),
+                fetched_max_bytes: s.size("fetched_max_bytes", 8 << 20, 1 << 20..=1 << 30),
+                producer_max_bytes: s.size("producer_max_bytes", 16 << 20, 1 << 20..=1 << 30),
             }),
         };
         kafka.check(section);

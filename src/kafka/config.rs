@@ -12,7 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::DriverError;
 
 /// What librdkafka may prefetch for all partitions together, in bytes (its default is 64 MiB *per partition*).
-const FETCH_QUEUE_BYTES: u64 = 16 << 20;
+const FETCH_QUEUE_BYTES: u64 = 8 << 20;
 /// Messages prefetched at most, all partitions together.
 const FETCH_QUEUE_MESSAGES: u32 = 20_000;
 /// What one fetch response may hold of one partition, in bytes.
@@ -20,7 +20,7 @@ const FETCH_PARTITION_BYTES: u32 = 1024 * 1024;
 /// What one fetch response may hold, in bytes. Must be at least the largest record batch of the cluster.
 const FETCH_BYTES: u32 = 8 * 1024 * 1024;
 /// Each producer's queue, in bytes (its default is 1 GiB).
-const PRODUCE_QUEUE_BYTES: u64 = 32 << 20;
+const PRODUCE_QUEUE_BYTES: u64 = 16 << 20;
 /// Messages in the producer's queue.
 const PRODUCE_QUEUE_MESSAGES: u32 = 100_000;
 /// How long an open transaction lives without a sign of its producer: what readers stall after `kill -9`.
