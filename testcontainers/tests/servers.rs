@@ -17,7 +17,8 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + GONE_LIMIT;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within {GONE_LIMIT:?}");
-        std::thread::yield_now();
+        // Not spinning: the servers that are waited for need the processor.
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
@@ -78,7 +79,8 @@ fn a_killed_run_leaves_nothing() {
     BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let (postgres, command_pid) = line.trim().split_once(' ').unwrap();
     let port: u16 = postgres.rsplit_once(':').unwrap().1.trim_end_matches("/coafi").parse().unwrap();
-    assert!(Service::Postgres.answers(port));
+    // One probe is bounded more tightly than a busy machine may answer.
+    eventually("Postgres answers", || Service::Postgres.answers(port));
 
     run.kill().unwrap();
     run.wait().unwrap();
