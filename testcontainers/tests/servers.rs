@@ -6,12 +6,19 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coafi_testcontainers::{Kafka, Postgres, Registry, Service};
 
 /// A freed directory or a killed process is gone within this.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
+
+/// One test at a time: a port that one has freed may be another's next, and servers that start all at once are slow.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + GONE_LIMIT;
@@ -24,6 +31,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_killed_broker_comes_back_on_its_port() {
+    let _turn = alone();
     let mut kafka = Kafka::start().unwrap();
     let address = kafka.bootstrap_servers();
     kafka.kill().unwrap();
@@ -35,6 +43,7 @@ fn a_killed_broker_comes_back_on_its_port() {
 
 #[test]
 fn a_paused_server_is_silent_until_it_is_resumed() {
+    let _turn = alone();
     let mut postgres = Postgres::start().unwrap();
     postgres.pause().unwrap();
     assert!(!Service::Postgres.answers(postgres.port()));
@@ -49,6 +58,7 @@ fn a_paused_server_is_silent_until_it_is_resumed() {
 
 #[test]
 fn a_restarted_registry_still_has_its_schemas() {
+    let _turn = alone();
     let mut registry = Registry::start().unwrap();
     let schema = r#"{"schema":"{\"type\":\"string\"}"}"#;
     let registered = request(registry.port(), "POST", "/subjects/kept-value/versions", schema);
@@ -61,6 +71,7 @@ fn a_restarted_registry_still_has_its_schemas() {
 
 #[test]
 fn a_dropped_server_leaves_nothing() {
+    let _turn = alone();
     let postgres = Postgres::start().unwrap();
     let port = postgres.port();
     drop(postgres);
@@ -70,6 +81,7 @@ fn a_dropped_server_leaves_nothing() {
 /// Whoever runs a command and is killed with SIGKILL cannot tidy up; the reaper does.
 #[test]
 fn a_killed_run_leaves_nothing() {
+    let _turn = alone();
     let mut run = Command::new(env!("CARGO_BIN_EXE_coafi-testcontainers"))
         .args(["run", "--", "sh", "-c", "echo $COAFI_TEST_POSTGRES $$; exec tail -f /dev/null"])
         .stdout(Stdio::piped())
