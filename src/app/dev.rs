@@ -131,7 +131,10 @@ impl Dev {
         let published = progress.published();
         let read = progress.is_up_to_date() || self.connector.is_finished();
         Moment {
-            caught_up: read && !progress.repositories.is_empty() && summary.events.ended() >= published,
+            caught_up: read
+                && !progress.repositories.is_empty()
+                && summary.events.ended() >= published
+                && summary.lag == 0,
             total: published.max(progress.found()),
             errors: progress
                 .repositories
