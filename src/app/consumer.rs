@@ -20,7 +20,8 @@ use crate::telemetry::Metrics;
 
 /// The topic of audit records.
 pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
-/// Between two attempts to reach what is needed before a replica can start.
+/// Between two attempts to reach what is needed before a replica can start: a server that is away tells nobody when it is
+/// back. A stop ends the wait.
 const START_RETRY: Duration = Duration::from_secs(1);
 /// For the brokers' answer to which cluster they are.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(5);

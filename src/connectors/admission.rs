@@ -18,7 +18,8 @@ use rdkafka::{ClientConfig, error::KafkaError};
 const HALF_OF_RECORDS: u64 = 50_000;
 const HALF_OF_BYTES: u64 = 2_500_000;
 
-/// Between two looks at the lag while it is too large.
+/// Between two looks at the lag while it is too large: nobody tells when another group commits. The caller drops the wait
+/// when it is told to stop.
 const RECHECK: Duration = Duration::from_millis(20);
 
 /// For one answer from the cluster.

@@ -40,6 +40,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Transactions of one batch that may be aborted before the publisher gives up.
 const ABORTS_MAX: u32 = 5;
 
+/// One wait for a delivery report, which is what makes room in a full queue.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 
 /// How events and offsets are bound together.
@@ -333,7 +334,7 @@ impl Inner {
                     if Instant::now() < deadline =>
                 {
                     message = back;
-                    std::thread::sleep(QUEUE_FULL_WAIT);
+                    self.producer.poll(QUEUE_FULL_WAIT);
                 }
                 Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
                     return Err(PublishError::Refused { source_id: self.source.clone(), message: error.to_string() });

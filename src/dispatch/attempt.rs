@@ -59,9 +59,8 @@ pub(super) async fn attempt(shared: Arc<Shared>, job: Job<Arc<Delivery>>, fence:
         runs,
         traceparent,
     };
-    let fenced = runs_of(&report).any(|failure| failure.code == Failure::FENCED);
     let verdict = match report.refusal() {
-        Some(_) if fenced => Attempt::Fenced,
+        Some(_) if is_fenced(&report) => Attempt::Fenced,
         Some((_, refusal)) => Attempt::Failed { class: refusal.failure.class.clone(), code: code(&refusal.failure) },
         None if wanted => Attempt::Succeeded,
         None => Attempt::Filtered,
@@ -69,8 +68,9 @@ pub(super) async fn attempt(shared: Arc<Shared>, job: Job<Arc<Delivery>>, fence:
     End { verdict, done, report }
 }
 
-fn runs_of(report: &Report) -> impl Iterator<Item = &Failure> {
-    report.runs.iter().filter_map(|run| run.result.as_ref().err().map(|refusal| &refusal.failure))
+/// Whether the store refused a write of any handler, whatever else failed.
+fn is_fenced(report: &Report) -> bool {
+    report.runs.iter().any(|run| run.result.as_ref().is_err_and(|refusal| refusal.failure.code == Failure::FENCED))
 }
 
 fn bit(handler: Option<u8>) -> u32 {

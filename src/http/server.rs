@@ -7,7 +7,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long open requests may take after the server was told to end.
+/// How long open requests may take after the server was told to end: a bound, not a wait. It is done with the last of them.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A bound server. Binding is apart from serving, so that a taken port ends the start and not some task later.

@@ -20,7 +20,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Until what was changed is what every request sees: brokers learn from the controller's log, some time after its answer.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
-/// Between two looks at what will pass by itself.
+/// Between two looks at what passes by itself (an election, the brokers' reading of the controller's log), of which Kafka
+/// tells nobody. Each such loop has a deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Topics in one request for their configuration.
 const DESCRIBED_AT_ONCE: usize = 100;

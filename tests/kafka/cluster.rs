@@ -175,7 +175,7 @@ pub(crate) fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i
         .collect()
 }
 
-/// Waits for a condition, with a bound.
+/// Waits for a condition, with a bound. What is looked at has no notification: the one place here that waits by the clock.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {

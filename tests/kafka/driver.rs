@@ -1,12 +1,14 @@
 //! The driver end to end, with the real engine, on the real Kafka and on the embedded cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::Instant;
 
 use coafi::kafka::{Config, Delivery, DriverError, Embedded, UNREADABLE_HEADERS};
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::cluster::{Read, Reader, Written, bootstrap, committed, create_topics, eventually, produce, unique};
+use crate::cluster::{
+    PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, eventually, produce, unique,
+};
 use crate::echo::{self, start};
 use crate::foreign::{RawHeader, produce_raw};
 
@@ -196,7 +198,9 @@ async fn of_two_replicas_with_one_slot_one_gives_up_and_nothing_is_lost() {
     let mut first = setup.start(setup.config("same"));
     eventually("first is a member", || first.status().is_ready()).await;
     let mut second = setup.start(setup.config("same"));
-    let mut total = 0;
+    let watches = [first.watch(), second.watch()];
+    let handled = || watches.iter().map(|watch| watch.status().counts.processed).sum::<u64>();
+    let (mut total, deadline) = (0, Instant::now() + PATIENCE);
     let loser = loop {
         let values: Vec<(String, String)> = (0..40).map(|i| (format!("k{i}"), format!("ok {}", total + i))).collect();
         produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(k, v)| written(k, v)));
@@ -204,7 +208,9 @@ async fn of_two_replicas_with_one_slot_one_gives_up_and_nothing_is_lost() {
         tokio::select! {
             ended = first.ended() => break (ended, second),
             ended = second.ended() => break (ended, first),
-            () = tokio::time::sleep(Duration::from_millis(300)) => assert!(total < 10_000, "both live on"),
+            () = eventually("these are handled", || handled() >= total as u64) => {
+                assert!(Instant::now() < deadline, "both live on");
+            }
         }
     };
     let (ended, survivor) = loser;

@@ -15,6 +15,7 @@ use crate::http::{self, Answer};
 
 /// Everything that a test waits for comes within this time, or the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks from outside at a process, which notifies nobody: the one place here that waits by the clock.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Waits for a condition, with a bound.
