@@ -1,4 +1,8 @@
-//! Measures one row: the product's own binary on a backlog, the raw loop on the same one, then latency under a light load.
+//! Measures one row: the product's own binary and the raw loop, in turn, on the same backlog; then latency under a light
+//! load.
+//!
+//! In turn, because a broker that has just been started is slow until its code is compiled, and the machine's other work
+//! comes and goes: the rate is the median of the rounds, the memory their maximum.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +17,8 @@ use crate::{Options, backlog, broker};
 
 /// Partitions of the measured topic.
 const PARTITIONS: i32 = 8;
+/// How often both are measured; odd, so that there is a median.
+const ROUNDS: usize = 3;
 /// Events per second while latency is measured: far below what either can do.
 const LATENCY_LOAD: u64 = 2_000;
 const LATENCY_SECONDS: u64 = 10;
@@ -43,20 +49,37 @@ pub(crate) fn measure(options: &Options, delivery: Delivery) -> anyhow::Result<R
     let run = Run::prepare(options, delivery, name)?;
     eprintln!("{name}: producing {} events", options.records);
     backlog::fill(&options.kafka, &run.source, run.schema_id, 0, options.records)?;
-    let (product, latency) = run.product()?;
-    let sample = broker::sample(&options.kafka, AUDIT)?;
-    let raw = run.raw(&sample)?;
+    let (mut products, mut raws) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        let process = run.start(round)?;
+        products.push(run.figures(&process, &run.group(round))?);
+        drop(process);
+        raws.push(run.raw(round, &broker::sample(&options.kafka, AUDIT)?)?);
+        eprintln!(
+            "{name}: round {round} of {ROUNDS}: {:.0}/s, raw {:.0}/s",
+            products[round - 1].rate,
+            raws[round - 1].rate
+        );
+    }
+    let latency = run.latency()?;
+    let (rate, raw_rate) = (median(&products, |figures| figures.rate), median(&raws, |figures| figures.rate));
     Ok(Row {
         name,
-        records_per_s: product.rate,
-        raw_records_per_s: raw.rate,
-        ratio: product.rate / raw.rate,
-        cpu_us_per_record: product.cpu_us,
-        raw_cpu_us_per_record: raw.cpu_us,
+        records_per_s: rate,
+        raw_records_per_s: raw_rate,
+        ratio: rate / raw_rate,
+        cpu_us_per_record: median(&products, |figures| figures.cpu_us),
+        raw_cpu_us_per_record: median(&raws, |figures| figures.cpu_us),
         p50_ms: latency.p50_ms,
         p99_ms: latency.p99_ms,
-        peak_rss_mib: product.peak_rss_mib,
+        peak_rss_mib: products.iter().map(|figures| figures.peak_rss_mib).fold(0.0, f64::max),
     })
+}
+
+fn median(rounds: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
+    let mut all: Vec<f64> = rounds.iter().map(figure).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// Where the pipeline writes its outcomes.
@@ -125,10 +148,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn product(&self) -> anyhow::Result<(Figures, latency::Latency)> {
-        let process = Measured::start(&mut self.command(&["consume"]))?;
-        let figures = self.figures(&process, &self.group)?;
-        let load = Load {
+    fn group(&self, round: usize) -> String {
+        format!("{}-{round}", self.group)
+    }
+
+    /// The product, in a group that has read nothing yet.
+    fn start(&self, round: usize) -> anyhow::Result<Measured> {
+        Measured::start(self.command(&["consume"]).env("COAFI__KAFKA__GROUP_ID", self.group(round)))
+    }
+
+    /// Of a replica that has been through the backlog in its last round.
+    fn latency(&self) -> anyhow::Result<latency::Latency> {
+        let _process = self.start(ROUNDS)?;
+        latency::measure(&Load {
             kafka: &self.options.kafka,
             source: &self.source,
             outcomes: AUDIT,
@@ -136,12 +168,11 @@ impl<'a> Run<'a> {
             per_second: LATENCY_LOAD,
             seconds: LATENCY_SECONDS,
             first: self.options.records,
-        };
-        Ok((figures, latency::measure(&load)?))
+        })
     }
 
-    fn raw(&self, sample: &broker::Sample) -> anyhow::Result<Figures> {
-        let (sink, group) = (format!("{}.raw", self.source), format!("{}-raw", self.group));
+    fn raw(&self, round: usize, sample: &broker::Sample) -> anyhow::Result<Figures> {
+        let (sink, group) = (format!("{}.raw-{round}", self.source), format!("{}-raw", self.group(round)));
         broker::create(&self.options.kafka, &[(&sink, PARTITIONS)])?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--kafka", &self.options.kafka, "raw", &self.source, &sink, &group]);

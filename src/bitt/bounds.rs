@@ -69,6 +69,10 @@ pub(super) fn bound(outcome: &mut Outcome<'_>) {
     for step in steps.iter_mut() {
         shorten(&mut step.kind);
     }
+    if steps.iter().map(|step| step.detail.len()).sum::<usize>() + result.as_ref().map_or(0, |text| text.len()) <= room
+    {
+        return;
+    }
     let details = steps.iter_mut().map(|step| &mut step.detail);
     let mut all: Vec<&mut Cow<'_, str>> = details.chain(result.as_mut()).collect();
     // Short ones first: it is the long ones that become digests, each of which leaves the others their room.

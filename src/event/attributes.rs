@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{Identity, Record};
@@ -109,7 +109,7 @@ type Spans = [Option<(u32, u32)>; Attribute::ALL.len()];
 pub struct Event {
     record: Record,
     /// Attribute values, one after another; in binary mode the only copy that is made, of the few short strings.
-    text: Bytes,
+    text: String,
     spans: Spans,
     data: Bytes,
 }
@@ -136,7 +136,7 @@ impl Event {
             }
             value
         };
-        let event = Self { record, text: collected.text.freeze(), spans: collected.spans, data };
+        let event = Self { record, text: collected.text, spans: collected.spans, data };
         match event.attribute(Attribute::SpecVersion) {
             Some("1.0") | None => {}
             Some(other) => return Err(NotAnEvent::SpecVersion(other.to_owned())),
@@ -152,7 +152,7 @@ impl Event {
     #[must_use]
     pub fn attribute(&self, attribute: Attribute) -> Option<&str> {
         let (start, end) = self.spans[attribute as usize]?;
-        Some(std::str::from_utf8(&self.text[start as usize..end as usize]).expect("checked when it was collected"))
+        Some(&self.text[start as usize..end as usize])
     }
 
     #[must_use]
@@ -219,28 +219,26 @@ fn is_structured(content_type: &[u8]) -> bool {
 }
 
 struct Collected {
-    text: BytesMut,
+    text: String,
     spans: Spans,
 }
 
 impl Collected {
     fn with_capacity(bytes: usize) -> Self {
-        Self { text: BytesMut::with_capacity(bytes), spans: [None; Attribute::ALL.len()] }
+        Self { text: String::with_capacity(bytes), spans: [None; Attribute::ALL.len()] }
     }
 
     fn put(&mut self, attribute: Attribute, value: &[u8]) -> Result<(), NotAnEvent> {
-        if std::str::from_utf8(value).is_err() {
-            return Err(NotAnEvent::NotUtf8(attribute.name()));
-        }
+        let Ok(value) = std::str::from_utf8(value) else { return Err(NotAnEvent::NotUtf8(attribute.name())) };
         if let Some((start, end)) = self.spans[attribute as usize] {
-            return if &self.text[start as usize..end as usize] == value {
+            return if self.text[start as usize..end as usize] == *value {
                 Ok(())
             } else {
                 Err(NotAnEvent::Ambiguous(attribute.name()))
             };
         }
         let range: Range<usize> = self.text.len()..self.text.len() + value.len();
-        self.text.extend_from_slice(value);
+        self.text.push_str(value);
         let bound = |n: usize| u32::try_from(n).expect("Kafka bounds a record below 2 GiB");
         self.spans[attribute as usize] = Some((bound(range.start), bound(range.end)));
         Ok(())
