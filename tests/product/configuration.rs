@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::process::{Ended, Process};
 use crate::stack::Stack;
-use crate::world::coafi;
+use crate::world::{clean, coafi, repository};
 
 /// Nothing here gets as far as a server.
 fn nowhere() -> Stack {
@@ -101,4 +101,33 @@ fn wrong_routes_and_topics_are_named() {
         assert!(words.iter().all(|word| said.contains(word)), "{text:?}: {said}");
     }
     refused(&[("coafi.yaml", "routes_file: gone.yaml")], &["routes", "lint"], &["gone.yaml"]);
+}
+
+/// The image's working directory belongs to root and the process is somebody else: whatever is kept needs an absolute path
+/// in the volume.
+#[test]
+fn the_image_keeps_everything_in_its_volume() {
+    let dockerfile = std::fs::read_to_string(repository().join("Dockerfile")).unwrap().replace("\\\n", " ");
+    let instruction = |name: &str| {
+        let values: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix(name)).map(str::trim).collect();
+        values.last().unwrap_or_else(|| panic!("Dockerfile: no {name}")).to_string()
+    };
+    let volume = instruction("VOLUME ");
+    assert!(dockerfile.contains(&format!("--home-dir {volume} --create-home")), "{volume} belongs to the user");
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coafi"));
+    clean(&mut command);
+    for variable in instruction("ENV ").split_whitespace() {
+        let (name, value) = variable.split_once('=').expect("NAME=value");
+        command.env(name, value);
+    }
+    command.current_dir(&directory).args(["config", "show", "--output", "json"]);
+    let entries: serde_json::Value = Process::start(command).ended().json();
+    for entry in entries.as_array().expect("a list") {
+        let (key, value) = (entry["key"].as_str().unwrap(), entry["value"].as_str().unwrap());
+        assert!(!value.starts_with(".coafi"), "{key}: {value} is below the image's working directory");
+        let value = value.trim_start_matches("file://");
+        let kept = ["artifacts.url", "git.cache_dir"].contains(&key);
+        assert!(!kept || Path::new(value).starts_with(&volume), "{key}: {value} is not in {volume}");
+    }
 }
