@@ -122,15 +122,15 @@ impl<A: Application> Driver<A> {
             }
             Incident::Halted { partition, offset, class } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %offset, %class, "halted by its route's policy");
+                error!(topic = %source.topic, partition = source.partition, %offset, %class, "halted by its route's policy");
             }
             Incident::EventsLost { partition, from, to } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %from, %to, "retention has passed the committed position: these offsets are gone");
+                error!(topic = %source.topic, partition = source.partition, offset = %from, %to, "retention has passed the committed position: these offsets are gone");
             }
             Incident::Crash { partition, offset } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %offset, "was running in several processes that died");
+                error!(topic = %source.topic, partition = source.partition, %offset, "was running in several processes that died");
             }
         }
         self.status.incident(incident);

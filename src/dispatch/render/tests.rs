@@ -1,5 +1,7 @@
 //! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
+mod failure_log;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
