@@ -42,7 +42,7 @@ impl<A: Application> Driver<A> {
                     };
                     self.application.probe(&dependency, Box::new(answer));
                 }
-                Effect::Escalate(incident) => self.escalate(incident),
+                Effect::Escalate(incident) => self.escalate(&incident),
             }
         }
         self.flush_staged();
@@ -115,8 +115,8 @@ impl<A: Application> Driver<A> {
         let _ = self.windows.send(request);
     }
 
-    fn escalate(&mut self, incident: Incident) {
-        match &incident {
+    fn escalate(&mut self, incident: &Incident) {
+        match incident {
             Incident::Outage { dependency, lasted } => {
                 error!(%dependency, ?lasted, "dependency is down; the routes that need it stand still");
             }
@@ -133,6 +133,6 @@ impl<A: Application> Driver<A> {
                 error!(topic = %source.topic, partition = source.partition, %offset, "was running in several processes that died");
             }
         }
-        self.status.incident(incident);
+        self.status.update(|status| status.incidents.count(incident));
     }
 }
