@@ -32,6 +32,7 @@ mod lag;
 mod lookup;
 mod partitions;
 mod polling;
+pub mod properties;
 mod rebalance;
 mod receipts;
 mod record;
