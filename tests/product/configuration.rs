@@ -90,6 +90,10 @@ fn wrong_routes_and_topics_are_named() {
         ("routes: []", &["r.yaml", "routes"]),
         ("routes: [{name: a, match: {type: t}, handler: gti_commit}]", &["r.yaml", "gti_commit", "git_commit"]),
         ("routes: [{name: a, match: {type: t}, handler: log, deadline: soon}]", &["r.yaml", "deadline", "soon"]),
+        (
+            "routes: [{name: a, match: {type: t}, handler: log, dependencies: [databse]}]",
+            &["r.yaml", "databse", "schema-registry"],
+        ),
     ] {
         let directory = TempDir::new().unwrap();
         for (name, text) in routes(text) {
@@ -130,4 +134,15 @@ fn the_image_keeps_everything_in_its_volume() {
         let kept = ["artifacts.url", "git.cache_dir"].contains(&key);
         assert!(!kept || Path::new(value).starts_with(&volume), "{key}: {value} is not in {volume}");
     }
+}
+
+/// As `consume` and `dev` do, which run with them.
+#[test]
+fn without_a_routes_file_the_built_in_routes_are_looked_at() {
+    let directory = TempDir::new().unwrap();
+    let lint = run(directory.path(), &["routes", "lint"]);
+    assert_eq!(lint.code(), Some(0), "{}", lint.stderr);
+    assert!(lint.stderr.contains("there is no handler_routes.yaml here"), "{}", lint.stderr);
+    let explained = run(directory.path(), &["routes", "explain", "--type", "git.commit"]).well();
+    assert!(explained.contains("git_commit"), "{explained}");
 }
