@@ -93,6 +93,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
         config.continue_after_loss = lossy;
+        config.not_deduplicated = topics::retries(&topics);
         config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
             config,

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::classify::classify;
 use super::delivery::Delivery;
+use super::ending::Ending;
 use super::probe;
 use super::record_limits::RecordLimits;
 use super::render::Renderer;
@@ -134,8 +135,12 @@ impl Application for Dispatcher {
         }
     }
 
+    fn recall(&self, partition: PartitionId, epoch: Epoch) {
+        self.submit.end(partition, epoch, Ending::Recalled);
+    }
+
     fn cancel(&self, partition: PartitionId, epoch: Epoch) {
-        self.submit.cancel(partition, epoch);
+        self.submit.end(partition, epoch, Ending::Cancelled);
     }
 
     fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {

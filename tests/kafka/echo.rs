@@ -93,6 +93,8 @@ impl Application for Echo {
         self.runs.send((run, fence.map_or(0, |fence| fence.epoch))).unwrap();
     }
 
+    fn recall(&self, _partition: PartitionId, _epoch: Epoch) {}
+
     fn cancel(&self, _partition: PartitionId, _epoch: Epoch) {}
 
     fn receipts(&self, batch: &PolledBatch<'_, Record>) -> Vec<Outgoing> {
