@@ -26,7 +26,7 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// One worker thread, which ends with the application.
-    fn new(outcomes: &str, receipts: Option<&str>, results: Results<Record, String>) -> Self {
+    fn new(outcomes: &str, receipts: Option<&str>, results: Results<Record, String>, gate: Gate) -> Self {
         let (runs, queue) = channel::<(Vec<Job<Record>>, i64)>();
         let started = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&started);
@@ -34,7 +34,7 @@ impl Echo {
             while let Ok((run, claim)) = queue.recv() {
                 let mut stopped = false;
                 let finished = run.into_iter().map(|job| {
-                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim) };
+                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim, &gate) };
                     counter.fetch_add(u64::from(!stopped), Atomic::Relaxed);
                     stopped |= verdict != Attempt::Succeeded;
                     Finished { ticket: job.ticket, verdict, done: job.done, report: Some(format!("#{}", job.attempt)) }
@@ -46,8 +46,12 @@ impl Echo {
     }
 }
 
-/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted, `claim 2 …` needs a second claim.
-fn attempt(job: &Job<Record>, claim: i64) -> Attempt {
+/// Whoever holds it keeps handlers of `gate …` waiting.
+pub(crate) type Gate = Arc<Mutex<()>>;
+
+/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted, `claim 2 …` needs a second claim, `gate …` waits
+/// for the [`Gate`].
+fn attempt(job: &Job<Record>, claim: i64, gate: &Gate) -> Attempt {
     let value = String::from_utf8_lossy(job.payload.value().unwrap_or_default()).into_owned();
     let mut words = value.split(' ');
     match (words.next(), words.next().and_then(|n| n.parse::<u32>().ok())) {
@@ -55,6 +59,10 @@ fn attempt(job: &Job<Record>, claim: i64) -> Attempt {
         (Some("claim"), Some(least)) if claim < i64::from(least) => Attempt::Fenced,
         (Some("dead"), _) => Attempt::Failed { class: Class::Permanent, code: 8 },
         (Some("filter"), _) => Attempt::Filtered,
+        (Some("gate"), _) => {
+            drop(gate.lock().unwrap());
+            Attempt::Succeeded
+        }
         _ => Attempt::Succeeded,
     }
 }
@@ -184,18 +192,28 @@ pub(crate) fn route() -> RoutePolicy {
 
 /// A running replica over an [`Echo`], and how many attempts its handler has made.
 pub(crate) fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (Replica<Echo>, Arc<AtomicU64>) {
+    start_with(config, settings(), outcomes, receipts, Gate::default())
+}
+
+pub(crate) fn start_with(
+    config: Config,
+    settings: Settings,
+    outcomes: &str,
+    receipts: Option<&str>,
+    gate: Gate,
+) -> (Replica<Echo>, Arc<AtomicU64>) {
     if std::env::var_os("COAFI_TEST_LOG").is_some() {
         // The first test of the process wins; the others log to the same place.
         let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_thread_names(true).try_init();
     }
     let inbox = Inbox::new();
-    let application = Arc::new(Echo::new(outcomes, receipts, inbox.results()));
+    let application = Arc::new(Echo::new(outcomes, receipts, inbox.results(), gate));
     let started = Arc::clone(&application.started);
     let parts = Parts {
         config,
         application,
         inbox,
-        settings: settings(),
+        settings,
         routes: vec![route()],
         clock: Clock::start(),
         seed: 1,
