@@ -1,7 +1,6 @@
 //! The driver end to end, with the real engine, on the real Kafka and on the embedded cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use crate::cluster::{
     PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, delete_all, eventually, produce, unique,
 };
-use crate::echo::{self, start};
+use crate::echo::{self, Around, start};
 use crate::foreign::{RawHeader, produce_raw};
 
 struct Setup {
@@ -155,6 +154,26 @@ async fn a_claim_that_was_overtaken_is_made_again_and_nothing_is_repeated() {
     assert_eq!((status.counts.processed, status.counts.retried), (400, 0));
 }
 
+/// The database does not answer when partitions are assigned: what needs no claim is handled, and what does once it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_start_without_a_claim_and_get_it_when_it_is_needed() {
+    let setup = Setup::on_kafka("unclaimed").await;
+    let claims = echo::Counted { away: 2.into(), ..echo::Counted::default() };
+    let around = Around { claims, ..Around::default() };
+    let (replica, _) = echo::start_with(setup.config("0"), &setup.outcomes, Some(&setup.receipts), around);
+    let plain: Vec<(String, String)> = (0..100).map(|i| (format!("k{i}"), format!("ok {i}"))).collect();
+    produce(&setup.bootstrap, &setup.source, None, plain.iter().map(|(k, v)| written(k, v)));
+    let mut outcomes = setup.outcomes();
+    outcomes.read_until("100 outcomes without a claim", |records| ends(records) >= 100);
+    let fenced: Vec<(String, String)> = (100..200).map(|i| (format!("k{}", i - 100), format!("claim 1 {i}"))).collect();
+    produce(&setup.bootstrap, &setup.source, None, fenced.iter().map(|(k, v)| written(k, v)));
+    outcomes.read_until("100 outcomes with one", |records| ends(records) >= 200);
+    drained(&replica).await;
+    replica.shutdown().await.unwrap();
+    outcomes.read_to_end();
+    check_exactly_once(&outcomes.records, 200);
+}
+
 /// Retention passes the position of a replica that reads: what is gone is reported, what was read and what comes later is
 /// handled, and nothing stands still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,14 +189,14 @@ async fn what_retention_takes_from_under_a_reader_is_reported_and_the_rest_goes_
     config.continue_after_loss.insert(setup.source.clone());
     config.fetch_queue_bytes = 64 << 10;
     let settings = Settings { max_records: 100, max_in_flight: 100, commit_max_records: 100, ..echo::settings() };
-    let gate = echo::Gate::default();
-    let closed = gate.lock().unwrap();
-    let (replica, started) = echo::start_with(config, settings, &setup.outcomes, None, Arc::clone(&gate));
+    let gate = echo::Gate::closed();
+    let around = Around { settings, gate: gate.clone(), ..Around::default() };
+    let (replica, started) = echo::start_with(config, &setup.outcomes, None, around);
     eventually("a full engine", || replica.status().counts.polled >= 100).await;
     delete_all(&setup.bootstrap, &setup.source, PARTITIONS).await;
     let later: Vec<(String, String)> = (0..40).map(|i| (format!("k{i}"), format!("ok {}", RECORDS + i))).collect();
     produce(&setup.bootstrap, &setup.source, None, later.iter().map(|(k, v)| written(k, v)));
-    drop(closed);
+    gate.open();
     drained(&replica).await;
     replica.shutdown().await.unwrap();
 
