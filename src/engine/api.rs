@@ -52,7 +52,7 @@ pub enum Verdict {
     Routed { route: RouteId, lane: u64 },
     /// Not an event, or undecodable: dead letter as [`Class::Poison`].
     Poison,
-    /// No route, or a route that is disabled: `coafi.unprocessed`.
+    /// No route: `coafi.unprocessed`.
     Unrecognised,
 }
 
