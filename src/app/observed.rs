@@ -57,6 +57,7 @@ impl Application for Observed {
     }
 
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
+        self.dispatcher.committed(outputs);
         if let Some(tally) = &self.tally {
             outputs.iter().for_each(|output| tally.count(output));
         }

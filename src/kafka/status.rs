@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Census, Dependency, Disposition, Incident, Output, Time};
+use super::incidents::Incidents;
+use crate::engine::{Census, Dependency, Disposition, Output, Time};
 use crate::event::{NextOffset, TopicPartition};
-
-/// Incidents that are kept for people to read; older ones are in the log.
-const MAX_INCIDENTS: usize = 32;
 
 /// Durations of commits that are kept until somebody takes them; further ones are not measured.
 const MAX_COMMIT_TIMES: usize = 1_024;
@@ -114,8 +112,7 @@ pub struct Status {
     pub buffered_bytes: u64,
     /// Dependencies that are down.
     pub open_circuits: Vec<Dependency>,
-    /// The last incidents, oldest first.
-    pub incidents: Vec<Incident>,
+    pub incidents: Incidents,
     /// Rebalances seen.
     pub rebalances: u64,
     /// The replica is draining or has ended.
@@ -200,14 +197,6 @@ impl StatusCell {
             status.trouble = None;
         }
         were_down
-    }
-
-    pub(super) fn incident(&self, incident: Incident) {
-        let mut status = self.lock();
-        if status.incidents.len() == MAX_INCIDENTS {
-            status.incidents.remove(0);
-        }
-        status.incidents.push(incident);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {

@@ -1,5 +1,7 @@
 //! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
+mod failure_log;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -327,4 +329,6 @@ async fn lost_offsets_have_an_audit_record() {
     let outcome = world.outcome(&lost).await;
     assert_eq!((outcome.outcome, outcome.offset, outcome.lost_to_offset), (OutcomeKind::Lost, 10, Some(20)));
     assert!(outcome.error.is_some_and(|error| error.contains("10 to 19")));
+    let steps: Vec<_> = outcome.steps.iter().map(|step| (&*step.kind, &*step.detail, step.at)).collect();
+    assert_eq!(steps, [("EVENT_LOST", r#"{"from":10,"to":19}"#, Some(RECEIVED_MS))]);
 }
