@@ -36,14 +36,16 @@ impl GitError {
     ///
     /// | error | class |
     /// |---|---|
-    /// | not there, unreachable | systemic, dependency `git:<url>` |
-    /// | time-out | transient |
+    /// | not there, unreachable, time-out | transient |
     /// | anything that reading again cannot change | permanent |
+    ///
+    /// Never systemic: the URL is the event's, and an outage stops everything that shares the dependency. One event that
+    /// names a repository that never was would hold its key for ever, and with it those of other repositories.
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
-            Self::Missing { url, .. } => Failure::systemic(&dependency(url), "git_repository_missing", self),
-            Self::Unreachable { url, .. } => Failure::systemic(&dependency(url), "git_unreachable", self),
+            Self::Missing { .. } => Failure::transient("git_repository_missing", self),
+            Self::Unreachable { .. } => Failure::transient("git_unreachable", self),
             Self::TimedOut { .. } => Failure::transient("git_timeout", self),
             Self::Address { .. } | Self::Scheme { .. } => Failure::permanent("git_address", self),
             Self::NotAllowed { .. } => Failure::permanent("git_not_allowed", self),
@@ -60,11 +62,6 @@ impl GitError {
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
     }
-}
-
-/// The dependency that a route declares, or that the engine learns of, for one repository.
-fn dependency(url: &str) -> String {
-    format!("git:{url}")
 }
 
 impl From<GitError> for Failure {

@@ -45,7 +45,7 @@ pub use refs::Snapshot;
 pub use repositories::{Repositories, RepositoriesSettings};
 pub use session::Session;
 pub use settings::{BadStart, PollSettings, RepositorySettings, Start};
-pub use simulate::complete;
+pub use simulate::{complete, resolve};
 pub use source::SourceError;
 pub use state::{RepositoryState, Sha, UnreadableOffset};
 

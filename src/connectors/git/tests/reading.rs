@@ -159,8 +159,8 @@ async fn each_error_has_its_class() {
     assert_eq!(class(&repository.url(), absent).await, "permanent");
     assert_eq!(class(&repository.url(), "HEAD").await, "permanent");
     assert_eq!(class("ssh://git@host/o/r", absent).await, "permanent");
-    assert_eq!(class(dir.path().join("none").to_str().unwrap(), absent).await, "systemic");
-    assert_eq!(class("http://127.0.0.1:9/o/r", absent).await, "systemic");
+    assert_eq!(class(dir.path().join("none").to_str().unwrap(), absent).await, "transient");
+    assert_eq!(class("http://127.0.0.1:9/o/r", absent).await, "transient");
 
     let allowed = super::super::Patterns::new(&["https://host/**"]).unwrap();
     let strict = Repositories::new(RepositoriesSettings { allowed, ..RepositoriesSettings::default() });
