@@ -12,6 +12,7 @@ use super::observed::Observed;
 use super::{Backing, Places, Tally, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
+use crate::connectors::git::Repositories;
 use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
@@ -47,6 +48,7 @@ pub struct ConsumerParts<'a> {
 pub struct Consumer {
     replica: Replica<Observed>,
     workers: Workers,
+    repositories: Arc<Repositories>,
 }
 
 impl Consumer {
@@ -104,7 +106,8 @@ impl Consumer {
             seed: seed(),
             claims: Some(Box::new(claims)),
         })?;
-        Ok(Some(Self { replica, workers }))
+        let repositories = Arc::clone(&parts.backing.services.repositories);
+        Ok(Some(Self { replica, workers, repositories }))
     }
 
     /// Looks at the replica from elsewhere.
@@ -130,6 +133,7 @@ impl Consumer {
             }
         };
         self.workers.stop().await?;
+        self.repositories.stop().await;
         Ok(ended?)
     }
 }

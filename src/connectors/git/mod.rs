@@ -13,6 +13,7 @@ mod commit;
 mod connector;
 mod error;
 mod events;
+mod fetches;
 mod graph;
 mod handle;
 mod identity;

@@ -168,6 +168,29 @@ async fn each_error_has_its_class() {
     assert!(matches!(error, GitError::NotAllowed { .. }), "{error}");
 }
 
+/// A server that takes the connection and says nothing, as a large clone looks like from here.
+#[tokio::test]
+async fn a_handler_does_not_wait_for_a_clone_until_its_deadline() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = RepositoriesSettings {
+        cache_dir: dir.path().to_owned(),
+        wait_max: std::time::Duration::from_millis(10),
+        ..RepositoriesSettings::default()
+    };
+    let repositories = Repositories::new(settings);
+    let url = format!("http://{}/o/r", server.local_addr().unwrap());
+    for _attempt in 0..2 {
+        let error = repositories.changed_files(&url, "0123456789012345678901234567890123456789").await.unwrap_err();
+        assert!(matches!(error, GitError::NotReady { .. }), "{error}");
+        assert_eq!(error.failure().class.to_string(), "transient");
+    }
+    // Two attempts, one clone.
+    let _connection = server.accept().unwrap();
+    server.set_nonblocking(true).unwrap();
+    assert_eq!(server.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[test]
 fn a_corrupt_object_is_named() {
     let dir = tempfile::tempdir().unwrap();
