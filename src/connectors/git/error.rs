@@ -31,6 +31,8 @@ pub enum GitError {
     UnknownCommit { url: String, sha: String },
     #[error("repository {url} is corrupt: {detail}")]
     Corrupt { url: String, detail: String },
+    #[error("repository {url} cannot be read on this machine: {detail}")]
+    Machine { url: String, detail: String },
     #[error("repository {url} has more than {limit} {what}")]
     TooMany { url: String, what: &'static str, limit: usize },
     #[error("reading repository {url} panicked: {detail}")]
@@ -42,7 +44,7 @@ impl GitError {
     ///
     /// | error | class |
     /// |---|---|
-    /// | not there, unreachable, time-out, still being cloned | transient |
+    /// | not there, unreachable, time-out, still being cloned, the machine's own trouble | transient |
     /// | anything that reading again cannot change | permanent |
     ///
     /// Never systemic: the URL is the event's, and an outage stops everything that shares the dependency. One event that
@@ -53,6 +55,7 @@ impl GitError {
             Self::Missing { .. } => Failure::transient("git_repository_missing", self),
             Self::Unreachable { .. } => Failure::transient("git_unreachable", self),
             Self::TimedOut { .. } => Failure::transient("git_timeout", self),
+            Self::Machine { .. } => Failure::transient("git_io", self),
             Self::NotReady { .. } => Failure::transient("git_mirror_not_ready", self),
             Self::Busy { .. } => Failure::transient("git_busy", self),
             Self::Stopped { .. } => Failure::transient("git_stopped", self),
@@ -72,6 +75,7 @@ impl GitError {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Machine { .. }
                 | Self::TimedOut { .. }
                 | Self::NotReady { .. }
                 | Self::Busy { .. }

@@ -17,6 +17,7 @@ mod fetches;
 mod graph;
 mod handle;
 mod identity;
+mod machine;
 mod mirror;
 mod patterns;
 mod progress;

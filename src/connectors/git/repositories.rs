@@ -243,7 +243,6 @@ impl Inner {
     }
 
     /// What fetches a repository that is elsewhere; `None` for a directory.
-    #[expect(clippy::type_complexity, reason = "a closure's type, written once")]
     fn fetch(
         &self,
         address: &Address,

@@ -1,6 +1,6 @@
 //! Changed files and contents, case by case.
 
-use super::super::{Blob, ChangeStatus, ChangedFile, EntryType, GitError, Repositories, RepositoriesSettings};
+use super::super::{Blob, ChangeStatus, ChangedFile, EntryType, GitError, Handle, Repositories, RepositoriesSettings};
 use super::support::Repository;
 use super::{describe, open};
 
@@ -203,6 +203,29 @@ fn a_corrupt_object_is_named() {
     assert!(matches!(error, GitError::Corrupt { .. }), "{error}");
     let mut watch = super::Watch::new(&repository, super::Start::History);
     assert!(matches!(watch.try_poll(&repository), Err(GitError::Corrupt { .. })));
+}
+
+/// The system refuses to follow the link (ELOOP), as it refuses to look into a directory without permission or on a server
+/// that is away: whether there is the object is not known. (Permissions would not do here, for tests may run as root.)
+#[test]
+fn what_the_system_does_not_let_us_read_is_neither_corrupt_nor_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::init(dir.path());
+    let sha = repository.commit_file("a.md", "a");
+    let id = sha.parse().unwrap();
+    let check = |object: &str, read: &dyn Fn(&mut Handle) -> GitError| {
+        let file = repository.path.join(".git/objects").join(&object[..2]).join(&object[2..]);
+        let kept = file.with_extension("kept");
+        std::fs::rename(&file, &kept).unwrap();
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        let error = read(&mut open(&repository));
+        assert!(matches!(error, GitError::Machine { .. }), "{error}");
+        assert_eq!(error.failure().class.to_string(), "transient");
+        std::fs::rename(&kept, &file).unwrap();
+    };
+    check(&sha, &|handle| handle.changed_files(id).unwrap_err());
+    check(&sha, &|handle| handle.blob(id, b"a.md", 100).unwrap_err());
+    check(&repository.git(&["rev-parse", "HEAD:a.md"]), &|handle| handle.blob(id, b"a.md", 100).unwrap_err());
 }
 
 #[test]
