@@ -152,6 +152,7 @@ async fn wait_for_audit(parts: &ConsumerParts<'_>, stop: &CancellationToken) -> 
             Ok(cluster_id) => {
                 let writer = Writer {
                     cluster_id,
+                    run: parts.settings.kafka.run.clone(),
                     group: parts.group.clone(),
                     worker_id: format!("{}-{}", parts.group, parts.slot),
                     topic: AUDIT_TOPIC.to_owned(),
