@@ -157,7 +157,8 @@ async fn handle(
     fence: &Fence,
 ) -> HandlerRun {
     let started = shared.clock.now();
-    let context = Context { services: &shared.services, attempt, handler: &route.handlers[index], fence };
+    let context =
+        Context { services: &shared.services, attempt, handler: &route.handlers[index], run: &shared.run, fence };
     let result = match contain(|| handler.handle(event, &context)) {
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),

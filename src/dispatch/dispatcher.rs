@@ -80,7 +80,7 @@ impl Dispatcher {
     #[must_use]
     pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
         let Parts { routes, handlers, services, audit, clock, results } = parts;
-        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, settings);
+        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, &audit.writer().run, settings);
         let shared = Arc::new(shared);
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
