@@ -9,13 +9,14 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
-use super::{Backing, Places, Tally, topics};
+use super::{Backing, Places, Tally, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
+use crate::connectors::git::Repositories;
 use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Tasks};
 use crate::telemetry::Metrics;
 
 /// The topic of audit records.
@@ -47,6 +48,8 @@ pub struct ConsumerParts<'a> {
 pub struct Consumer {
     replica: Replica<Observed>,
     workers: Workers,
+    upkeep: Tasks,
+    repositories: Arc<Repositories>,
 }
 
 impl Consumer {
@@ -94,6 +97,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
         config.continue_after_loss = lossy;
+        config.not_deduplicated = topics::retries(&topics);
         config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
             config,
@@ -105,7 +109,11 @@ impl Consumer {
             seed: seed(),
             claims: Some(Box::new(claims)),
         })?;
-        Ok(Some(Self { replica, workers }))
+        let repositories = Arc::clone(&parts.backing.services.repositories);
+        let mut upkeep = Tasks::new(CancellationToken::new());
+        let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
+        upkeep.spawn("the inbox's purge", inbox_purge::run(store, retention, upkeep.stop()));
+        Ok(Some(Self { replica, workers, upkeep, repositories }))
     }
 
     /// Looks at the replica from elsewhere.
@@ -119,8 +127,17 @@ impl Consumer {
     /// # Errors
     /// Why it could not go on, or not drain in time.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Status> {
+        let upkeep_stops = self.upkeep.stop();
+        let upkeep = self.upkeep.join();
+        tokio::pin!(upkeep);
         let ended = tokio::select! {
             ended = self.replica.ended() => ended,
+            // Nobody has told it to stop.
+            failed = &mut upkeep => {
+                self.replica.request_shutdown();
+                failed?;
+                anyhow::bail!("the purge of the inbox ended by itself");
+            }
             error = self.workers.failed() => {
                 self.replica.request_shutdown();
                 return Err(error.into());
@@ -131,6 +148,9 @@ impl Consumer {
             }
         };
         self.workers.stop().await?;
+        upkeep_stops.cancel();
+        upkeep.await?;
+        self.repositories.stop().await;
         Ok(ended?)
     }
 }
@@ -149,6 +169,7 @@ async fn wait_for_audit(parts: &ConsumerParts<'_>, stop: &CancellationToken) -> 
             Ok(cluster_id) => {
                 let writer = Writer {
                     cluster_id,
+                    run: parts.settings.kafka.run.clone(),
                     group: parts.group.clone(),
                     worker_id: format!("{}-{}", parts.group, parts.slot),
                     topic: AUDIT_TOPIC.to_owned(),

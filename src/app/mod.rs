@@ -8,6 +8,7 @@ mod backing;
 mod consumer;
 mod dev;
 mod git;
+mod inbox_purge;
 mod observed;
 mod places;
 mod tally;

@@ -30,6 +30,10 @@ impl Application for Observed {
         self.dispatcher.submit(run, fence);
     }
 
+    fn recall(&self, partition: PartitionId, epoch: Epoch) {
+        self.dispatcher.recall(partition, epoch);
+    }
+
     fn cancel(&self, partition: PartitionId, epoch: Epoch) {
         self.dispatcher.cancel(partition, epoch);
     }

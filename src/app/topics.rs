@@ -88,6 +88,12 @@ pub(crate) fn record_limits(declarations: &[Declaration], undeclared: u32) -> Re
     RecordLimits::new(undeclared as usize, declared)
 }
 
+/// Of these topics, the retry topics.
+#[must_use]
+pub(crate) fn retries(consumed: &[String]) -> BTreeSet<String> {
+    consumed.iter().filter(|topic| ConsumedTopic::parse(topic).tier.is_some()).cloned().collect()
+}
+
 /// Of these topics, those whose every route goes on after retention took events before they were read (I10).
 #[must_use]
 pub(crate) fn continue_after_loss(routes: &Routes, consumed: &[String]) -> BTreeSet<String> {

@@ -134,7 +134,7 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
     };
     writeln!(out)?;
     for (name, value) in [
-        ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: coafi.unprocessed)") }),
+        ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: its events wait)") }),
         ("handlers", explanation.handlers.join(", ")),
         ("filter", format!("{filter}{wanted}")),
         ("ordering", explanation.ordering.to_owned()),

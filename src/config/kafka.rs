@@ -29,6 +29,8 @@ pub struct Kafka {
     /// Further librdkafka properties (security, tuning); those that delivery depends on are refused.
     pub client: BTreeMap<String, Secret>,
     pub group_id: String,
+    /// Part of the ids of audit records and of effects: new with an offset reset or a replay, empty for the first run.
+    pub run: String,
     /// Static membership.
     pub group_instance_id: Option<String>,
     /// What stays the same when this replica restarts: see [`Kafka::slot`].
@@ -71,6 +73,7 @@ impl Kafka {
             bootstrap_servers: section.text("bootstrap_servers", "127.0.0.1:9092"),
             client: section.properties("client", "client_files", refusal, is_secret),
             group_id: section.text("group_id", "coafi"),
+            run: section.parsed("run", String::new(), RUN, parse_run, Clone::clone),
             group_instance_id: section.optional_text("group_instance_id"),
             slot: section.optional_text("slot"),
             delivery: section.choice(
@@ -111,6 +114,13 @@ impl Kafka {
     pub fn slot(&self) -> String {
         self.slot.clone().unwrap_or_else(host_name)
     }
+}
+
+const RUN: &str = "up to 64 letters, digits, dots, underscores and hyphens";
+
+fn parse_run(text: &str) -> Option<String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (is_plain && text.len() <= 64).then(|| text.to_owned())
 }
 
 /// What librdkafka itself treats as sensitive.

@@ -55,12 +55,18 @@ impl SchemaRegistry {
     }
 }
 
+fn days(days: u64) -> Duration {
+    Duration::from_secs(86_400 * days)
+}
+
 /// Registry entries, the inbox, partition ownership.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
     url: Endpoint,
     password: Option<Secret>,
     pub max_connections: u32,
+    /// How long the results of handled events are kept, by which an event that comes again has no second effect.
+    pub inbox_retention: Duration,
 }
 
 impl Database {
@@ -73,6 +79,7 @@ impl Database {
             ),
             password: section.secret("password", "password_file"),
             max_connections: section.integer("max_connections", 10, 1..=1_000),
+            inbox_retention: section.duration("inbox_retention", days(30), Duration::from_secs(3_600)..=days(3_650)),
         }
     }
 

@@ -80,6 +80,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
         None => topic_of(file.record).ok_or(SendError::Topic { record: file.record })?,
     };
     git::complete(&event.event_type, &mut event.data, now_ms);
+    git::resolve(&event.event_type, &mut event.data, &event.base);
     let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
     let parsed = Schema::parse_str(file.text).map_err(schema)?;
     let value =

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::classify::classify;
 use super::delivery::Delivery;
+use super::ending::Ending;
 use super::probe;
 use super::record_limits::RecordLimits;
 use super::render::{FailureLog, Renderer};
@@ -79,7 +80,7 @@ impl Dispatcher {
     #[must_use]
     pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
         let Parts { routes, handlers, services, audit, clock, results } = parts;
-        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, settings);
+        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, &audit.writer().run, settings);
         let shared = Arc::new(shared);
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
@@ -144,8 +145,12 @@ impl Application for Dispatcher {
         }
     }
 
+    fn recall(&self, partition: PartitionId, epoch: Epoch) {
+        self.submit.end(partition, epoch, Ending::Recalled);
+    }
+
     fn cancel(&self, partition: PartitionId, epoch: Epoch) {
-        self.submit.cancel(partition, epoch);
+        self.submit.end(partition, epoch, Ending::Cancelled);
     }
 
     fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {

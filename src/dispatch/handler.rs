@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub attempt: u32,
     /// The handler's name, as the route gives it.
     pub handler: &'a str,
+    /// Which run over the topics this is (`kafka.run`); empty for the first.
+    pub run: &'a str,
     /// Proof of ownership for database writes (I4).
     pub fence: &'a Fence,
 }

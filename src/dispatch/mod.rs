@@ -6,6 +6,7 @@ mod contain;
 pub mod delay;
 mod delivery;
 mod dispatcher;
+mod ending;
 mod filter;
 mod handler;
 pub mod hop;

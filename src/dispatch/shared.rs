@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     /// Whether OpenTelemetry is on.
     pub(super) otel: bool,
+    /// Which run over the topics this is.
+    pub(super) run: String,
     /// What a derived event must fit.
     pub(super) max_record_bytes: usize,
 }
@@ -32,13 +34,14 @@ impl Shared {
         handlers: Handlers,
         services: Arc<Services>,
         clock: Clock,
+        run: &str,
         settings: &Settings,
     ) -> Self {
         let limiters = routes.list().iter().map(|route| route.rate_limit.map(Limiter::new)).collect();
         let ids = (0..).map(RouteId).take(routes.list().len());
         let logs = ids.map(|id| handlers.of(id).iter().any(|handler| handler.logs())).collect();
         let (otel, max_record_bytes) = (settings.otel, settings.limits.undeclared());
-        Self { routes, handlers, services, limiters, logs, clock, otel, max_record_bytes }
+        Self { routes, handlers, services, limiters, logs, clock, otel, run: run.to_owned(), max_record_bytes }
     }
 
     pub(super) fn limiter(&self, route: RouteId) -> Option<&Limiter> {

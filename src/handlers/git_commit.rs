@@ -149,7 +149,7 @@ async fn success(
 ) -> Result<Success, Failure> {
     let results: Vec<FileResult> = checked.into_iter().map(|checked| checked.result).collect();
     let bounded = Bounded::of(&results, MAX_OUTCOME_BYTES);
-    let workflow_id = workflow::id(event);
+    let workflow_id = workflow::id(event, context);
     let requested = workflow::request(&context.services.codec, &workflow_id, commit, &results).await?;
     let invalid: u32 = bounded.summary.files.values().map(|validity| validity.invalid).sum();
     Ok(Success {

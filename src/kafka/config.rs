@@ -60,6 +60,8 @@ pub struct Config {
     pub topics: Vec<String>,
     pub delivery: Delivery,
     pub start: Start,
+    /// Topics whose records are not deduplicated: the retry topics.
+    pub not_deduplicated: BTreeSet<String>,
     /// Topics whose partitions go on after retention has passed their position, instead of standing still (I10).
     pub continue_after_loss: BTreeSet<String>,
     /// Static membership (`group.instance.id`).
@@ -78,7 +80,7 @@ pub struct Config {
     pub compression: String,
     /// The largest record that is produced, in bytes (`message.max.bytes`). What a topic takes may be less.
     pub max_record_bytes: u32,
-    /// How long the drained replica may take for its last commit, beyond the engine's drain timeout.
+    /// How long a commit that is under way when the drain timeout is over may still take.
     pub commit_timeout: Duration,
 }
 
@@ -94,6 +96,7 @@ impl Config {
             topics: topics.iter().map(|&t| t.to_owned()).collect(),
             delivery: Delivery::Transactional,
             start: Start::Earliest,
+            not_deduplicated: BTreeSet::new(),
             continue_after_loss: BTreeSet::new(),
             instance_id: None,
             session_timeout: Duration::from_secs(6),
@@ -103,7 +106,7 @@ impl Config {
             produce_queue_bytes: PRODUCE_QUEUE_BYTES,
             compression: "lz4".to_owned(),
             max_record_bytes: 1_000_000,
-            commit_timeout: Duration::from_secs(15),
+            commit_timeout: Duration::from_secs(5),
         }
     }
 

@@ -23,6 +23,7 @@ impl<A: Application> Driver<A> {
             }
             match effect {
                 Effect::Dispatch(run) => self.dispatch(run),
+                Effect::Recall { partition, epoch } => self.application.recall(partition, epoch),
                 Effect::Cancel { partition, epoch } => self.application.cancel(partition, epoch),
                 Effect::Stage(output) => self.state.staged.push(output),
                 Effect::Commit { transaction, offsets, lost } => self.commit(transaction, offsets, lost),

@@ -100,7 +100,11 @@ pub struct Status {
     pub brokers_down: bool,
     /// The last problem that the client reported, if nothing has gone well since.
     pub trouble: Option<String>,
+    /// After the end: as it was when it was given up.
     pub assignment: Vec<PartitionStatus>,
+    /// It is not decided yet which partitions the replica has, or from where it reads them: an assignment that is empty, or
+    /// a lag of 0, says nothing.
+    pub settling: bool,
     pub counts: Counts,
     /// Where the polled records were when the assignment was last brought up to date.
     pub census: Census,
@@ -119,7 +123,8 @@ impl Status {
     /// Whether `/ready` may say yes: an assignment or a place as a standing member, and brokers that answer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.member && self.producer_ready && !self.brokers_down && !self.ending
+        let placed = self.member && !(self.assignment.is_empty() && self.settling);
+        placed && self.producer_ready && !self.brokers_down && !self.ending
     }
 
     /// Lag of all assigned partitions; `None` while one of them is unknown.

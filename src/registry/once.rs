@@ -10,7 +10,7 @@ use crate::store::{Committed, EntryChange, InboxKey, UnitOfWork};
 /// # Errors
 /// As the store; permanent if the stored result cannot be read.
 pub async fn earlier(event: &Event, context: &Context<'_>) -> Result<Option<Success>, Failure> {
-    let stored = context.services.store.inbox(&inbox_key(event, context.handler)).await?;
+    let stored = context.services.store.inbox(&inbox_key(event, context)).await?;
     stored.as_deref().map(stored_success).transpose()
 }
 
@@ -26,7 +26,7 @@ pub async fn commit(
     success: Success,
 ) -> Result<Success, Failure> {
     let result = serde_json::to_vec(&success).map_err(|e| Failure::permanent("result_not_json", e))?;
-    let inbox = inbox_key(event, context.handler);
+    let inbox = inbox_key(event, context);
     let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, result: result.into() };
     match context.services.store.commit(work).await? {
         Committed::Written(_) => Ok(success),
@@ -41,20 +41,24 @@ pub fn utids(event: &Event) -> Option<String> {
     (!joined.is_empty()).then_some(joined)
 }
 
-/// A redrive and a replay are runs of their own: they are asked for so that the handler runs again.
+/// A redrive and a replay are runs of their own: they are asked for so that the handler runs again. So is what a group
+/// handles under another `kafka.run`.
 #[must_use]
-pub fn run(event: &Event) -> String {
+pub fn run(event: &Event, context: &Context<'_>) -> String {
     let headers = event.record().headers();
     let text = |name| headers.text(name).unwrap_or_default();
-    format!("{}/{}", text("coafi-run"), text("coafi-redrive"))
+    let (configured, separator) = (context.run, if context.run.is_empty() { "" } else { ":" });
+    format!("{configured}{separator}{}/{}", text("coafi-run"), text("coafi-redrive"))
 }
 
-fn inbox_key(event: &Event, handler: &str) -> InboxKey {
+/// Effects are a group's own: a second group on the same database is to have its own results.
+fn inbox_key(event: &Event, context: &Context<'_>) -> InboxKey {
     InboxKey {
-        handler: handler.to_owned(),
+        group: context.fence.group.clone(),
+        handler: context.handler.to_owned(),
         source: event.source().to_owned(),
         id: event.id().to_owned(),
-        run: run(event),
+        run: run(event, context),
     }
 }
 

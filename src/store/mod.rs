@@ -31,15 +31,17 @@ pub struct Fence {
     pub epoch: i64,
 }
 
-/// What makes a handler's effect exactly-once: one row per (handler, record), written with the effect.
+/// What makes a handler's effect exactly-once: one row per (group, handler, record, run), written with the effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InboxKey {
+    /// The consumer group: two groups on one database both have effects.
+    pub group: String,
     pub handler: String,
     /// CloudEvents `source`.
     pub source: String,
     /// CloudEvents `id`.
     pub id: String,
-    /// New for a redrive or a replay, so that those run again.
+    /// New for a redrive, a replay or another `kafka.run`, so that those run again.
     pub run: String,
 }
 

@@ -140,6 +140,7 @@ impl Store for Postgres {
 
     async fn inbox(&self, key: &InboxKey) -> Result<Option<Bytes>, StoreError> {
         let row: Option<Vec<u8>> = sqlx::query_scalar(sql::INBOX)
+            .bind(&key.group)
             .bind(&key.handler)
             .bind(&key.source)
             .bind(&key.id)
@@ -198,12 +199,22 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
     }
 
     async fn insert_inbox(&mut self, key: &InboxKey, result: &[u8]) -> Result<bool, sqlx::Error> {
-        let insert = sqlx::query(sql::INSERT_INBOX).bind(&key.handler).bind(&key.source).bind(&key.id).bind(&key.run);
+        let insert = sqlx::query(sql::INSERT_INBOX)
+            .bind(&key.group)
+            .bind(&key.handler)
+            .bind(&key.source)
+            .bind(&key.id)
+            .bind(&key.run);
         Ok(insert.bind(result).execute(&mut **self).await?.rows_affected() == 1)
     }
 
     async fn inbox(&mut self, key: &InboxKey) -> Result<Option<Bytes>, sqlx::Error> {
-        let select = sqlx::query_scalar(sql::INBOX).bind(&key.handler).bind(&key.source).bind(&key.id).bind(&key.run);
+        let select = sqlx::query_scalar(sql::INBOX)
+            .bind(&key.group)
+            .bind(&key.handler)
+            .bind(&key.source)
+            .bind(&key.id)
+            .bind(&key.run);
         let row: Option<Vec<u8>> = select.fetch_optional(&mut **self).await?;
         Ok(row.map(Bytes::from))
     }

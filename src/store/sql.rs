@@ -2,11 +2,10 @@
 
 use super::Entry;
 
-pub(super) const INBOX: &str =
-    "SELECT result FROM inbox WHERE handler = $1 AND source = $2 AND event_id = $3 AND run = $4";
+pub(super) const INBOX: &str = "SELECT result FROM inbox WHERE consumer_group = $1 AND handler = $2 AND source = $3 AND event_id = $4 AND run = $5";
 
-pub(super) const INSERT_INBOX: &str = "INSERT INTO inbox (handler, source, event_id, run, result) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+pub(super) const INSERT_INBOX: &str = "INSERT INTO inbox (consumer_group, handler, source, event_id, run, result) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 
 pub(super) const ENTRY: &str = "SELECT registry, entry, version, data, utids, updated_by FROM registry_entry \
      WHERE registry = $1 AND entry = $2 AND data IS NOT NULL";

@@ -20,7 +20,8 @@ async fn fence(store: &dyn Store) -> Fence {
 }
 
 fn inbox(id: &str) -> InboxKey {
-    InboxKey { handler: "git_commit".into(), source: "/repo".into(), id: id.into(), run: String::new() }
+    let (group, handler, source) = (GROUP.into(), "git_commit".into(), "/repo".into());
+    InboxKey { group, handler, source, id: id.into(), run: String::new() }
 }
 
 fn put(entry: &str, data: Value) -> EntryChange {
@@ -60,6 +61,10 @@ async fn a_unit_of_work_is_written_once_and_its_result_given_back() {
         assert_eq!(store.entry("r", "a").await, Ok(Some(entry)));
         let replay = UnitOfWork { inbox: InboxKey { run: "2".into(), ..inbox("1") }, ..work(&fence, "1", vec![]) };
         assert_eq!(store.commit(replay).await, Ok(Committed::Written(vec![])));
+        let other = InboxKey { group: "other".into(), ..inbox("1") };
+        assert_eq!(store.inbox(&other).await, Ok(None));
+        let other_group = UnitOfWork { inbox: other, ..work(&fence, "1", vec![]) };
+        assert_eq!(store.commit(other_group).await, Ok(Committed::Written(vec![])));
     })
     .await;
 }

@@ -157,28 +157,65 @@ fn a_commit_that_is_gone_is_dead_lettered_and_the_next_goes_on() {
     assert_eq!(world.dead_letters().len(), 1);
 }
 
-/// An unmounted disk, say. It is an outage of that one repository, whose key waits; others go on.
+/// An unmounted disk, say. It is the trouble of that one repository, whose key waits; others in its partition go on.
 #[test]
 fn a_repository_that_comes_back_has_its_events_handled() {
     let world = World::new("unmounted");
-    let (here, away) = (three_commits(world.path("here")), three_commits(world.path("away")));
+    // As many attempts as it takes: all in place, so that the test does not wait for a retry topic.
+    world.change_routes(|routes| {
+        routes.replace("{attempts: 2, backoff: {initial: 50ms, cap: 100ms}}, topics: [1s]", PATIENT)
+    });
+    let away = three_commits(world.path("away"));
     let sha = away.head();
     let elsewhere = world.path("elsewhere");
     fs::rename(&away.path, &elsewhere).unwrap();
-    let (waits, goes_on) = (commit(&world, &away.path, &sha), commit(&world, &here.path, &here.head()));
-    for event in [&waits, &goes_on] {
+    let waits = commit(&world, &away.path, &sha);
+    world.send(&waits);
+    let others = several_commits(&world);
+    for event in &others {
         world.send(event);
     }
     let replica = world.replica();
-    world.until_ended(1);
-    assert_eq!(world.end_of(&goes_on).outcome, "processed");
+    world.until_ended(others.len());
+    assert!(others.iter().all(|event| world.end_of(event).outcome == "processed"), "while one is missing");
+    assert!(!world.outcomes().iter().any(|of| of.is_final() && of.event_id.as_deref() == waits.header("ce_id")));
     fs::rename(&elsewhere, &away.path).unwrap();
-    world.until_ended(2);
+    world.until_ended(others.len() + 1);
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
-    let end = world.end_of(&waits);
-    assert_eq!((&*end.outcome, end.attempt), ("processed", 1), "{end:?}");
+    assert_eq!(world.end_of(&waits).outcome, "processed");
     assert!(world.dead_letters().is_empty());
+}
+
+const PATIENT: &str = "{attempts: 100, backoff: {initial: 50ms, cap: 100ms}}";
+
+/// One that never was, say: an event can name any. It holds nobody up, and uses up its attempts as its route says.
+#[test]
+fn a_repository_that_stays_away_is_dead_lettered_and_stops_no_other() {
+    let world = World::new("missing");
+    let missing = commit(&world, &world.path("never"), &"7".repeat(40));
+    world.send(&missing);
+    let others = several_commits(&world);
+    for event in &others {
+        world.send(event);
+    }
+    world.consume();
+    assert!(others.iter().all(|event| world.end_of(event).outcome == "processed"));
+    let end = world.end_of(&missing);
+    // Two in place and one after the retry topic.
+    let expected = ("dead_lettered", Some("transient"), 3);
+    assert_eq!((&*end.outcome, end.error_class.as_deref(), end.attempt), expected, "{end:?}");
+    assert_eq!(world.dead_letters().len(), 1);
+}
+
+/// Two commits of each of several repositories.
+fn several_commits(world: &World) -> Vec<Record> {
+    let repositories = (0..4).map(|n| three_commits(world.path(&format!("here-{n}"))));
+    let of = |repository: Repository| {
+        let shas = repository.lines(&["rev-list", "--reverse", "-n", "2", "HEAD"]);
+        shas.iter().map(|sha| commit(world, &repository.path, sha)).collect::<Vec<_>>()
+    };
+    repositories.flat_map(of).collect()
 }
 
 /// Under the repository's own key.

@@ -44,12 +44,12 @@ impl Handle {
             EntryKind::Link => true,
             EntryKind::Blob | EntryKind::BlobExecutable => false,
         };
-        let size = self.repository.find_header(id).map_err(|error| self.corrupt(&error))?.size();
+        let size = self.repository.find_header(id).map_err(|error| self.unreadable_object(id, &error))?.size();
         let limit = if is_link { SYMLINK_MAX } else { limit as u64 };
         if size > limit {
             return Ok(Blob::TooLarge { size });
         }
-        let mut blob = self.repository.find_blob(id).map_err(|error| self.corrupt(&error))?;
+        let mut blob = self.repository.find_blob(id).map_err(|error| self.unreadable_object(id, &error))?;
         let data = blob.take_data();
         Ok(if is_link {
             Blob::Symlink(data)
@@ -69,14 +69,14 @@ impl Handle {
     }
 
     fn entry(&mut self, commit: ObjectId, path: &[u8]) -> Result<Option<(EntryKind, ObjectId)>, GitError> {
-        let Some(object) = self.repository.try_find_object(commit).map_err(|error| self.corrupt(&error))? else {
+        let Some(object) = self.repository.try_find_object(commit).map_err(|error| self.unreadable(&error))? else {
             return Err(self.unknown(commit));
         };
-        let object = object.peel_to_kind(gix::objs::Kind::Commit).map_err(|error| self.corrupt(&error))?;
-        let tree = object.try_into_commit().map_err(|error| self.corrupt(&error))?.tree();
-        let tree = tree.map_err(|error| self.corrupt(&error))?;
+        let object = object.peel_to_kind(gix::objs::Kind::Commit).map_err(|error| self.unreadable(&error))?;
+        let tree = object.try_into_commit().map_err(|error| self.unreadable(&error))?.tree();
+        let tree = tree.map_err(|error| self.unreadable(&error))?;
         let parts = path.split(|byte| *byte == b'/');
-        let entry = tree.lookup_entry(parts).map_err(|error| self.corrupt(&error))?;
+        let entry = tree.lookup_entry(parts).map_err(|error| self.unreadable(&error))?;
         Ok(entry.map(|entry| (entry.mode().kind(), entry.object_id())))
     }
 }

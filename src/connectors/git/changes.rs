@@ -63,9 +63,9 @@ impl Handle {
 
     /// The encoded root tree of a commit.
     pub(super) fn tree(&self, commit: ObjectId) -> Result<Vec<u8>, GitError> {
-        let object = self.repository.find_object(commit).map_err(|error| self.corrupt(&error))?;
-        let commit = object.try_into_commit().map_err(|error| self.corrupt(&error))?;
-        Ok(commit.tree().map_err(|error| self.corrupt(&error))?.take_data())
+        let object = self.repository.find_object(commit).map_err(|error| self.unreadable_object(commit, &error))?;
+        let commit = object.try_into_commit().map_err(|error| self.unreadable(&error))?;
+        Ok(commit.tree().map_err(|error| self.unreadable(&error))?.take_data())
     }
 
     /// The changes between two encoded root trees.
@@ -82,7 +82,7 @@ impl Handle {
                     limit: CHANGED_FILES_MAX,
                 });
             }
-            Err(error) => return Err(self.corrupt(&error)),
+            Err(error) => return Err(self.unreadable(&error)),
         }
         // Most commits only modify files. A rename needs both an addition and a deletion.
         let mut files = if plain.added && plain.deleted { self.with_renames(old, new)? } else { plain.files };
@@ -93,7 +93,7 @@ impl Handle {
     fn with_renames(&mut self, old: TreeRefIter<'_>, new: TreeRefIter<'_>) -> Result<Vec<ChangedFile>, GitError> {
         let mut contents = match self.contents.take() {
             Some(contents) => contents,
-            None => self.repository.diff_resource_cache_for_tree_diff().map_err(|error| self.corrupt(&error))?,
+            None => self.repository.diff_resource_cache_for_tree_diff().map_err(|error| self.unreadable(&error))?,
         };
         let mut files = Vec::new();
         let outcome = diff::tree_with_rewrites(
@@ -113,7 +113,7 @@ impl Handle {
         );
         contents.clear_resource_cache();
         self.contents = Some(contents);
-        outcome.map_err(|error| self.corrupt(&error))?;
+        outcome.map_err(|error| self.unreadable(&error))?;
         Ok(files)
     }
 }

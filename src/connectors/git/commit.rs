@@ -44,7 +44,7 @@ impl Handle {
     pub fn commit(&mut self, sha: ObjectId) -> Result<Commit, GitError> {
         let (mut commit, tree) = self.details(sha)?;
         let repository = &self.repository;
-        let new = repository.find_tree(tree).map_err(|error| self.corrupt(&error))?.take_data();
+        let new = repository.find_tree(tree).map_err(|error| self.unreadable_object(tree, &error))?.take_data();
         let old = commit.parents.first().map(|parent| self.tree(*parent)).transpose()?.unwrap_or_default();
         commit.parents.truncate(PARENTS_MAX);
         commit.changed_files = self.compare(&old, &new)?;
@@ -53,11 +53,11 @@ impl Handle {
 
     /// Everything but the changed files, and the id of the tree.
     fn details(&self, sha: ObjectId) -> Result<(Commit, ObjectId), GitError> {
-        let Some(object) = self.repository.try_find_object(sha).map_err(|error| self.corrupt(&error))? else {
+        let Some(object) = self.repository.try_find_object(sha).map_err(|error| self.unreadable(&error))? else {
             return Err(self.unknown(sha));
         };
-        let object = object.try_into_commit().map_err(|error| self.corrupt(&error))?;
-        let decoded = object.decode().map_err(|error| self.corrupt(&error))?;
+        let object = object.try_into_commit().map_err(|error| self.unreadable(&error))?;
+        let decoded = object.decode().map_err(|error| self.unreadable(&error))?;
         let commit = Commit {
             sha,
             parents: decoded.parents().collect(),

@@ -17,6 +17,12 @@ pub enum GitError {
     Unreachable { url: String, detail: String },
     #[error("repository {url} did not answer within {seconds} s")]
     TimedOut { url: String, seconds: u64 },
+    #[error("repository {url} is being cloned or fetched, which goes on; it was waited for {seconds} s")]
+    NotReady { url: String, seconds: u64 },
+    #[error("repository {url} cannot be fetched: {limit} others are being fetched")]
+    Busy { url: String, limit: usize },
+    #[error("fetching repository {url} was stopped, because this process ends")]
+    Stopped { url: String },
     #[error("repository {url} is shallow, so its history is not all here; `git fetch --unshallow` completes it")]
     Shallow { url: String },
     #[error("{sha:?} is not a hexadecimal object id")]
@@ -25,6 +31,8 @@ pub enum GitError {
     UnknownCommit { url: String, sha: String },
     #[error("repository {url} is corrupt: {detail}")]
     Corrupt { url: String, detail: String },
+    #[error("repository {url} cannot be read on this machine: {detail}")]
+    Machine { url: String, detail: String },
     #[error("repository {url} has more than {limit} {what}")]
     TooMany { url: String, what: &'static str, limit: usize },
     #[error("reading repository {url} panicked: {detail}")]
@@ -36,15 +44,21 @@ impl GitError {
     ///
     /// | error | class |
     /// |---|---|
-    /// | not there, unreachable | systemic, dependency `git:<url>` |
-    /// | time-out | transient |
+    /// | not there, unreachable, time-out, still being cloned, the machine's own trouble | transient |
     /// | anything that reading again cannot change | permanent |
+    ///
+    /// Never systemic: the URL is the event's, and an outage stops everything that shares the dependency. One event that
+    /// names a repository that never was would hold its key for ever, and with it those of other repositories.
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
-            Self::Missing { url, .. } => Failure::systemic(&dependency(url), "git_repository_missing", self),
-            Self::Unreachable { url, .. } => Failure::systemic(&dependency(url), "git_unreachable", self),
+            Self::Missing { .. } => Failure::transient("git_repository_missing", self),
+            Self::Unreachable { .. } => Failure::transient("git_unreachable", self),
             Self::TimedOut { .. } => Failure::transient("git_timeout", self),
+            Self::Machine { .. } => Failure::transient("git_io", self),
+            Self::NotReady { .. } => Failure::transient("git_mirror_not_ready", self),
+            Self::Busy { .. } => Failure::transient("git_busy", self),
+            Self::Stopped { .. } => Failure::transient("git_stopped", self),
             Self::Address { .. } | Self::Scheme { .. } => Failure::permanent("git_address", self),
             Self::NotAllowed { .. } => Failure::permanent("git_not_allowed", self),
             Self::Shallow { .. } => Failure::permanent("git_shallow", self),
@@ -58,13 +72,16 @@ impl GitError {
     /// Whether asking again soon may help without anybody doing something.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Machine { .. }
+                | Self::TimedOut { .. }
+                | Self::NotReady { .. }
+                | Self::Busy { .. }
+                | Self::Stopped { .. }
+        )
     }
-}
-
-/// The dependency that a route declares, or that the engine learns of, for one repository.
-fn dependency(url: &str) -> String {
-    format!("git:{url}")
 }
 
 impl From<GitError> for Failure {

@@ -80,7 +80,7 @@ impl Graph {
         if handle.parents(tip)?.is_none() {
             return Ok(false);
         }
-        let stored = handle.repository.commit_graph_if_enabled().map_err(|error| handle.corrupt(&error))?;
+        let stored = handle.repository.commit_graph_if_enabled().map_err(|error| handle.unreadable(&error))?;
         let mut unread = vec![self.add(handle, tip)?];
         while let Some(commit) = unread.pop() {
             let id = self.ids[commit as usize];

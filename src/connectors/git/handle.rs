@@ -9,7 +9,7 @@ use gix::ObjectId;
 use gix::diff::blob::Platform;
 use gix::objs::FindExt as _;
 
-use super::{GitError, RepositoryId};
+use super::{GitError, RepositoryId, machine};
 
 /// Decoded objects that a handle keeps, in bytes: successive commits share nearly all of their trees.
 const OBJECT_CACHE_BYTES: usize = 2 * 1024 * 1024;
@@ -35,11 +35,11 @@ impl Handle {
     /// Opens the repository in `directory`.
     ///
     /// # Errors
-    /// [`GitError::Missing`] or [`GitError::Corrupt`].
+    /// [`GitError::Missing`], [`GitError::Machine`] or [`GitError::Corrupt`].
     pub fn open(id: &RepositoryId, directory: &Path) -> Result<Self, GitError> {
         let mut repository = match gix::open_opts(directory, options()) {
             Ok(repository) => repository,
-            Err(error) if error.is_corrupted() => return Err(corrupt(id, &error)),
+            Err(error) if error.is_corrupted() || machine::is_to_blame(&error) => return Err(unreadable(id, &error)),
             Err(error) => return Err(GitError::Missing { url: id.to_string(), detail: chain(&error) }),
         };
         repository.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
@@ -60,7 +60,7 @@ impl Handle {
     /// # Errors
     /// [`GitError::Shallow`].
     pub(super) fn refuse_shallow(&self) -> Result<(), GitError> {
-        if self.repository.is_shallow().map_err(|error| self.corrupt(&error))? {
+        if self.repository.is_shallow().map_err(|error| self.unreadable(&error))? {
             return Err(GitError::Shallow { url: self.id.to_string() });
         }
         Ok(())
@@ -74,18 +74,46 @@ impl Handle {
         match self.repository.objects.find_commit_iter(&commit, &mut self.buffer) {
             Ok(commit) => Ok(Some(commit.parent_ids().collect())),
             Err(error) => {
-                let detail = corrupt(&self.id, &error);
-                if self.repository.has_object(commit) { Err(detail) } else { Ok(None) }
+                let error = self.unreadable(&error);
+                // Where the machine is to blame it cannot say whether there is the object either.
+                let exists = matches!(error, GitError::Machine { .. }) || self.repository.has_object(commit);
+                if exists { Err(error) } else { Ok(None) }
             }
         }
     }
 
-    pub(super) fn corrupt(&self, error: &(dyn std::error::Error + 'static)) -> GitError {
-        corrupt(&self.id, error)
+    /// [`GitError::Machine`] or [`GitError::Corrupt`]: whose fault it is that something cannot be read.
+    pub(super) fn unreadable(&self, error: &(dyn std::error::Error + 'static)) -> GitError {
+        unreadable(&self.id, error)
     }
 
+    /// Of an object that was to be there: as [`Self::unreadable`], and the machine's fault too where it does not let us look
+    /// for the file, which gix takes for a file that is not there.
+    pub(super) fn unreadable_object(&self, id: ObjectId, error: &(dyn std::error::Error + 'static)) -> GitError {
+        self.hindrance(id).unwrap_or_else(|| self.unreadable(error))
+    }
+
+    /// There is no such commit, unless we were kept from looking.
     pub(super) fn unknown(&self, commit: ObjectId) -> GitError {
-        GitError::UnknownCommit { url: self.id.to_string(), sha: commit.to_string() }
+        let unknown = || GitError::UnknownCommit { url: self.id.to_string(), sha: commit.to_string() };
+        self.hindrance(commit).unwrap_or_else(unknown)
+    }
+
+    /// What keeps us from knowing whether there is the object.
+    fn hindrance(&self, id: ObjectId) -> Option<GitError> {
+        if !self.is_current() {
+            let detail = "it is no longer where it was opened".to_owned();
+            return Some(GitError::Missing { url: self.id.to_string(), detail });
+        }
+        let objects = self.repository.objects.store_ref().path();
+        let name = id.to_string();
+        let looked = std::fs::metadata(objects.join(&name[..2]).join(&name[2..])).map(drop);
+        let looked = looked.or_else(|error| if machine::is_to_blame(&error) { Err(error) } else { Ok(()) });
+        let looked = looked.and_then(|()| match std::fs::read_dir(objects.join("pack")) {
+            Err(error) if machine::is_to_blame(&error) => Err(error),
+            _ => Ok(()),
+        });
+        looked.err().map(|error| self.unreadable(&error))
     }
 }
 
@@ -99,8 +127,9 @@ pub(super) fn options() -> gix::open::Options {
     ])
 }
 
-fn corrupt(id: &RepositoryId, error: &(dyn std::error::Error + 'static)) -> GitError {
-    GitError::Corrupt { url: id.to_string(), detail: chain(error) }
+pub(super) fn unreadable(id: &RepositoryId, error: &(dyn std::error::Error + 'static)) -> GitError {
+    let (url, detail) = (id.to_string(), chain(error));
+    if machine::is_to_blame(error) { GitError::Machine { url, detail } } else { GitError::Corrupt { url, detail } }
 }
 
 /// An error with its causes on one line.

@@ -12,8 +12,8 @@ use gix::protocol::handshake::Ref;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit};
 use gix::remote::Direction;
 
-use super::handle::{chain, options};
-use super::{GitError, RepositoryId};
+use super::handle::{chain, options, unreadable};
+use super::{GitError, RepositoryId, machine};
 
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
@@ -24,10 +24,7 @@ const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/ta
 /// [`GitError::Missing`] where the server says so, [`GitError::Unreachable`], [`GitError::Corrupt`].
 pub(super) fn fetch(id: &RepositoryId, url: &str, directory: &Path, interrupt: &AtomicBool) -> Result<(), GitError> {
     if directory.join("HEAD").is_file() {
-        let repository = gix::open_opts(directory, mirror_options()).map_err(|error| GitError::Corrupt {
-            url: id.to_string(),
-            detail: format!("the mirror in {}: {}", directory.display(), chain(&error)),
-        })?;
+        let repository = gix::open_opts(directory, mirror_options()).map_err(|error| unreadable(id, &error))?;
         return update(&repository, url, interrupt).map_err(|error| remote_error(id, &error));
     }
     let local = |error: &dyn std::fmt::Display| GitError::Unreachable {
@@ -108,7 +105,10 @@ fn remote_error(id: &RepositoryId, error: &gix::Error) -> GitError {
     let (url, detail) = (id.to_string(), chain(error));
     // The server's answer comes as text, with the URL in it; credentials must not be logged.
     let detail = detail.split_whitespace().map(without_userinfo).collect::<Vec<_>>().join(" ");
-    if error.is_corrupted() {
+    if machine::is_to_blame(error) {
+        // Of the network too, where the server is to blame: either way it may be over soon.
+        GitError::Unreachable { url, detail }
+    } else if error.is_corrupted() {
         GitError::Corrupt { url, detail }
     } else if error.is_not_found() || error.is_permission_denied() || error.is_unauthenticated() {
         GitError::Missing { url, detail }

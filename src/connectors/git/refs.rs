@@ -28,10 +28,10 @@ impl Handle {
     pub fn snapshot(&self) -> Result<Snapshot, GitError> {
         self.refuse_shallow()?;
         let mut snapshot = Snapshot::default();
-        let platform = self.repository.references().map_err(|error| self.corrupt(&error))?;
+        let platform = self.repository.references().map_err(|error| self.unreadable(&error))?;
         self.collect(platform.local_branches(), b"refs/heads/", &mut snapshot.branches)?;
         self.collect(platform.tags(), b"refs/tags/", &mut snapshot.tags)?;
-        let head = self.repository.head().map_err(|error| self.corrupt(&error))?;
+        let head = self.repository.head().map_err(|error| self.unreadable(&error))?;
         snapshot.head = head.referent_name().map(|name| name_text(strip(name.as_bstr(), b"refs/heads/")));
         if snapshot.branches.is_empty() && head.is_detached() {
             let id = head.id().map(gix::Id::detach);
@@ -46,8 +46,8 @@ impl Handle {
         prefix: &[u8],
         into: &mut BTreeMap<String, ObjectId>,
     ) -> Result<(), GitError> {
-        for reference in refs.map_err(|error| self.corrupt(&error))? {
-            let reference = reference.map_err(|error| self.corrupt(&error))?;
+        for reference in refs.map_err(|error| self.unreadable(&error))? {
+            let reference = reference.map_err(|error| self.unreadable(&error))?;
             let name = name_text(strip(reference.name().as_bstr(), prefix));
             // A symbolic branch is another name of one that is listed itself.
             let Some(id) = reference.try_id() else { continue };

@@ -5,17 +5,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix::ObjectId;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::fetches::Fetches;
 use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId, mirror};
-
-/// A read that cannot be interrupted is given up this long after it was told to stop.
-const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct RepositoriesSettings {
@@ -27,6 +26,9 @@ pub struct RepositoriesSettings {
     pub reading_max: usize,
     /// For one clone or fetch.
     pub fetch_timeout: Duration,
+    /// How long a handler's read waits for a clone or fetch, which goes on afterwards. Less than a route's deadline: an
+    /// attempt that outlives that is taken for a handler that hangs.
+    pub wait_max: Duration,
     /// Identities (see [`RepositoryId`]) that may be read. An event's URL is somebody's input: where not everybody who can
     /// publish is trusted, this keeps them from reading any directory or asking any host.
     pub allowed: Patterns,
@@ -41,6 +43,7 @@ impl Default for RepositoriesSettings {
             open_max: 32,
             reading_max: 8,
             fetch_timeout: Duration::from_secs(300),
+            wait_max: Duration::from_secs(20),
             allowed: Patterns::any(),
             known: Vec::new(),
         }
@@ -58,8 +61,7 @@ struct Inner {
     reading: Arc<Semaphore>,
     /// Open and unused, the longest unused first.
     idle: Mutex<VecDeque<Handle>>,
-    /// One clone or fetch at a time for each mirror.
-    fetching: Mutex<HashMap<RepositoryId, Arc<tokio::sync::Mutex<()>>>>,
+    fetches: Fetches,
 }
 
 impl Default for Repositories {
@@ -73,7 +75,8 @@ impl Repositories {
     pub fn new(settings: RepositoriesSettings) -> Self {
         let known = settings.known.iter().map(|known| (known.id.clone(), known.location.clone())).collect();
         let reading = Arc::new(Semaphore::new(settings.reading_max.max(1)));
-        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetching: Mutex::default() }))
+        let fetches = Fetches::new(settings.fetch_timeout);
+        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetches }))
     }
 
     /// What `url`, a URL or a path, names, and where that is read from.
@@ -128,41 +131,42 @@ impl Repositories {
         address: &Address,
         work: impl FnOnce(&mut Handle) -> Result<T, GitError> + Send + 'static,
     ) -> Result<T, GitError> {
-        if matches!(address.location, Location::Remote(_)) && !self.0.directory(address)?.exists() {
-            self.update(address).await?;
-        }
+        self.mirrored(address).await?;
         let permit = Arc::clone(&self.0.reading).acquire_owned().await.expect("the semaphore is never closed");
         let (inner, of) = (Arc::clone(&self.0), address.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             inner.read(&of, work)
         });
-        reading.await.unwrap_or_else(|error| panicked(address, &error))
+        reading
+            .await
+            .unwrap_or_else(|error| Err(GitError::Panicked { url: address.id.to_string(), detail: error.to_string() }))
     }
 
-    /// Fetches what a remote repository has new; nothing to do for a directory.
+    /// Fetches what a remote repository has new, in a task of its own that goes on if this future is dropped; nothing to
+    /// do for a directory.
     ///
     /// # Errors
-    /// [`GitError::Unreachable`], [`GitError::TimedOut`], [`GitError::Missing`], [`GitError::Scheme`].
+    /// [`GitError::Unreachable`], [`GitError::TimedOut`], [`GitError::Missing`], [`GitError::Scheme`],
+    /// [`GitError::Busy`], [`GitError::Stopped`].
     pub async fn update(&self, address: &Address) -> Result<(), GitError> {
-        let Location::Remote(url) = address.location.clone() else { return Ok(()) };
-        let directory = self.0.directory(address)?;
-        let limit = self.0.settings.fetch_timeout;
-        let timed_out = || GitError::TimedOut { url: address.id.to_string(), seconds: limit.as_secs() };
-        // The guard lives as long as the fetch itself, also when nobody waits for it any more.
-        let Ok(guard) = tokio::time::timeout(limit, self.0.lock(&address.id)).await else { return Err(timed_out()) };
-        let interrupt = Arc::new(AtomicBool::new(false));
-        let (id, told) = (address.id.clone(), Arc::clone(&interrupt));
-        let mut fetching = tokio::task::spawn_blocking(move || {
-            let _guard = guard;
-            mirror::fetch(&id, &url, &directory, &told)
-        });
-        if let Ok(fetched) = tokio::time::timeout(limit, &mut fetching).await {
-            return fetched.unwrap_or_else(|error| panicked(address, &error));
+        match self.0.fetch(address)? {
+            Some(fetch) => self.0.fetches.fresh(&address.id, fetch).await,
+            None => Ok(()),
         }
-        interrupt.store(true, Ordering::Relaxed);
-        let _stopped = tokio::time::timeout(INTERRUPT_GRACE, fetching).await;
-        Err(timed_out())
+    }
+
+    /// Interrupts fetches and waits for their end. For shutdown: nothing is fetched afterwards.
+    pub async fn stop(&self) {
+        self.0.fetches.stop().await;
+    }
+
+    /// Waits until a remote repository has been cloned.
+    async fn mirrored(&self, address: &Address) -> Result<(), GitError> {
+        match self.0.fetch(address)? {
+            Some(fetch) if !self.0.directory(address)?.exists() => self.0.fetches.shared(&address.id, fetch).await,
+            _ => Ok(()),
+        }
     }
 
     async fn read_commit<T: Send + 'static>(
@@ -176,14 +180,27 @@ impl Repositories {
             ObjectId::from_hex(sha.as_bytes()).map_err(|_| GitError::Sha { sha: sha.chars().take(64).collect() })?;
         let work = Arc::new(work);
         let again = Arc::clone(&work);
+        let until = Instant::now() + self.0.settings.wait_max;
+        self.wait(&address, until, self.mirrored(&address)).await?;
         match self.read(&address, move |handle| work(handle, commit)).await {
             // A webhook can be faster than our last fetch.
             Err(GitError::UnknownCommit { .. }) if matches!(address.location, Location::Remote(_)) => {
-                self.update(&address).await?;
+                self.wait(&address, until, self.update(&address)).await?;
                 self.read(&address, move |handle| again(handle, commit)).await
             }
             read => read,
         }
+    }
+
+    async fn wait(
+        &self,
+        address: &Address,
+        until: Instant,
+        fetch: impl Future<Output = Result<(), GitError>>,
+    ) -> Result<(), GitError> {
+        tokio::time::timeout_at(until, fetch).await.unwrap_or_else(|_| {
+            Err(GitError::NotReady { url: address.id.to_string(), seconds: self.0.settings.wait_max.as_secs() })
+        })
     }
 }
 
@@ -225,19 +242,16 @@ impl Inner {
         }
     }
 
-    async fn lock(&self, id: &RepositoryId) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever is in the map alone is not fetching.
-            fetching.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(fetching.entry(id.clone()).or_default())
-        };
-        lock.lock_owned().await
+    /// What fetches a repository that is elsewhere; `None` for a directory.
+    fn fetch(
+        &self,
+        address: &Address,
+    ) -> Result<Option<impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static>, GitError> {
+        let directory = self.directory(address)?;
+        let Location::Remote(url) = &address.location else { return Ok(None) };
+        let (id, url) = (address.id.clone(), url.clone());
+        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &url, &directory, interrupt)))
     }
-}
-
-fn panicked<T>(address: &Address, error: &tokio::task::JoinError) -> Result<T, GitError> {
-    Err(GitError::Panicked { url: address.id.to_string(), detail: error.to_string() })
 }
 
 impl std::fmt::Debug for Handle {

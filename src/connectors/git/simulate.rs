@@ -1,6 +1,23 @@
-//! Fills in what a hand-written `git.commit` leaves out, so that the five fields of a simulated commit are enough.
+//! Fills in what a hand-written git event leaves out, so that the five fields of a simulated commit are enough.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
+
+use super::{Address, Location};
+
+/// Names a repository on this machine by its absolute URL, as the connector does: whoever handles the event runs in another
+/// directory. What is a URL already, or no address at all, stays as it is.
+pub fn resolve(event_type: &str, data: &mut Value, base: &Path) {
+    if !event_type.starts_with("git.") {
+        return;
+    }
+    let Some(url) = data.get_mut("repositoryUrl") else { return };
+    let address = url.as_str().and_then(|text| Address::parse(text, base).ok());
+    if let Some(Address { id, location: Location::Directory(_) }) = address {
+        *url = Value::String(id.to_string());
+    }
+}
 
 /// Completes the data of a git event in place; what is there stays.
 ///
@@ -29,6 +46,25 @@ pub fn complete(event_type: &str, data: &mut Value, now_ms: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_repository_is_named_absolutely() {
+        for (url, expected) in [
+            (".", "file:///srv/team"),
+            ("../other/.git", "file:///srv/other"),
+            ("/srv/a b", "file:///srv/a%20b"),
+            ("file:///srv/x/", "file:///srv/x"),
+            ("https://token@h/r.git", "https://token@h/r.git"),
+            ("", ""),
+        ] {
+            let mut data = json!({"repositoryUrl": url});
+            resolve("git.push", &mut data, Path::new("/srv/team"));
+            assert_eq!(data, json!({"repositoryUrl": expected}), "{url}");
+        }
+        let mut other = json!({"repositoryUrl": "."});
+        resolve("ai.run.started", &mut other, Path::new("/srv/team"));
+        assert_eq!(other, json!({"repositoryUrl": "."}));
+    }
 
     #[test]
     fn five_fields_are_enough() {

@@ -42,17 +42,17 @@ impl Session {
 
 impl Handle {
     fn tag_target(&self, object: ObjectId) -> Result<TagTarget, GitError> {
-        let found = self.repository.find_object(object).map_err(|error| self.corrupt(&error))?;
+        let found = self.repository.find_object(object).map_err(|error| self.unreadable(&error))?;
         if found.kind != gix::objs::Kind::Tag {
             return Ok(TagTarget { object, target: object, annotation: None });
         }
         let tag = found.clone().into_tag();
-        let decoded = tag.decode().map_err(|error| self.corrupt(&error))?;
+        let decoded = tag.decode().map_err(|error| self.unreadable(&error))?;
         let annotation = Annotation {
             tagger: decoded.tagger().ok().flatten().map(|tagger| commit::signature(Some(tagger))),
             message: commit::text(decoded.message, MESSAGE_MAX_BYTES),
         };
-        let target = found.peel_tags_to_end().map_err(|error| self.corrupt(&error))?.id;
+        let target = found.peel_tags_to_end().map_err(|error| self.unreadable(&error))?.id;
         Ok(TagTarget { object, target, annotation: Some(annotation) })
     }
 }

@@ -82,7 +82,7 @@ impl FailureLog {
         let errors = refusal.map(|refusal| refusal.failure.errors.join("; ")).filter(|errors| !errors.is_empty());
         let (code, message, location) = match &fault {
             Some(fault) => (fault.code, fault.message.clone(), fault.location.as_deref()),
-            None => ("unprocessed", renderer.reason(output), None),
+            None => ("unprocessed", Renderer::reason(output), None),
         };
         let value = record.value().unwrap_or_default();
         let payload =

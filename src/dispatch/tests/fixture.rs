@@ -173,7 +173,7 @@ impl Bench {
         let handlers = Handlers::by_name(&routes, &built);
         let services = Arc::clone(&backing.services);
         let shared =
-            Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), &DispatcherSettings::default());
+            Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), "", &DispatcherSettings::default());
         let (sender, results) = unbounded_channel();
         let sink: crate::dispatch::ResultSink = Arc::new(move |batch| {
             for finished in batch {

@@ -167,6 +167,22 @@ async fn a_redrive_runs_again() {
 }
 
 #[tokio::test]
+async fn another_run_and_another_group_have_their_own_effects() {
+    let mut world = World::new().await;
+    world.write("a.md", "# A\n");
+    let sha = world.commit("first");
+    let first = world.handle(&sha).await.unwrap();
+    world.run = "2026-11".to_owned();
+    let again = world.handle(&sha).await.unwrap();
+    assert_ne!(again.workflow_id, first.workflow_id);
+    assert_eq!(world.document_version("a.md").await, 2);
+    assert_eq!(world.handle(&sha).await.unwrap(), again);
+    world.join("another").await;
+    world.handle(&sha).await.unwrap();
+    assert_eq!(world.document_version("a.md").await, 3);
+}
+
+#[tokio::test]
 async fn failures_have_their_class() {
     let world = World::new().await;
     world.write("a.md", "# A\n");

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::artifact::hex;
 use super::report::{Bounded, FileResult, MAX_EVENT_BYTES};
-use crate::dispatch::{Failure, NewEvent};
+use crate::dispatch::{Context, Failure, NewEvent};
 use crate::event::Event;
 use crate::registry::once;
 use crate::schema::payloads::{GitCommit, WorkflowRequested};
@@ -15,10 +15,10 @@ const WORKFLOW: &str = "GitCommitProcessingWorkflow";
 const TOPIC: &str = "coafi.workflow";
 const SOURCE: &str = "/coafi/handlers/git_commit";
 
-/// The workflow's id: the same for every run of the same event (I9), another for a redrive or a replay.
-pub(super) fn id(event: &Event) -> String {
+/// The workflow's id: the same whenever the event is handled again (I9), another for a redrive or a replay.
+pub(super) fn id(event: &Event, context: &Context<'_>) -> String {
     let mut hash = Sha256::new();
-    for part in [WORKFLOW, event.source(), event.id(), &once::run(event)] {
+    for part in [WORKFLOW, event.source(), event.id(), &once::run(event, context)] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

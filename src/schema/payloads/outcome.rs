@@ -13,7 +13,7 @@ use crate::schema::{Payload, embedded};
 #[serde(rename_all = "camelCase")]
 pub struct Outcome<'a> {
     pub cluster_id: Cow<'a, str>,
-    /// Empty where the cluster has no topic ids.
+    /// Kafka's id of the topic where the client can tell it, otherwise its name.
     pub topic_id: Cow<'a, str>,
     pub topic: Cow<'a, str>,
     pub partition: i32,

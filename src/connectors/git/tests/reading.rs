@@ -1,6 +1,6 @@
 //! Changed files and contents, case by case.
 
-use super::super::{Blob, ChangeStatus, ChangedFile, EntryType, GitError, Repositories, RepositoriesSettings};
+use super::super::{Blob, ChangeStatus, ChangedFile, EntryType, GitError, Handle, Repositories, RepositoriesSettings};
 use super::support::Repository;
 use super::{describe, open};
 
@@ -159,13 +159,36 @@ async fn each_error_has_its_class() {
     assert_eq!(class(&repository.url(), absent).await, "permanent");
     assert_eq!(class(&repository.url(), "HEAD").await, "permanent");
     assert_eq!(class("ssh://git@host/o/r", absent).await, "permanent");
-    assert_eq!(class(dir.path().join("none").to_str().unwrap(), absent).await, "systemic");
-    assert_eq!(class("http://127.0.0.1:9/o/r", absent).await, "systemic");
+    assert_eq!(class(dir.path().join("none").to_str().unwrap(), absent).await, "transient");
+    assert_eq!(class("http://127.0.0.1:9/o/r", absent).await, "transient");
 
     let allowed = super::super::Patterns::new(&["https://host/**"]).unwrap();
     let strict = Repositories::new(RepositoriesSettings { allowed, ..RepositoriesSettings::default() });
     let error = strict.changed_files(&repository.url(), absent).await.unwrap_err();
     assert!(matches!(error, GitError::NotAllowed { .. }), "{error}");
+}
+
+/// A server that takes the connection and says nothing, as a large clone looks like from here.
+#[tokio::test]
+async fn a_handler_does_not_wait_for_a_clone_until_its_deadline() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = RepositoriesSettings {
+        cache_dir: dir.path().to_owned(),
+        wait_max: std::time::Duration::from_millis(10),
+        ..RepositoriesSettings::default()
+    };
+    let repositories = Repositories::new(settings);
+    let url = format!("http://{}/o/r", server.local_addr().unwrap());
+    for _attempt in 0..2 {
+        let error = repositories.changed_files(&url, "0123456789012345678901234567890123456789").await.unwrap_err();
+        assert!(matches!(error, GitError::NotReady { .. }), "{error}");
+        assert_eq!(error.failure().class.to_string(), "transient");
+    }
+    // Two attempts, one clone.
+    let _connection = server.accept().unwrap();
+    server.set_nonblocking(true).unwrap();
+    assert_eq!(server.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -180,6 +203,29 @@ fn a_corrupt_object_is_named() {
     assert!(matches!(error, GitError::Corrupt { .. }), "{error}");
     let mut watch = super::Watch::new(&repository, super::Start::History);
     assert!(matches!(watch.try_poll(&repository), Err(GitError::Corrupt { .. })));
+}
+
+/// The system refuses to follow the link (ELOOP), as it refuses to look into a directory without permission or on a server
+/// that is away: whether there is the object is not known. (Permissions would not do here, for tests may run as root.)
+#[test]
+fn what_the_system_does_not_let_us_read_is_neither_corrupt_nor_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::init(dir.path());
+    let sha = repository.commit_file("a.md", "a");
+    let id = sha.parse().unwrap();
+    let check = |object: &str, read: &dyn Fn(&mut Handle) -> GitError| {
+        let file = repository.path.join(".git/objects").join(&object[..2]).join(&object[2..]);
+        let kept = file.with_extension("kept");
+        std::fs::rename(&file, &kept).unwrap();
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        let error = read(&mut open(&repository));
+        assert!(matches!(error, GitError::Machine { .. }), "{error}");
+        assert_eq!(error.failure().class.to_string(), "transient");
+        std::fs::rename(&kept, &file).unwrap();
+    };
+    check(&sha, &|handle| handle.changed_files(id).unwrap_err());
+    check(&sha, &|handle| handle.blob(id, b"a.md", 100).unwrap_err());
+    check(&repository.git(&["rev-parse", "HEAD:a.md"]), &|handle| handle.blob(id, b"a.md", 100).unwrap_err());
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct World {
     services: Services,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
+    /// Which run over the topic its events are of.
+    pub(crate) run: String,
 }
 
 impl World {
@@ -49,6 +51,11 @@ impl World {
         Self::with(tempfile::tempdir().unwrap(), other.repository.clone()).await
     }
 
+    /// From now on events are handled as a member of this group.
+    pub(crate) async fn join(&mut self, group: &str) {
+        self.fence = self.store.claim(group, &[(FENCED_TOPIC.to_owned(), 0, 1)]).await.unwrap().remove(0);
+    }
+
     async fn with(directory: TempDir, repository: PathBuf) -> Self {
         let url = format!("sqlite:{}/store.db", directory.path().display());
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
@@ -64,7 +71,7 @@ impl World {
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::with_shipped(&[]).unwrap()),
         };
-        Self { directory, repository, _registry: registry, services, store, fence }
+        Self { directory, repository, _registry: registry, services, store, fence, run: String::new() }
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
@@ -180,7 +187,8 @@ impl World {
             builder.header(name.as_bytes(), Some(value.as_bytes()));
         }
         let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(0), None)).unwrap();
-        let context = Context { services: &self.services, attempt: 1, handler: "tested", fence };
+        let run = &self.run;
+        let context = Context { services: &self.services, attempt: 1, handler: "tested", run, fence };
         handler.handle(&event, &context).await
     }
 

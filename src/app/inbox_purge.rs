@@ -1,0 +1,111 @@
+//! Keeps the inbox from growing without end: once in a while what is older than `database.inbox_retention` goes, in batches
+//! that hold no lock for long. Every replica does so; two at the same time delete different rows or the same ones.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Store, StoreError};
+
+/// Between two rounds.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// Rows of one statement.
+const BATCH_ROWS: u32 = 1_000;
+/// Statements of one round: 10,000,000 rows in a round, 16,000 a second. What is left waits for the next.
+const BATCHES_MAX: u32 = 10_000;
+
+/// Purges until `stop`, at first at once: a process that never lives for long purges too.
+pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) -> Result<(), Infallible> {
+    rounds(|| store.purge_inbox(retention, BATCH_ROWS), &stop).await;
+    Ok(())
+}
+
+async fn rounds<F>(purge: impl Fn() -> F, stop: &CancellationToken)
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    loop {
+        // A statement that is under way when the process is told to stop is rolled back by the database.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = round(&purge) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+async fn round<F>(purge: &impl Fn() -> F)
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut purged = 0;
+    for _ in 0..BATCHES_MAX {
+        match purge().await {
+            Ok(rows) => {
+                purged += rows;
+                if rows < u64::from(BATCH_ROWS) {
+                    break;
+                }
+            }
+            // Nothing depends on it now; the next round tries again.
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, purged, "the inbox was not purged");
+                return;
+            }
+        }
+    }
+    if purged > 0 {
+        tracing::info!(purged, "inbox rows that are older than database.inbox_retention were deleted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Runs for `lasting` on a paused clock; gives when statements ran (seconds from the start), with these answers in
+    /// order, then 0.
+    async fn purged(lasting: Duration, answers: Vec<Result<u64, StoreError>>) -> Vec<u64> {
+        let (start, stop) = (Instant::now(), CancellationToken::new());
+        let (answers, times) = (Mutex::new(answers.into_iter()), Mutex::new(Vec::new()));
+        let purge = async || {
+            times.lock().unwrap().push(start.elapsed().as_secs());
+            answers.lock().unwrap().next().unwrap_or(Ok(0))
+        };
+        let ending = async {
+            tokio::time::sleep(lasting).await;
+            stop.cancel();
+        };
+        tokio::join!(rounds(purge, &stop), ending);
+        times.into_inner().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_deletes_batch_after_batch_and_the_next_comes_later() {
+        let full = || Ok(u64::from(BATCH_ROWS));
+        assert_eq!(purged(Duration::from_secs(1_300), vec![full(), full(), Ok(7)]).await, [0, 0, 0, 600, 1_200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_away_is_asked_again_in_the_next_round() {
+        let away = StoreError::Unavailable { url: "postgres://h/d".into(), message: "refused".into() };
+        assert_eq!(purged(INTERVAL, vec![Err(away)]).await.first(), Some(&0));
+        let away = StoreError::Conflict("deadlock".into());
+        assert_eq!(purged(INTERVAL * 3 / 2, vec![Err(away)]).await, [0, 600]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_has_an_end() {
+        let endless = vec![Ok(u64::from(BATCH_ROWS)); BATCHES_MAX as usize + 1];
+        assert_eq!(purged(Duration::from_secs(1), endless).await.len(), BATCHES_MAX as usize);
+    }
+}
