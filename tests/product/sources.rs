@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::event::{attributes, commit_data};
-use crate::process::{Ended, Process};
+use crate::process::{Ended, Process, eventually};
 use crate::repositories::Repository;
 use crate::stack::Stack;
 use crate::topic::{Positions, Record, read};
@@ -223,4 +223,23 @@ fn commit(world: &World, repository: &Path, sha: &str) -> Record {
     let url = repository.to_str().unwrap();
     let value = world.commits.encode(&commit_data(url, sha));
     Record { key: Some(url.into()), value: Some(value), ..attributes("git.commit", "/product") }
+}
+
+/// The image's HEALTHCHECK asks whatever runs in it.
+#[test]
+fn a_connector_that_goes_on_serves_its_pages() {
+    let world = World::new("watched");
+    world.also_declare(GIT_TOPIC);
+    let repository = three_commits(world.path("watched"));
+    let mut command = world.command(&["connect", "git", "--repo", &repository.url()]);
+    command.env("COAFI__LOG__LEVEL", "info");
+    let mut connector = Process::start(command);
+    connector.until_ready();
+    eventually("all is published", || {
+        let page = connector.page("/metrics").body;
+        page.lines().any(|line| line.starts_with("coafi_source_events_total{") && !line.ends_with(" 0"))
+    });
+    assert_eq!(connector.page("/health").status, 200);
+    connector.terminate();
+    assert_eq!(connector.ended().code(), Some(0));
 }
