@@ -62,7 +62,7 @@ impl Git {
         if git.repositories.is_empty() {
             return Err(Failure::usage("no repository is named").next("give --repo PATH|URL, or set git.repositories"));
         }
-        let telemetry = context.start_quiet_telemetry()?;
+        let telemetry = context.start_quiet_telemetry(if self.once { super::dev::LOGGED } else { "warn" })?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
         let mut connector = app::lone_connector(&git, &context.places(), context.codec()?)?;
         connector.once = self.once;

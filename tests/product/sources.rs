@@ -45,6 +45,8 @@ fn a_repository_that_is_not_there_is_named() {
         assert_eq!(ended.code(), Some(1), "{name}: {}", ended.stderr);
         let error = ended.stderr.lines().find(|line| line.starts_with("error: ")).expect(&ended.stderr);
         assert!(error.contains(&format!("/{name}")), "{error}");
+        assert_eq!(ended.stderr.matches("no repository at").count(), 1, "said once: {}", ended.stderr);
+        assert!(ended.stderr.contains("\n  next: check that --repo"), "{}", ended.stderr);
     }
 }
 
@@ -52,7 +54,9 @@ fn a_repository_that_is_not_there_is_named() {
 fn an_empty_repository_has_no_events() {
     let directory = tempfile::tempdir().unwrap();
     let empty = Repository::init(directory.path().join("empty"));
-    assert_eq!(counts(&dev(directory.path(), &empty.path).json()), (0, 0));
+    let ended = dev(directory.path(), &empty.path);
+    assert!(ended.stderr.contains("There is nothing to handle"), "{}", ended.stderr);
+    assert_eq!(counts(&ended.json()), (0, 0));
 }
 
 /// Its history is not all there: what it has would be the wrong changes of its first commit.
