@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::app::Backing;
 use crate::config::Http;
+use crate::dispatch::ConsumedTopic;
 use crate::engine::Dependency;
 use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
 use crate::kafka::{PartitionStatus, Status, Watch};
@@ -128,17 +129,12 @@ fn lag(partition: &PartitionStatus) -> PartitionLag {
     };
     // What is in a retry topic is retrying, wherever exactly it is there.
     let retrying = here.unfetched + here.waiting + here.in_flight + here.parked;
-    let is_retry = is_retry_topic(&partition.source.topic);
+    let is_retry = ConsumedTopic::parse(&partition.source.topic).tier.is_some();
     PartitionLag {
         topic: Arc::clone(&partition.source.topic),
         partition: partition.source.partition,
         lag: if is_retry { Lag { retrying, ..Lag::default() } } else { here },
     }
-}
-
-/// `<topic>.retry.<delay>`
-fn is_retry_topic(topic: &str) -> bool {
-    topic.rsplit('.').nth(1) == Some("retry")
 }
 
 impl From<HttpError> for Failure {

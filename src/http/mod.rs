@@ -19,5 +19,5 @@ mod server;
 mod tests;
 
 pub use monitor::Monitor;
-pub use readiness::{Condition, Readiness, Report, Said, StoreAnswers, UrlAnswers};
+pub use readiness::{Condition, Readiness, Report, Said, StoreAnswers};
 pub use server::{HttpError, Server};

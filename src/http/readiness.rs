@@ -102,31 +102,3 @@ impl Condition for StoreAnswers {
         self.0.ping().await.map_err(|error| error.to_string())
     }
 }
-
-/// A GET of the URL is answered with a success.
-pub struct UrlAnswers {
-    name: String,
-    /// May carry a password, so it is never shown.
-    url: String,
-    client: reqwest::Client,
-}
-
-impl UrlAnswers {
-    #[must_use]
-    pub fn new(name: &str, url: impl Into<String>, client: reqwest::Client) -> Self {
-        Self { name: name.to_owned(), url: url.into(), client }
-    }
-}
-
-#[async_trait]
-impl Condition for UrlAnswers {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        let response = self.client.get(&self.url).send().await.map_err(|error| error.without_url().to_string())?;
-        let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(format!("answered {status}")) }
-    }
-}

@@ -36,12 +36,6 @@ impl Clock {
     pub fn unix_ms(&self, time: Time) -> i64 {
         i64::try_from((self.origin_unix + (time - Time::default())).as_millis()).unwrap_or(i64::MAX)
     }
-
-    /// When `time` will be on the monotonic clock.
-    #[must_use]
-    pub fn instant(&self, time: Time) -> Instant {
-        self.origin + (time - Time::default())
-    }
 }
 
 #[cfg(test)]

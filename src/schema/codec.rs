@@ -105,18 +105,6 @@ impl Codec {
         decoder.decode(id, datum)
     }
 
-    /// [`Codec::decode`] without waiting: `None` where the registry would have to be asked.
-    #[must_use]
-    pub fn try_decode_cached<T: Payload>(&self, event: &Event) -> Option<Result<T, Failure>> {
-        if is_json(event.content_type()) {
-            return Some(from_json(event.data()));
-        }
-        match wire::split(event.data()) {
-            Ok((id, datum)) => Some(self.cached_decoder::<T>(id)?.decode(id, datum)),
-            Err(e) => Some(Err(Failure::poison("undecodable", e))),
-        }
-    }
-
     /// The event's data as JSON, whatever its type: for filters and for people. Several times slower than into a type.
     ///
     /// # Errors

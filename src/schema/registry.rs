@@ -42,7 +42,6 @@ pub enum Auth {
         user: String,
         password: String,
     },
-    Bearer(String),
 }
 
 /// Without the secrets.
@@ -51,7 +50,6 @@ impl std::fmt::Debug for Auth {
         f.write_str(match self {
             Self::None => "None",
             Self::Basic { .. } => "Basic(…)",
-            Self::Bearer(_) => "Bearer(…)",
         })
     }
 }
@@ -276,7 +274,6 @@ impl Client {
         request = match &self.settings.auth {
             Auth::None => request,
             Auth::Basic { user, password } => request.basic_auth(user, Some(password)),
-            Auth::Bearer(token) => request.bearer_auth(token),
         };
         if let Some(body) = body {
             request = request.header("content-type", MEDIA_TYPE).body(body.to_string());

@@ -8,7 +8,6 @@
 mod logging;
 mod metrics;
 mod otlp;
-mod propagation;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +20,6 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 pub use logging::{LogWriter, StderrWriter};
 pub use metrics::{CircuitState, Gauges, Lag, Metrics, PartitionLag, RouteTimer, SourceProgress};
 pub use otlp::{Exporters, OtlpError, Targets};
-pub use propagation::TraceContext;
 
 use crate::config::Log;
 

@@ -5,12 +5,9 @@ use std::time::Duration;
 pub(super) const DURATION_ALLOWED: &str = "a whole number with ms, s, m, h or d, such as 5s or 7d";
 pub(super) const SIZE_ALLOWED: &str = "a whole number of bytes, or one with KiB or MiB";
 
-const DURATIONS_MS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
+/// As the configuration writes it.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split(text)?;
-    let (_, unit_ms) = DURATIONS_MS.into_iter().find(|(name, _)| *name == unit)?;
-    number.checked_mul(unit_ms).map(Duration::from_millis)
+    crate::config::parse_duration(text)
 }
 
 pub(super) fn bytes(text: &str) -> Option<u32> {
@@ -23,17 +20,6 @@ pub(super) fn bytes(text: &str) -> Option<u32> {
     };
     // Kafka's limit is an int32.
     number.checked_mul(factor).and_then(|n| i32::try_from(n).ok()).and_then(|n| u32::try_from(n).ok())
-}
-
-/// The shortest form up to hours, which is how a retry topic is named.
-pub(super) fn delay(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let (unit, unit_ms) = DURATIONS_MS[..4]
-        .iter()
-        .rev()
-        .find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(u128::from(*unit_ms)))
-        .unwrap_or(&DURATIONS_MS[0]);
-    format!("{}{unit}", ms / u128::from(*unit_ms))
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -58,13 +44,5 @@ mod tests {
         {
             assert_eq!(bytes(text), n, "{text}");
         }
-    }
-
-    #[test]
-    fn delays_are_named_in_their_shortest_form() {
-        for text in ["250ms", "5s", "90s", "1m", "10m", "2h", "24h"] {
-            assert_eq!(delay(duration(text).unwrap()), text);
-        }
-        assert_eq!(delay(duration("60s").unwrap()), "1m");
     }
 }

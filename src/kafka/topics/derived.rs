@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::amounts;
 use super::declaration::{Cleanup, Declaration, Retention};
+use crate::dispatch::{dead_letter_topic, retry_topic};
 
 /// A retry record or a dead letter is the original with more headers, so its topic takes this much more.
 pub const DEAD_LETTER_MARGIN_BYTES: u32 = 256 << 10;
@@ -45,12 +45,11 @@ fn of(declaration: &Declaration, replication: i32) -> Vec<Topic> {
     let mut all = vec![make(topic.clone(), declaration.cleanup, declaration.retention, *max_message_bytes)];
     if let Some(retry) = &declaration.retry {
         for tier in &retry.tiers {
-            let name = format!("{topic}.retry.{}", amounts::delay(*tier));
-            all.push(make(name, Cleanup::Delete, retry.retention, derived_bytes));
+            all.push(make(retry_topic(topic, *tier), Cleanup::Delete, retry.retention, derived_bytes));
         }
     }
     if let Some(dead_letter) = &declaration.dead_letter {
-        all.push(make(format!("{topic}.dlq"), Cleanup::Delete, dead_letter.retention, derived_bytes));
+        all.push(make(dead_letter_topic(topic), Cleanup::Delete, dead_letter.retention, derived_bytes));
     }
     all
 }
