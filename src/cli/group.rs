@@ -1,6 +1,6 @@
 //! `coafi group`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -17,7 +17,8 @@ pub(super) enum Group {
     /// How far the group is behind, per topic and partition.
     ///
     /// Lag counts offsets between the committed position and the last committed record. Transaction markers, and records
-    /// that are resolved although an earlier one of their partition is not, count until the position passes them.
+    /// that are resolved although an earlier one of their partition is not, count until the position passes them. The age of
+    /// the oldest unresolved record is that of the record at the position.
     #[command(after_help = "Examples:\n  coafi group lag\n  coafi group lag --group coafi --topic coafi.git\n  \
                             coafi group lag --max 1000 || echo 'too far behind'")]
     Lag {
@@ -62,13 +63,16 @@ fn show(context: &Context, group: &str, lag: &GroupLag) -> std::io::Result<()> {
     }
     let shown = Shown { group, total: lag.total(), partitions: &lag.partitions };
     context.output().show(&shown, |shown| {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let age = |then_ms: i64| now_ms.saturating_sub(u128::try_from(then_ms).unwrap_or(0)) / 1_000;
         let rows = shown.partitions.iter().map(|p| {
             let committed = p.committed.map_or("-".to_owned(), |offset| offset.to_string());
-            let numbers = [committed, p.end.to_string(), p.lag().to_string()];
+            let oldest = p.oldest_ms.map_or("-".to_owned(), |then| format!("{} s", age(then)));
+            let numbers = [committed, p.end.to_string(), p.lag().to_string(), oldest];
             [vec![p.topic.clone(), p.partition.to_string()], numbers.to_vec()].concat()
         });
-        let total = ["total", "", "", "", &shown.total.to_string()].map(str::to_owned).to_vec();
-        table(&["topic", "partition", "committed", "end", "lag"], 1, rows.chain([total]))
+        let total = ["total", "", "", "", &shown.total.to_string(), ""].map(str::to_owned).to_vec();
+        table(&["topic", "partition", "committed", "end", "lag", "oldest"], 1, rows.chain([total]))
     })
 }
 

@@ -9,7 +9,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
+use super::{oldest, properties};
 use crate::config::Kafka;
+
+/// For the times of the oldest records; those that have not come by then are not shown.
+const OLDEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Everything that the group has committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub struct PartitionOffsets {
     pub start: i64,
     /// The position after the last record that readers of committed data see (the last stable offset).
     pub end: i64,
+    /// When the record at the position was written, in milliseconds since the Unix epoch; `None` if nothing is left, or it
+    /// is not known.
+    pub oldest_ms: Option<i64>,
 }
 
 /// Why the lag is not known.
@@ -106,8 +113,11 @@ fn ask(consumer: &BaseConsumer, servers: &str, topics: &[String], timeout: Durat
         let (topic, partition) = (element.topic(), element.partition());
         let ends = consumer.fetch_watermarks(topic, partition, left());
         let (start, end) = ends.map_err(unavailable("where a partition ends"))?;
-        lag.partitions.push(PartitionOffsets { topic: topic.to_owned(), partition, committed: position, start, end });
+        let topic = topic.to_owned();
+        lag.partitions.push(PartitionOffsets { topic, partition, committed: position, start, end, oldest_ms: None });
     }
+    let until = Instant::now() + left().min(OLDEST_WAIT);
+    oldest::fill(consumer, &mut lag.partitions, until).map_err(unavailable("how old the oldest records are"))?;
     lag.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     Ok(lag)
 }
@@ -144,7 +154,7 @@ fn asked_partitions(
     unknown.map_or(Ok(partitions), |name| Err(Asked::Unknown(name.clone())))
 }
 
-/// A consumer that asks and never joins, reads or commits.
+/// A consumer that asks and never joins or commits.
 fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
     let mut client = ClientConfig::new();
     for (name, value) in &kafka.client {
@@ -155,7 +165,12 @@ fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
         .set("group.id", &kafka.group_id)
         .set("enable.auto.commit", "false")
         // The end is then the last stable offset: what a replica can reach.
-        .set("isolation.level", "read_committed");
+        .set("isolation.level", "read_committed")
+        // One record of a partition is read, to know its time.
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "1024");
+    properties::set(&mut client, "queued.min.messages", "1");
+    properties::set(&mut client, "fetch.message.max.bytes", "65536");
     client.create().map_err(LagError::Client)
 }
 
@@ -167,13 +182,15 @@ struct Shown {
     committed: Option<i64>,
     end: i64,
     lag: u64,
+    /// When the oldest unresolved record was written.
+    oldest_ms: Option<i64>,
 }
 
 impl From<PartitionOffsets> for Shown {
     fn from(offsets: PartitionOffsets) -> Self {
         let lag = offsets.lag();
-        let PartitionOffsets { topic, partition, committed, end, .. } = offsets;
-        Self { topic, partition, committed, end, lag }
+        let PartitionOffsets { topic, partition, committed, end, oldest_ms, .. } = offsets;
+        Self { topic, partition, committed, end, lag, oldest_ms }
     }
 }
 
@@ -183,8 +200,9 @@ mod tests {
 
     #[test]
     fn lag_starts_at_the_position_or_at_the_oldest_offset() {
-        let lag =
-            |committed, start, end| PartitionOffsets { topic: "t".into(), partition: 0, committed, start, end }.lag();
+        let lag = |committed, start, end| {
+            PartitionOffsets { topic: "t".into(), partition: 0, committed, start, end, oldest_ms: None }.lag()
+        };
         assert_eq!(lag(Some(3), 0, 10), 7);
         assert_eq!(lag(None, 4, 10), 6);
         assert_eq!(lag(Some(3), 5, 10), 5, "retention has passed the position");

@@ -30,6 +30,7 @@ mod inbox;
 mod incidents;
 mod lag;
 mod lookup;
+mod oldest;
 mod partitions;
 mod polling;
 pub mod properties;

@@ -1,7 +1,7 @@
 //! `coafi group lag` against committed offsets.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coafi::config::Settings;
 use coafi::kafka::{LagError, group_lag};
@@ -37,6 +37,10 @@ async fn lag_is_counted_from_the_committed_position() {
     commit(&group, &topic, 0, 2);
     let lag = group_lag(&kafka, &[], TIMEOUT).unwrap();
     assert_eq!((lag.partitions.len(), lag.partitions[0].committed, lag.total()), (1, Some(2), 3));
+    let oldest_ms = lag.partitions[0].oldest_ms.expect("the record at the position has a time");
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let age_ms = now_ms.abs_diff(u128::try_from(oldest_ms).unwrap());
+    assert!(age_ms < 600_000, "{age_ms} ms: it was written in this test");
     let unknown = group_lag(&kafka, &[unique("nowhere")], TIMEOUT).unwrap_err();
     assert!(matches!(unknown, LagError::UnknownTopic { .. }), "{unknown}");
 
@@ -48,7 +52,7 @@ async fn lag_is_counted_from_the_committed_position() {
     let json = run(&["--output", "json"]);
     let expected = format!(
         "{{\"group\":\"{group}\",\"total\":3,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"committed\":2,\
-         \"end\":5,\"lag\":3}}]}}\n"
+         \"end\":5,\"lag\":3,\"oldest_ms\":{oldest_ms}}}]}}\n"
     );
     assert_eq!(String::from_utf8(json.stdout).unwrap(), expected);
     assert_eq!(run(&["--max", "3"]).status.code(), Some(0));
