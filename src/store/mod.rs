@@ -112,7 +112,7 @@ pub enum Committed {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer: systemic.
+    /// The database does not answer, or is not as we migrated it (a table is missing): systemic.
     #[error("database {url} is unavailable: {message}")]
     Unavailable { url: String, message: String },
     /// Another process owns the partition by now.
@@ -123,7 +123,7 @@ pub enum StoreError {
     /// Serialisation failure, deadlock: transient.
     #[error("database conflict: {0}")]
     Conflict(String),
-    /// Anything else; a bug or a schema that does not fit.
+    /// Anything else: what is written or read is wrong by itself, which is a bug.
     #[error("database: {0}")]
     Other(String),
 }

@@ -365,6 +365,22 @@ async fn stores_that_open_at_once_migrate_once() {
     .await;
 }
 
+/// Somebody restored another database, say: no event is to blame, so none may be dead-lettered.
+#[tokio::test]
+async fn a_table_that_is_missing_is_an_outage() {
+    databases::on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let fence = fence(&*store).await;
+        databases::execute(&url, "ALTER TABLE registry_history RENAME TO elsewhere").await;
+        let work = work(&fence, "1", vec![put("a", json!(1))]);
+        let error = store.commit(work.clone()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        databases::execute(&url, "ALTER TABLE elsewhere RENAME TO registry_history").await;
+        assert_eq!(store.commit(work).await, Ok(Committed::Written(vec![1])));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_address_that_is_none_says_what_is_allowed_and_no_password() {
     for url in ["", "mysql://u:hunter2@h/d", "nonsense", "postgres://u:hunter2@h:port/d"] {
