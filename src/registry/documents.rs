@@ -1,4 +1,4 @@
-//! The registry of documents: one entry for each file of a branch of a repository whose type is known.
+//! The registry of documents: one entry for each tracked file of a branch of a repository.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Document {
     /// Bytes that are not UTF-8 are replaced; the entry's name has all.
     pub path: String,
     pub title: Option<String>,
-    /// `markdown`, `yaml_config` or `json_data`.
+    /// `markdown`, `yaml_config` or `json_data`; `unknown` of a specification.
     pub file_type: String,
     pub valid: bool,
     pub errors: Vec<String>,

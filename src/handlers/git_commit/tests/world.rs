@@ -15,7 +15,7 @@ use crate::dispatch::{NewEvent, Place, Services};
 use crate::event::{Offset, RecordBuilder};
 use crate::registry::documents::{Document, REGISTRY};
 use crate::registry::entry_name;
-use crate::schema::json::JsonSchemas;
+use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::payloads::WorkflowRequested;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
@@ -38,6 +38,12 @@ pub(crate) struct World {
     pub(crate) branch: &'static str,
     /// Where its events stand in the topic.
     pub(crate) offset: i64,
+}
+
+/// As a configuration has it.
+fn specifications() -> SchemaRule {
+    let schema = json!({"type": "object", "required": ["title"]});
+    SchemaRule { pattern: "specs/**".into(), file_type: None, schema: SchemaSource::Inline(schema) }
 }
 
 impl World {
@@ -73,7 +79,7 @@ impl World {
             store: Arc::clone(&store),
             artifacts: Arc::new(LocalFileSystem::new_with_prefix(&artifacts).unwrap()),
             repositories: Arc::new(Repositories::default()),
-            json_schemas: Arc::new(JsonSchemas::with_shipped(&[]).unwrap()),
+            json_schemas: Arc::new(JsonSchemas::with_shipped(&[specifications()]).unwrap()),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }
