@@ -185,7 +185,7 @@ impl Noun {
 async fn show(command: event::Show, context: &Context) -> Result<Exit, Failure> {
     let places = context.places();
     let trail = Trail::new(&places.bootstrap_servers, &places.client, app::AUDIT_TOPIC);
-    let bar = context.output().bar("reading audit records", None);
+    let bar = std::sync::Arc::new(context.output().bar("reading audit records", None));
     let progress = move |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
     let answer = command.run(&trail, &context.codec()?, progress).await?;
     context.output().answer(&answer)
