@@ -21,7 +21,7 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Route, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Success, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -110,7 +110,8 @@ async fn run(
     }
     let handlers = shared.handlers.of(job.route);
     let due = |index: &usize| job.done & (1 << index) == 0;
-    let one = |index: usize| handle(shared, route, index, &handlers[index], event, job.attempt, fence);
+    let subject = Subject { event, place: job.payload.place(), attempt: job.attempt, fence };
+    let one = |index: usize| handle(shared, route, index, &handlers[index], subject);
     let mut indices = (0..handlers.len()).filter(due);
     match (indices.next(), indices.next()) {
         (None, _) => (true, Vec::new()),
@@ -147,18 +148,26 @@ async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, F
     }
 }
 
+/// What every handler of an attempt is given.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    event: &'a Event,
+    place: Place<'a>,
+    attempt: u32,
+    fence: &'a Fence,
+}
+
 async fn handle(
     shared: &Shared,
     route: &Route,
     index: usize,
     handler: &Arc<dyn Handler>,
-    event: &Event,
-    attempt: u32,
-    fence: &Fence,
+    subject: Subject<'_>,
 ) -> HandlerRun {
     let started = shared.clock.now();
-    let context =
-        Context { services: &shared.services, attempt, handler: &route.handlers[index], run: &shared.run, fence };
+    let Subject { event, place, attempt, fence } = subject;
+    let (services, handler_name, run) = (&*shared.services, &*route.handlers[index], &*shared.run);
+    let context = Context { services, attempt, handler: handler_name, run, place, fence };
     let result = match contain(|| handler.handle(event, &context)) {
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),

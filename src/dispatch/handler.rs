@@ -37,8 +37,18 @@ pub struct Context<'a> {
     pub handler: &'a str,
     /// Which run over the topics this is (`kafka.run`); empty for the first.
     pub run: &'a str,
+    /// Where the event stands in its source topic.
+    pub place: Place<'a>,
     /// Proof of ownership for database writes (I4).
     pub fence: &'a Fence,
+}
+
+/// A record's place in a source topic. A record on a retry topic has that of its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub offset: i64,
 }
 
 /// What handlers reach the world through. Injected; tests put doubles here.

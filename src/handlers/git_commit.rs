@@ -113,7 +113,7 @@ fn changes(
         ChangeStatus::Added | ChangeStatus::Modified => None,
     });
     for path in gone.filter(|path| FileType::of(path) != FileType::Unknown) {
-        by_path.insert(path, documents::remove(&commit.repository_url, path, utids.clone()));
+        by_path.insert(path, documents::remove(&commit.repository_url, &commit.branch, path, utids.clone()));
     }
     for (file, Checked { result, title }) in changed.iter().zip(checked) {
         if file.status == ChangeStatus::Deleted || result.file_type == FileType::Unknown {

@@ -9,7 +9,7 @@ pub enum GitError {
     Address { text: String, reason: String },
     #[error("{url} cannot be read over {scheme}; allowed: a path, file://, https:// or http://")]
     Scheme { url: String, scheme: &'static str },
-    #[error("repository {url} is not allowed by the configuration")]
+    #[error("repository {url} is not allowed; allowed: git.repositories and what matches git.allowed")]
     NotAllowed { url: String },
     #[error("no repository at {url}: {detail}")]
     Missing { url: String, detail: String },
