@@ -18,6 +18,10 @@ COPY --from=build /out/coafi /usr/local/bin/coafi
 COPY avro /etc/coafi/avro
 COPY topics /etc/coafi/topics
 COPY handler_routes.yaml /etc/coafi/handler_routes.yaml
+# What is kept: by default below the working directory, which belongs to root.
+ENV COAFI__ARTIFACTS__URL=/var/lib/coafi/artifacts \
+    COAFI__GIT__CACHE_DIR=/var/lib/coafi/git
+VOLUME /var/lib/coafi
 WORKDIR /etc/coafi
 USER 10001
 EXPOSE 8080

@@ -26,7 +26,7 @@ SEEDS = 20000
 SEED =
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up down status bench simulate setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up env down status bench simulate setup-build setup-stack stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -58,6 +58,9 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 
 up: setup-build setup-stack stack-binary ## Start Kafka, a schema registry and Postgres, and wait until they answer
 	@$(STACK) up --name $(NAME) --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT) --postgres-port $(POSTGRES_PORT)
+
+env: stack-binary ## Print the lines that point coafi at it: eval "$$(make -s env)"
+	@$(STACK) env --name $(NAME)
 
 down: stack-binary ## Stop just those, and remove their data
 	@$(STACK) down --name $(NAME)

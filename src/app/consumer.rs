@@ -76,6 +76,7 @@ impl Consumer {
         let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
             limits: limits.clone(),
+            logged_payload_bytes: parts.settings.log.payload_bytes,
             otel: parts.otel,
             ..DispatcherSettings::default()
         };
@@ -96,6 +97,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
         config.continue_after_loss = lossy;
+        config.not_deduplicated = topics::retries(&topics);
         config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
             config,

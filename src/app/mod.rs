@@ -20,6 +20,6 @@ pub use dev::{Dev, DevOptions, Moment};
 pub use git::{connector, lone_connector, repository_settings};
 pub use places::Places;
 pub use tally::{Ended, Tally};
-pub use topics::{consumed, declarations, known, known_topics, routes};
+pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};
 
 pub(crate) use dev::events;

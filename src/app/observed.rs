@@ -30,6 +30,10 @@ impl Application for Observed {
         self.dispatcher.submit(run, fence);
     }
 
+    fn recall(&self, partition: PartitionId, epoch: Epoch) {
+        self.dispatcher.recall(partition, epoch);
+    }
+
     fn cancel(&self, partition: PartitionId, epoch: Epoch) {
         self.dispatcher.cancel(partition, epoch);
     }
@@ -53,6 +57,7 @@ impl Application for Observed {
     }
 
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
+        self.dispatcher.committed(outputs);
         if let Some(tally) = &self.tally {
             outputs.iter().for_each(|output| tally.count(output));
         }

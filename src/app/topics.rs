@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use crate::config::Settings;
-use crate::dispatch::{ConsumedTopic, Handlers, Known, RecordLimits, Routes, retry_topic};
+use crate::dispatch::{ConsumedTopic, Handlers, Known, RecordLimits, Routes, RoutesError, retry_topic};
 use crate::kafka::topics::{self, Declaration};
+use crate::schema::schema_files;
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
 ///
@@ -28,16 +27,30 @@ pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::t
 /// Reads the routes file, or the one that the program was built with where it does not exist and is not asked for.
 ///
 /// # Errors
-/// The file cannot be read, or the first thing that is wrong in it.
+/// The file cannot be read, or the first thing that is wrong in it ([`RoutesError`]).
 pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file == Path::new(DEFAULT_FILE) => {
-            include_str!("../../handler_routes.yaml").to_owned()
-        }
-        Err(error) => return Err(error).with_context(|| format!("routes file {} cannot be read", file.display())),
+    let name = file.display().to_string();
+    let text = if routes_are_built_in(file) {
+        include_str!("../../handler_routes.yaml").to_owned()
+    } else {
+        std::fs::read_to_string(file)
+            .map_err(|error| RoutesError::Unreadable { file: name.clone(), message: error.to_string() })?
     };
-    Ok(Routes::parse(&file.display().to_string(), &text, &known(declarations)?)?)
+    Ok(Routes::parse(&name, &text, &known(declarations)?)?)
+}
+
+/// Whether the program's own routes are in force: nobody has named or written a file.
+#[must_use]
+pub fn routes_are_built_in(file: &Path) -> bool {
+    file == Path::new(DEFAULT_FILE) && !file.exists()
+}
+
+/// The topic whose declaration names the schema of this event type.
+#[must_use]
+pub fn topic_of_type<'a>(declarations: &'a [Declaration], event_type: &str) -> Option<&'a str> {
+    let schema = schema_files().find(|file| file.event_type() == event_type)?;
+    let carries = |declaration: &&Declaration| declaration.schemas.iter().any(|name| name == schema.record);
+    declarations.iter().find(carries).map(|declaration| declaration.topic.as_str())
 }
 
 /// What routes may name: handlers that are registered, topics that are declared.
@@ -73,6 +86,12 @@ pub(crate) fn record_limits(declarations: &[Declaration], undeclared: u32) -> Re
     let limit = |topic: topics::Topic| Some((topic.config.get("max.message.bytes")?.parse().ok()?, topic.name));
     let declared = all.into_iter().filter_map(limit).map(|(bytes, name)| (name, bytes)).collect();
     RecordLimits::new(undeclared as usize, declared)
+}
+
+/// Of these topics, the retry topics.
+#[must_use]
+pub(crate) fn retries(consumed: &[String]) -> BTreeSet<String> {
+    consumed.iter().filter(|topic| ConsumedTopic::parse(topic).tier.is_some()).cloned().collect()
 }
 
 /// Of these topics, those whose every route goes on after retention took events before they were read (I10).

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::bounds;
 use crate::dispatch::Failure;
 use crate::event::{Headers, HeadersBuilder, NextOffset, Offset, Outgoing, TopicPartition};
-use crate::schema::payloads::{Outcome, OutcomeKind, Receipt};
+use crate::schema::payloads::{Outcome, OutcomeKind, OutcomeStep, Receipt};
 use crate::schema::{AVRO_CONTENT_TYPE, Codec, Encoder, Payload};
 
 /// What most outcomes' values fit in.
@@ -117,8 +117,11 @@ impl Audit {
     /// The record of offsets that retention took before they were read (I10).
     #[must_use]
     pub fn lost(&self, source: &TopicPartition, from: Offset, to: NextOffset, at_ms: i64) -> Outgoing {
+        let detail = serde_json::json!({"from": from.0, "to": to.0 - 1}).to_string();
+        let step = OutcomeStep { kind: Cow::Borrowed("EVENT_LOST"), at: Some(at_ms), detail: Cow::Owned(detail) };
         let outcome = Outcome {
             outcome: OutcomeKind::Lost,
+            steps: vec![step],
             lost_to_offset: Some(to.0),
             error: Some(Cow::Owned(format!("retention removed the offsets {from} to {} of {source}", to.0 - 1))),
             ..self.blank(source, from, at_ms)

@@ -1,6 +1,6 @@
 //! What happened to one event, step by step, from its outcome records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -37,9 +37,18 @@ pub struct StoryStep {
 }
 
 impl Story {
-    /// `None` if there are no outcomes. A record that was written twice (at-least-once) counts once.
+    /// One for each source that has an event of this id, in order of the sources: an event is known by both.
     #[must_use]
-    pub fn of(mut outcomes: Vec<Outcome<'_>>) -> Option<Self> {
+    pub fn by_source(outcomes: Vec<Outcome<'_>>) -> Vec<Self> {
+        let mut sources: BTreeMap<Option<String>, Vec<Outcome<'_>>> = BTreeMap::new();
+        for outcome in outcomes {
+            sources.entry(outcome.source.as_deref().map(str::to_owned)).or_default().push(outcome);
+        }
+        sources.into_values().filter_map(Self::of).collect()
+    }
+
+    /// `None` if there are no outcomes. A record that was written twice (at-least-once) counts once.
+    fn of(mut outcomes: Vec<Outcome<'_>>) -> Option<Self> {
         // The order of attempts is that of the hops; a hop's attempts rise.
         outcomes.sort_by_key(|outcome| (outcome.ended_at, outcome.attempt));
         let mut seen = BTreeSet::new();

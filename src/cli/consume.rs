@@ -131,7 +131,7 @@ async fn stop_when_idle(
             () = end.cancelled() => {}
         }
         let status = watch.status();
-        let busy = !status.is_ready() || status.lag() != Some(0) || status.counts.polled != polled;
+        let busy = !status.is_ready() || status.settling || status.lag() != Some(0) || status.counts.polled != polled;
         if busy {
             (since, polled) = (Instant::now(), status.counts.polled);
         } else if since.elapsed() >= idle {

@@ -153,9 +153,15 @@ impl Noun {
             Self::Event(Event::Show(command)) => show(command, context).await,
             Self::Group(command) => command.run(context).await,
             Self::Routes(command) => {
-                let settings = context.settings();
-                let known = app::known(&app::declarations(settings).map_err(anyhow::Error::new)?)?;
-                context.output().answer(&command.run(&settings.routes_file, &known)?)
+                let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+                let file = &context.settings().routes_file;
+                let routes = app::routes(file, &declarations)?;
+                if app::routes_are_built_in(file) {
+                    let remark =
+                        format!("there is no {} here: these are the routes that coafi was built with", file.display());
+                    context.output().remark(&remark);
+                }
+                context.output().answer(&command.run(&routes, |of_type| app::topic_of_type(&declarations, of_type))?)
             }
             Self::Topics(command) => {
                 let places = context.places();
@@ -179,7 +185,7 @@ impl Noun {
 async fn show(command: event::Show, context: &Context) -> Result<Exit, Failure> {
     let places = context.places();
     let trail = Trail::new(&places.bootstrap_servers, &places.client, app::AUDIT_TOPIC);
-    let bar = context.output().bar("reading audit records", None);
+    let bar = std::sync::Arc::new(context.output().bar("reading audit records", None));
     let progress = move |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
     let answer = command.run(&trail, &context.codec()?, progress).await?;
     context.output().answer(&answer)

@@ -10,8 +10,8 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Answer;
+use crate::dispatch;
 use crate::dispatch::routes::Explanation;
-use crate::dispatch::{self, Known, RoutesError};
 use crate::event::{Event, Offset, Record, RecordBuilder};
 
 #[derive(Debug, Subcommand)]
@@ -26,7 +26,8 @@ pub(crate) enum Routes {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  coafi routes explain --type git.commit --topic coafi.git
+  coafi routes explain --type git.commit
+  coafi routes explain --type git.commit --topic coafi.git.retry.1m
   coafi routes explain --data event.json
 
 event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does.")]
@@ -37,36 +38,28 @@ pub(crate) struct Explain {
     /// CloudEvents source.
     #[arg(long, default_value = "")]
     pub source: String,
-    /// Topic that the event is in.
-    #[arg(long, default_value = "")]
-    pub topic: String,
+    /// Topic that the event is in; by default the topic whose declaration names the type's schema.
+    #[arg(long)]
+    pub topic: Option<String>,
     /// File with a structured CloudEvent (JSON).
     #[arg(long, conflicts_with_all = ["event_type", "source"])]
     pub data: Option<PathBuf>,
 }
 
-/// Reads and parses a routes file.
-///
-/// # Errors
-/// It cannot be read, or is wrong.
-pub(crate) fn load(file: &Path, known: &Known) -> Result<dispatch::Routes, RoutesError> {
-    let name = file.display().to_string();
-    match fs::read_to_string(file) {
-        Ok(text) => dispatch::Routes::parse(&name, &text, known),
-        Err(error) => Err(RoutesError::Unreadable { file: name, message: error.to_string() }),
-    }
-}
-
 impl Routes {
-    /// `file` is the routes file. The answer is no if there are warnings, or no route takes the event.
+    /// `topic_of` gives the topic that events of a type are in, by its declaration. The answer is no if there are warnings,
+    /// or no route takes the event.
     ///
     /// # Errors
-    /// The routes file is refused ([`RoutesError`]); the event file cannot be read or is no event.
-    pub(crate) fn run(&self, file: &Path, known: &Known) -> anyhow::Result<Answer> {
-        let routes = load(file, known)?;
+    /// The event file cannot be read or is no event.
+    pub(crate) fn run<'a>(
+        &self,
+        routes: &dispatch::Routes,
+        topic_of: impl Fn(&str) -> Option<&'a str>,
+    ) -> anyhow::Result<Answer> {
         match self {
-            Self::Lint => Ok(lint(&routes)),
-            Self::Explain(explain) => explain.run(&routes),
+            Self::Lint => Ok(lint(routes)),
+            Self::Explain(explain) => explain.run(routes, topic_of),
         }
     }
 }
@@ -83,13 +76,14 @@ fn lint(routes: &dispatch::Routes) -> Answer {
 }
 
 impl Explain {
-    fn run(&self, routes: &dispatch::Routes) -> anyhow::Result<Answer> {
-        let event = self.data.as_deref().map(|file| read_event(file, &self.topic)).transpose()?;
+    fn run<'a>(&self, routes: &dispatch::Routes, topic_of: impl Fn(&str) -> Option<&'a str>) -> anyhow::Result<Answer> {
+        let event = self.data.as_deref().map(|file| read_event(file, "")).transpose()?;
         let (event_type, source) = match &event {
             Some(event) => (event.event_type(), event.source()),
             None => (self.event_type.as_deref().unwrap_or_default(), self.source.as_str()),
         };
-        let (explanation, id) = routes.explain(&self.topic, event_type, source);
+        let topic = self.topic.as_deref().or_else(|| topic_of(event_type));
+        let (explanation, id) = routes.explain(topic.unwrap_or_default(), event_type, source);
         let filter = id.and_then(|id| routes.route(id).filter.as_ref()).zip(event.as_ref());
         let wanted = filter.map(|(filter, event)| {
             let data = serde_json::from_slice(event.data()).ok();
@@ -101,7 +95,12 @@ impl Explain {
             Some(Err(error)) => json!({"error": error}),
             None => serde_json::Value::Null,
         };
-        let text = describe(&explanation, wanted.as_ref()).expect("a String takes all");
+        json["topic"] = topic.into();
+        let mut text = match topic {
+            Some(topic) => format!("type {event_type} in topic {topic}\n"),
+            None => format!("type {event_type}: no declared topic has it, so give its --topic\n"),
+        };
+        text += &describe(&explanation, wanted.as_ref()).expect("a String takes all");
         Ok(Answer { json, text, yes: explanation.route.is_some() })
     }
 }
@@ -135,7 +134,7 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
     };
     writeln!(out)?;
     for (name, value) in [
-        ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: coafi.unprocessed)") }),
+        ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: its events wait)") }),
         ("handlers", explanation.handlers.join(", ")),
         ("filter", format!("{filter}{wanted}")),
         ("ordering", explanation.ordering.to_owned()),
@@ -159,4 +158,31 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
     }
     write!(out, "{table}")?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app, kafka::topics};
+
+    fn explain(event_type: &str, topic: Option<&str>) -> Answer {
+        let declarations = topics::embedded().unwrap();
+        let routes = app::routes(Path::new("handler_routes.yaml"), &declarations).unwrap();
+        let explain = Explain {
+            event_type: Some(event_type.to_owned()),
+            source: String::new(),
+            topic: topic.map(str::to_owned),
+            data: None,
+        };
+        Routes::Explain(explain).run(&routes, |of_type| app::topic_of_type(&declarations, of_type)).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_looked_for_in_the_topic_of_its_type() {
+        let answer = explain("git.commit", None);
+        assert!(answer.yes && answer.json["topic"] == "coafi.git", "{}", answer.text);
+        assert!(!explain("git.commit", Some("coafi.api")).yes, "what is asked for goes before");
+        let unknown = explain("nobody.knows", None);
+        assert!(!unknown.yes && unknown.text.contains("give its --topic"), "{}", unknown.text);
+    }
 }

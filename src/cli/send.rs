@@ -1,6 +1,5 @@
 //! `coafi event send`.
 
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -11,15 +10,16 @@ use crate::connectors::publish_event::{EventToSend, SendError, prepare, send};
 
 /// Publish one event, made from JSON, as a connector would.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  coafi event send --type git.commit --data commit.json\n  \
-                        echo '{...}' | coafi event send --type git.commit --data - --output json")]
+#[command(after_help = "Examples:\n  coafi event send --type git.commit --data @commit.json\n  \
+                        echo '{...}' | coafi event send --type git.commit --data @- --output json\n  \
+                        coafi event send --type git.push --data '{\"repository\": ...}'")]
 pub(super) struct Send {
     /// CloudEvents type, e.g. git.commit.
     #[arg(long = "type", value_name = "TYPE")]
     event_type: String,
-    /// JSON file with the event's data; - reads standard input.
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    /// The event's data as JSON: @FILE, @- for standard input, or the text itself.
+    #[arg(long, value_name = "@FILE|@-|JSON")]
+    data: String,
     /// CloudEvents id; by default from the data, else random.
     #[arg(long)]
     id: Option<String>,
@@ -53,11 +53,43 @@ impl Send {
     }
 }
 
-fn read_json(path: &std::path::Path) -> Result<serde_json::Value, Failure> {
-    let from_stdin = path.as_os_str() == "-";
-    let text = if from_stdin { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
-    let name = if from_stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let text = text.map_err(|error| Failure::usage(format!("{name} cannot be read")).because(error))?;
+/// Where `--data` says that the data is.
+#[derive(Debug, PartialEq, Eq)]
+enum Data<'a> {
+    /// `@-` or `-`
+    StandardInput,
+    /// `@FILE`; without the `@` only if there is such a file.
+    File(&'a str),
+    Inline(&'a str),
+}
+
+impl<'a> Data<'a> {
+    /// `None`: neither. `is_file` tells whether there is a file of that name.
+    fn of(argument: &'a str, is_file: impl Fn(&str) -> bool) -> Option<Self> {
+        match argument.strip_prefix('@') {
+            _ if argument == "-" || argument == "@-" => Some(Self::StandardInput),
+            Some(file) => Some(Self::File(file)),
+            None if argument.trim_start().starts_with('{') => Some(Self::Inline(argument)),
+            None => is_file(argument).then_some(Self::File(argument)),
+        }
+    }
+}
+
+fn read_json(argument: &str) -> Result<serde_json::Value, Failure> {
+    let data = Data::of(argument, |name| std::path::Path::new(name).exists()).ok_or_else(|| {
+        Failure::usage(format!("--data {argument:?} is neither a file nor a JSON object"))
+            .next("give @FILE, @- for standard input, or JSON text that begins with {")
+    })?;
+    let (name, text) = match data {
+        Data::StandardInput => ("standard input".to_owned(), std::io::read_to_string(std::io::stdin())),
+        Data::File(file) => (format!("file {file:?}"), std::fs::read_to_string(file)),
+        Data::Inline(text) => ("--data".to_owned(), Ok(text.to_owned())),
+    };
+    let text = text.map_err(|error| {
+        Failure::usage(format!("{name} cannot be read"))
+            .because(error)
+            .next("--data takes @FILE, @- for standard input, or JSON text that begins with {")
+    })?;
     serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{name} is no JSON")).because(error))
 }
 
@@ -76,5 +108,39 @@ impl From<SendError> for Failure {
             }
             SendError::Schema { .. } => Self::failed(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_a_file_standard_input_or_the_text_itself() {
+        let is_file = |name: &str| name == "commit.json" || name == "@odd";
+        for (argument, expected) in [
+            ("@commit.json", Some(Data::File("commit.json"))),
+            ("commit.json", Some(Data::File("commit.json"))),
+            ("@missing.json", Some(Data::File("missing.json"))),
+            ("@@odd", Some(Data::File("@odd"))),
+            ("@-", Some(Data::StandardInput)),
+            ("-", Some(Data::StandardInput)),
+            (" {\"a\": 1}", Some(Data::Inline(" {\"a\": 1}"))),
+            ("missing.json", None),
+            ("", None),
+        ] {
+            assert_eq!(Data::of(argument, is_file), expected, "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_said() {
+        for argument in ["missing.json", "@missing.json"] {
+            let failure = read_json(argument).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage);
+            assert!(format!("{failure:?}").contains("@- for standard input"), "{failure:?}");
+        }
+        assert_eq!(read_json("{\"a\": [1]}").unwrap(), json!({"a": [1]}));
+        assert!(read_json("{").unwrap_err().to_string().starts_with("--data is no JSON"));
     }
 }

@@ -89,6 +89,7 @@ async fn feed(
         let Some(watch) = replica.get() else { continue };
         let status = watch.status();
         metrics.set_counts(&status.counts);
+        metrics.set_incidents(status.incidents);
         metrics.set_gauges(gauges(&status));
         metrics.set_lag(status.assignment.iter().map(lag).collect());
         watch.take_commit_times().into_iter().for_each(|took| metrics.commit_took(took));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Secret;
 use super::section::Section;
+use crate::kafka::properties::refusal;
 
 /// How outputs and offsets are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,34 +65,13 @@ pub struct Queues {
     pub producer_max_bytes: u64,
 }
 
-/// Properties that this program sets itself, because its guarantees depend on them, and where they are set instead.
-const OWNED: [(&str, &str); 16] = [
-    ("bootstrap.servers", "set kafka.bootstrap_servers instead"),
-    ("group.id", "set kafka.group_id instead"),
-    ("group.instance.id", "set kafka.group_instance_id instead"),
-    ("transactional.id", "it is made from kafka.group_id and kafka.slot"),
-    ("transaction.timeout.ms", "set kafka.transaction_timeout instead"),
-    ("session.timeout.ms", "set kafka.session_timeout instead"),
-    ("heartbeat.interval.ms", "set kafka.heartbeat_interval instead"),
-    ("queued.max.messages.kbytes", "set kafka.queues.fetched_max_bytes instead"),
-    ("queue.buffering.max.kbytes", "set kafka.queues.producer_max_bytes instead"),
-    ("enable.auto.commit", "offsets are committed with their outcomes (I1, I2)"),
-    ("enable.auto.offset.store", "offsets are committed with their outcomes (I1, I2)"),
-    ("auto.offset.reset", "set kafka.start for the first start; a lost position is never reset silently (I10)"),
-    ("enable.idempotence", "every producer is idempotent"),
-    ("acks", "every producer waits for all in-sync replicas"),
-    ("isolation.level", "every consumer reads committed records only"),
-    ("partition.assignment.strategy", "rebalances are cooperative (I4)"),
-];
-
 impl Kafka {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let ms = Duration::from_millis;
-        let owned = |name: &str| OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, instead)| *instead);
         let kafka = Self {
             bootstrap_servers: section.text("bootstrap_servers", "127.0.0.1:9092"),
-            client: section.properties("client", "client_files", owned, is_secret),
+            client: section.properties("client", "client_files", refusal, is_secret),
             group_id: section.text("group_id", "coafi"),
             run: section.parsed("run", String::new(), RUN, parse_run, Clone::clone),
             group_instance_id: section.optional_text("group_instance_id"),

@@ -140,6 +140,8 @@ pub struct Log {
     /// A level or tracing directives, e.g. `info,coafi::kafka=debug`; `RUST_LOG` and `COAFI_LOG` go first.
     pub level: String,
     pub format: LogFormat,
+    /// How much of an event's data the line about its failure shows, in bytes; 0 for none of it.
+    pub payload_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +162,7 @@ impl Log {
                 "format",
                 &[("auto", LogFormat::Auto), ("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
             ),
+            payload_bytes: section.integer("payload_bytes", 512, 0..=16_384),
         }
     }
 }

@@ -238,11 +238,12 @@ fn values_that_make_no_sense_together_are_refused() {
         expect!["c.yaml: engine.max_run: must not exceed engine.max_in_flight"],
     );
     check(
-        "kafka: {client: {enable.auto.commit: true, group.id: x}}",
+        "kafka: {client: {enable.auto.commit: true, group.id: x, message.max.bytes: 1, linger.ms: 5}}",
         &[],
         expect![[r#"
         c.yaml: kafka.client.enable.auto.commit: offsets are committed with their outcomes (I1, I2)
-        c.yaml: kafka.client.group.id: set kafka.group_id instead"#]],
+        c.yaml: kafka.client.group.id: set kafka.group_id instead
+        c.yaml: kafka.client.message.max.bytes: set max.message.bytes of the topic instead, in its declaration"#]],
     );
 }
 

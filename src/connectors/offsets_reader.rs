@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Message as _};
 
 use super::publisher::CLAIM_PART;
 use super::source_offset::SourceId;
+use crate::kafka::properties;
 
 /// Without a record for this long, reading has failed.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -92,8 +93,8 @@ fn consumer(client: &ClientConfig, topic: &str, partitions: i32) -> Result<BaseC
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.queue.backoff.ms", "10");
+        .set("queued.max.messages.kbytes", "16384");
+    properties::set(&mut client, "fetch.queue.backoff.ms", "10");
     let consumer: BaseConsumer = client.create()?;
     let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {

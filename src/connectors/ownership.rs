@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::kafka::properties;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
@@ -43,8 +44,8 @@ impl Ownership {
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", "500")
             .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest")
-            .set("topic.metadata.refresh.interval.ms", "30000");
+            .set("auto.offset.reset", "latest");
+        properties::set(&mut client, "topic.metadata.refresh.interval.ms", "30000");
         let consumer: BaseConsumer<Member> = client.create_with_context(Member { owned: sender })?;
         consumer.subscribe(&[topic])?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::offsets_reader;
 use super::source_offset::{OFFSETS_TOPIC, SourceId};
 use crate::event::Outgoing;
+use crate::kafka::properties;
 use crate::schema::payloads::SourceOffset;
 use crate::schema::{Codec, Encoder};
 
@@ -205,18 +206,18 @@ fn producer(settings: &PublisherSettings, source: &SourceId) -> Result<ThreadedP
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
-        .set("compression.type", "zstd")
-        .set("linger.ms", "5")
         // The default is 1 GiB. A batch is a few MB.
-        .set("queue.buffering.max.kbytes", "16384")
-        .set("queue.buffering.max.messages", "50000");
-    if settings.delivery == Delivery::Transactional {
+        .set("queue.buffering.max.kbytes", "16384");
+    let transactional = settings.delivery == Delivery::Transactional;
+    let backoff = transactional.then_some(("retry.backoff.ms", "10"));
+    let tuning = [("compression.type", "zstd"), ("linger.ms", "5"), ("queue.buffering.max.messages", "50000")];
+    tuning.into_iter().chain(backoff).for_each(|(name, value)| properties::set(&mut client, name, value));
+    if transactional {
         client
             .set("transactional.id", source.transactional_id())
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             // A record must not outlive the transaction that it belongs to.
-            .set("message.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-            .set("retry.backoff.ms", "10");
+            .set("message.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
     }
     client.create_with_context(Deliveries::default())
 }

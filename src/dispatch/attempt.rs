@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::contain::{Contain, Panicked, contain};
 use super::delivery::Delivery;
+use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
 use super::{Context, Failure, Handler, NewEvent, Place, Route, Success, trace};
@@ -46,12 +47,17 @@ pub(super) const fn rank(class: &Class) -> u8 {
     }
 }
 
-pub(super) async fn attempt(shared: Arc<Shared>, job: Job<Arc<Delivery>>, fence: Arc<Fence>) -> End {
+pub(super) async fn attempt(
+    shared: Arc<Shared>,
+    job: Job<Arc<Delivery>>,
+    fence: Arc<Fence>,
+    admission: Arc<Admission>,
+) -> End {
     let started = shared.clock.now();
     let route = shared.routes.route(job.route);
     let span = shared.span(route, &job);
     let traceparent = shared.otel.then(|| trace::traceparent(&span)).flatten();
-    let (wanted, runs) = run(&shared, route, &job, &fence).instrument(span).await;
+    let (wanted, runs) = run(&shared, route, &job, &fence, &admission).instrument(span).await;
     let done = runs.iter().filter(|run| run.result.is_ok()).fold(job.done, |done, run| done | bit(run.handler));
     let report = Report {
         started_ms: shared.clock.unix_ms(started),
@@ -83,7 +89,13 @@ fn code(failure: &Failure) -> u64 {
 }
 
 /// Whether the event is wanted, and what ran.
-async fn run(shared: &Shared, route: &Route, job: &Job<Arc<Delivery>>, fence: &Fence) -> (bool, Vec<HandlerRun>) {
+async fn run(
+    shared: &Shared,
+    route: &Route,
+    job: &Job<Arc<Delivery>>,
+    fence: &Fence,
+    admission: &Admission,
+) -> (bool, Vec<HandlerRun>) {
     let event = match admissible(&job.payload) {
         Ok(event) => event,
         Err(failure) => return (true, vec![before_handlers(failure)]),
@@ -94,7 +106,7 @@ async fn run(shared: &Shared, route: &Route, job: &Job<Arc<Delivery>>, fence: &F
         Err(failure) => return (true, vec![before_handlers(failure)]),
     }
     if let Some(limiter) = shared.limiter(job.route) {
-        limiter.admit().await;
+        admission.through(limiter.admit()).await;
     }
     let handlers = shared.handlers.of(job.route);
     let due = |index: &usize| job.done & (1 << index) == 0;

@@ -8,9 +8,10 @@ use tokio::runtime::Handle;
 
 use super::classify::classify;
 use super::delivery::Delivery;
+use super::ending::Ending;
 use super::probe;
 use super::record_limits::RecordLimits;
-use super::render::Renderer;
+use super::render::{FailureLog, Renderer};
 use super::report::Report;
 use super::routes::RouteCache;
 use super::shared::Shared;
@@ -31,6 +32,8 @@ pub struct Settings {
     /// How large what is produced may be; the producer's `message.max.bytes` is not below the largest.
     pub limits: RecordLimits,
     pub unprocessed_topic: String,
+    /// How much of a failed event's data its log line shows, in bytes.
+    pub logged_payload_bytes: usize,
     /// Whether OpenTelemetry is on: spans then join the traces of their events.
     pub otel: bool,
 }
@@ -38,7 +41,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let limits = RecordLimits::new(1_000_000, BTreeMap::new());
-        Self { workers: 2, limits, unprocessed_topic: "coafi.unprocessed".to_owned(), otel: false }
+        Self {
+            workers: 2,
+            limits,
+            unprocessed_topic: "coafi.unprocessed".to_owned(),
+            logged_payload_bytes: 512,
+            otel: false,
+        }
     }
 }
 
@@ -47,6 +56,7 @@ pub struct Dispatcher {
     shared: Arc<Shared>,
     cache: RouteCache,
     renderer: Renderer,
+    failures: FailureLog,
     submit: Submit,
     sink: ResultSink,
     runtime: Handle,
@@ -76,6 +86,7 @@ impl Dispatcher {
         let dispatcher = Self {
             cache: RouteCache::new(&routes),
             renderer: Renderer::new(routes, audit, &settings.unprocessed_topic, settings.limits.clone()),
+            failures: FailureLog::new(settings.logged_payload_bytes),
             shared,
             submit,
             sink: results,
@@ -134,8 +145,12 @@ impl Application for Dispatcher {
         }
     }
 
+    fn recall(&self, partition: PartitionId, epoch: Epoch) {
+        self.submit.end(partition, epoch, Ending::Recalled);
+    }
+
     fn cancel(&self, partition: PartitionId, epoch: Epoch) {
-        self.submit.cancel(partition, epoch);
+        self.submit.end(partition, epoch, Ending::Cancelled);
     }
 
     fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {
@@ -159,6 +174,10 @@ impl Application for Dispatcher {
         into: &mut Vec<Outgoing>,
     ) {
         self.renderer.render(source, output, clock, into);
+    }
+
+    fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
+        outputs.iter().for_each(|output| self.failures.tell(&self.renderer, output, &self.shared.clock));
     }
 
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {

@@ -159,7 +159,8 @@ impl Failure {
         Self::new(Class::Transient, code, message)
     }
 
-    /// `dependency`: a constant of [`Dependency`], or a name that the route declares.
+    /// `dependency`: a constant of [`Dependency`], or a name of the handler's own. From then on its outage stops the route,
+    /// declared or not.
     #[must_use]
     pub fn systemic(dependency: &str, code: &'static str, message: impl std::fmt::Display) -> Self {
         Self::new(Class::Systemic(Dependency::new(dependency)), code, message)

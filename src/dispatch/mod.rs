@@ -6,6 +6,7 @@ mod contain;
 pub mod delay;
 mod delivery;
 mod dispatcher;
+mod ending;
 mod filter;
 mod handler;
 pub mod hop;
@@ -30,6 +31,7 @@ pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as Dispatche
 
 pub use filter::{Filter, FilterError};
 pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Place, Registration, Services, Step, Success};
+pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;
 pub use report::{HandlerRun, Refusal, Report};

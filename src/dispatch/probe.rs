@@ -14,7 +14,10 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const PROBE_OBJECT: &str = ".coafi-probe";
 const PROBE_BYTES: usize = 4_096;
 
-/// A dependency that a route declares and nobody here knows is tried with the next event instead: `true`.
+/// The dependencies that there are: what a route may declare. A new one is named here and probed below.
+pub const DEPENDENCIES: [&str; 3] = [Dependency::DATABASE, Dependency::SCHEMA_REGISTRY, Dependency::ARTIFACTS];
+
+/// A dependency that a handler names and nobody here knows is tried with the next event instead: `true`.
 pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
     let asked = async {
         match &*dependency.0 {

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 
 use super::attempt::End;
 use super::delivery::Delivery;
+use super::ending::Admission;
 use super::report::Report;
 use crate::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
 use crate::store::Fence;
@@ -20,11 +21,12 @@ pub(super) struct Run<F> {
     /// The record that is with its handlers, and its `done` bits from before.
     current: Option<(Ticket, u32)>,
     slot: Option<Pin<Box<F>>>,
+    admission: Arc<Admission>,
 }
 
 impl<F: Future<Output = End>> Run<F> {
     pub(super) fn new(jobs: Vec<Job<Arc<Delivery>>>, fence: Arc<Fence>, slot: Option<Pin<Box<F>>>) -> Self {
-        Self { jobs: jobs.into_iter(), fence, current: None, slot }
+        Self { jobs: jobs.into_iter(), fence, current: None, slot, admission: Arc::default() }
     }
 
     /// The epoch that the run belongs to; `None` when it is through.
@@ -34,10 +36,10 @@ impl<F: Future<Output = End>> Run<F> {
     }
 
     /// Starts the next record, without polling it; `false` if there is none.
-    pub(super) fn start_next(&mut self, make: &impl Fn(Job<Arc<Delivery>>, Arc<Fence>) -> F) -> bool {
+    pub(super) fn start_next(&mut self, make: &impl Fn(Job<Arc<Delivery>>, Arc<Fence>, Arc<Admission>) -> F) -> bool {
         let Some(job) = self.jobs.next() else { return false };
         self.current = Some((job.ticket, job.done));
-        let future = make(job, Arc::clone(&self.fence));
+        let future = make(job, Arc::clone(&self.fence), Arc::clone(&self.admission));
         match &mut self.slot {
             Some(slot) => slot.set(future),
             empty => *empty = Some(Box::pin(future)),
@@ -66,6 +68,18 @@ impl<F: Future<Output = End>> Run<F> {
             results.push(Finished { ticket, verdict: Attempt::Cancelled, done, report: None });
         }
         self.drop_rest(results);
+    }
+
+    /// Gives back what no handler has begun with; false if that was all of it.
+    pub(super) fn recall(&mut self, results: &mut Results) -> bool {
+        if self.admission.is_awaited()
+            && let Some((ticket, done)) = self.current.take()
+        {
+            self.slot = None;
+            results.push(Finished { ticket, verdict: Attempt::NotStarted, done, report: None });
+        }
+        self.drop_rest(results);
+        self.current.is_some()
     }
 
     fn drop_rest(&mut self, results: &mut Results) {

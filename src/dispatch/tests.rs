@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::*;
 use crate::engine::{Attempt, Class, Dependency, Epoch, Finished, PartitionId};
 use fixture::{Bench, Script, delivery, fail, job, record};
@@ -88,7 +89,7 @@ async fn a_cancelled_epoch_stops_at_once_and_others_go_on() {
     bench.run_of(0, 1, 0..2);
     bench.run_of(1, 7, 10..11);
     bench.started("a", 2).await;
-    bench.submit.cancel(PartitionId(0), Epoch(1));
+    bench.submit.end(PartitionId(0), Epoch(1), Ending::Cancelled);
     // Still in the queue when its epoch is cancelled, and one of the next epoch.
     bench.run_of(0, 1, 20..21);
     bench.run_of(0, 2, 30..31);
@@ -100,6 +101,36 @@ async fn a_cancelled_epoch_stops_at_once_and_others_go_on() {
     let mut results = bench.results(2).await;
     results.sort_by_key(|finished| finished.ticket.offset);
     assert_eq!(verdicts(&results), [(10, "deadline"), (30, "deadline")]);
+}
+
+#[tokio::test]
+async fn of_a_recalled_epoch_what_has_begun_goes_on_and_the_rest_comes_back() {
+    let (gate, opened) = watch::channel(false);
+    let mut bench = Bench::new(ONE, &[("a", Script::Gate(opened))]).await;
+    bench.run_of(0, 1, 0..3);
+    bench.run_of(1, 7, 10..11);
+    bench.started("a", 2).await;
+    bench.submit.end(PartitionId(0), Epoch(1), Ending::Recalled);
+    bench.run_of(0, 1, 20..21);
+    let mut results = bench.results(3).await;
+    results.sort_by_key(|finished| finished.ticket.offset);
+    assert_eq!(verdicts(&results), [(1, "not started"), (2, "not started"), (20, "not started")]);
+    gate.send(true).unwrap();
+    let mut results = bench.results(2).await;
+    results.sort_by_key(|finished| finished.ticket.offset);
+    assert_eq!(verdicts(&results), [(0, "succeeded"), (10, "succeeded")]);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_rate_limit_is_recalled_at_once() {
+    let text = "routes: [{name: r, match: {type: t}, handler: a, rate_limit: {per_second: 1, burst: 1}}]";
+    let mut bench = Bench::new(text, &[("a", ok())]).await;
+    bench.run(0..3);
+    assert_eq!(verdicts(&bench.results(1).await), [(0, "succeeded")]);
+    let start = Instant::now();
+    bench.submit.end(PartitionId(0), Epoch(1), Ending::Recalled);
+    assert_eq!(verdicts(&bench.results(2).await), [(1, "not started"), (2, "not started")]);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

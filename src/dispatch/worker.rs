@@ -5,7 +5,7 @@
 //! batches, at the latest before the worker waits for something.
 //!
 //! I3: a run is one lane's, in order, and stops at the first record that does not succeed. I4: a cancelled epoch's runs stop
-//! at once, also those that still wait in the queue.
+//! at once, also those that still wait in the queue; of a recalled one's, what handlers have begun with goes on.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::attempt::End;
 use super::delivery::Delivery;
+use super::ending::{Admission, Board, Ending, Endings};
 use super::run::{Results, Run};
-use super::workers::{Cancelled, Command, ResultSink};
-use crate::engine::{Epoch, Job, PartitionId};
+use super::workers::{Command, ResultSink};
+use crate::engine::Job;
 use crate::store::Fence;
 
 /// Things done before results are handed over.
@@ -31,10 +31,10 @@ pub(super) struct Worker<M, F> {
     make: M,
     queue: UnboundedReceiver<Command>,
     depth: Arc<AtomicUsize>,
-    cancelled: Arc<Cancelled>,
-    /// The generation of `epochs`.
+    board: Arc<Board>,
+    /// The generation of `endings`.
     seen: u64,
-    epochs: FxHashMap<PartitionId, Epoch>,
+    endings: Endings,
     waiting: FuturesUnordered<Waiting<F>>,
     /// The box of the last run's attempts, for the next run.
     spare: Option<Pin<Box<F>>>,
@@ -51,23 +51,23 @@ enum Item<F> {
 
 impl<M, F> Worker<M, F>
 where
-    M: Fn(Job<Arc<Delivery>>, Arc<Fence>) -> F + Send,
+    M: Fn(Job<Arc<Delivery>>, Arc<Fence>, Arc<Admission>) -> F + Send,
     F: Future<Output = End> + Send,
 {
     pub(super) fn new(
         make: M,
         queue: UnboundedReceiver<Command>,
         depth: Arc<AtomicUsize>,
-        cancelled: Arc<Cancelled>,
+        board: Arc<Board>,
         sink: ResultSink,
     ) -> Self {
         Self {
             make,
             queue,
             depth,
-            cancelled,
+            board,
             seen: 0,
-            epochs: FxHashMap::default(),
+            endings: Endings::default(),
             waiting: FuturesUnordered::new(),
             spare: None,
             results: Vec::new(),
@@ -107,7 +107,7 @@ where
                     let run = Run::new(jobs, fence, self.spare.take());
                     self.drive(run, cx);
                 }
-                Item::Command(Command::Wake) => self.drop_cancelled(),
+                Item::Command(Command::Wake) => self.drop_ending(),
                 Item::Command(Command::Stop) => return false,
                 Item::Continue(run, mut results) => {
                     self.results.append(&mut results);
@@ -131,7 +131,8 @@ where
     /// Starts a run's records one after another, until one is not ready at once.
     fn drive(&mut self, mut run: Run<F>, cx: &mut Context<'_>) {
         loop {
-            if self.is_cancelled(&run) {
+            if self.ending(&run).is_some() {
+                // None of its records is with a handler now.
                 return run.cancel(&mut self.results);
             }
             if !run.start_next(&self.make) {
@@ -144,20 +145,21 @@ where
         }
     }
 
-    fn is_cancelled(&mut self, run: &Run<F>) -> bool {
-        if let Some((generation, epochs)) = self.cancelled.newer_than(self.seen) {
-            (self.seen, self.epochs) = (generation, epochs);
+    fn ending(&mut self, run: &Run<F>) -> Option<Ending> {
+        if let Some((generation, endings)) = self.board.newer_than(self.seen) {
+            (self.seen, self.endings) = (generation, endings);
         }
-        run.epoch().is_some_and(|(partition, epoch)| self.epochs.get(&partition).is_some_and(|upto| epoch <= *upto))
+        let (partition, epoch) = run.epoch()?;
+        self.endings.of(partition, epoch)
     }
 
-    fn drop_cancelled(&mut self) {
+    fn drop_ending(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
-            let Some(run) = waiting.0 else { continue };
-            if self.is_cancelled(&run) {
-                run.cancel(&mut self.results);
-            } else {
-                self.waiting.push(Waiting(Some(run)));
+            let Some(mut run) = waiting.0 else { continue };
+            match self.ending(&run) {
+                Some(Ending::Cancelled) => run.cancel(&mut self.results),
+                Some(Ending::Recalled) if !run.recall(&mut self.results) => {}
+                Some(Ending::Recalled) | None => self.waiting.push(Waiting(Some(run))),
             }
         }
     }

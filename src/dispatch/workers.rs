@@ -4,16 +4,16 @@
 //! that was taken and not reported would be lost to the engine.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustc_hash::FxHashMap;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::attempt::attempt;
 use super::delivery::Delivery;
+use super::ending::{Board, Ending};
 use super::report::Report;
 use super::shared::Shared;
 use super::worker::Worker;
@@ -27,7 +27,7 @@ pub(super) type Jobs = Vec<Job<Arc<Delivery>>>;
 
 pub(super) enum Command {
     Run(Jobs, Arc<Fence>),
-    /// Something was cancelled: look.
+    /// An epoch ends: look.
     Wake,
     Stop,
 }
@@ -36,7 +36,7 @@ pub(super) enum Command {
 pub(super) struct Submit {
     queues: Vec<Queue>,
     next: AtomicUsize,
-    cancelled: Arc<Cancelled>,
+    board: Arc<Board>,
 }
 
 struct Queue {
@@ -61,38 +61,12 @@ impl Submit {
         })
     }
 
-    pub(super) fn cancel(&self, partition: PartitionId, epoch: Epoch) {
-        self.cancelled.add(partition, epoch);
+    pub(super) fn end(&self, partition: PartitionId, epoch: Epoch, ending: Ending) {
+        self.board.add(partition, epoch, ending);
         for queue in &self.queues {
-            // A worker that has ended holds nothing to be cancelled.
+            // A worker that has ended holds nothing that could end.
             let _ended = queue.sender.send(Command::Wake);
         }
-    }
-}
-
-/// Epochs that were cancelled: per partition the highest one, since epochs only rise.
-#[derive(Default)]
-pub(super) struct Cancelled {
-    /// Rises with every change, so that a worker takes the lock only then.
-    generation: AtomicU64,
-    epochs: Mutex<FxHashMap<PartitionId, Epoch>>,
-}
-
-impl Cancelled {
-    fn add(&self, partition: PartitionId, epoch: Epoch) {
-        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        let highest = epochs.entry(partition).or_insert(epoch);
-        *highest = epoch.max(*highest);
-        self.generation.fetch_add(1, Ordering::Release);
-    }
-
-    /// The new generation and its epochs, if it is not the one that was seen.
-    pub(super) fn newer_than(&self, seen: u64) -> Option<(u64, FxHashMap<PartitionId, Epoch>)> {
-        if self.generation.load(Ordering::Acquire) == seen {
-            return None;
-        }
-        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        Some((self.generation.load(Ordering::Acquire), epochs.clone()))
     }
 }
 
@@ -115,20 +89,20 @@ pub struct WorkerEnded(String);
 
 impl Workers {
     pub(super) fn start(runtime: &Handle, shared: &Arc<Shared>, workers: usize, sink: &ResultSink) -> (Submit, Self) {
-        let cancelled = Arc::new(Cancelled::default());
+        let board = Arc::new(Board::default());
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
         for _ in 0..workers.max(1) {
             let (sender, queue) = unbounded_channel();
             let depth = Arc::new(AtomicUsize::new(0));
             let shared = Arc::clone(shared);
-            let make = move |job, fence| attempt(Arc::clone(&shared), job, fence);
-            let worker = Worker::new(make, queue, Arc::clone(&depth), Arc::clone(&cancelled), Arc::clone(sink));
+            let make = move |job, fence, admission| attempt(Arc::clone(&shared), job, fence, admission);
+            let worker = Worker::new(make, queue, Arc::clone(&depth), Arc::clone(&board), Arc::clone(sink));
             tasks.spawn_on(worker.work(), runtime);
             queues.push(Queue { sender, depth });
         }
         let senders = queues.iter().map(|queue| queue.sender.clone()).collect();
-        (Submit { queues, next: AtomicUsize::new(0), cancelled }, Self { tasks, senders })
+        (Submit { queues, next: AtomicUsize::new(0), board }, Self { tasks, senders })
     }
 
     /// Waits until a worker ends, which none does before [`Workers::stop`].

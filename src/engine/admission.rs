@@ -180,7 +180,7 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// Entries that each partition's window may have: the replica's bound, shared.
     fn dedup_entries(&self) -> usize {
-        self.settings.dedup_max_entries / self.assigned_count.max(1)
+        self.settings.dedup_max_entries / self.windows.max(1)
     }
 
     /// Puts a lane into its route's queue if its head may run now.

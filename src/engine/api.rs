@@ -52,7 +52,7 @@ pub enum Verdict {
     Routed { route: RouteId, lane: u64 },
     /// Not an event, or undecodable: dead letter as [`Class::Poison`].
     Poison,
-    /// No route, or a route that is disabled: `coafi.unprocessed`.
+    /// No route: `coafi.unprocessed`.
     Unrecognised,
 }
 
@@ -188,6 +188,11 @@ pub enum Effect<P, R> {
     /// Run these one after another; stop at the first that does not succeed and report the rest as
     /// [`Attempt::NotStarted`]. All of one lane.
     Dispatch(Vec<Job<P>>),
+    /// The epoch is ending: give back what no handler has begun with, each as [`Attempt::NotStarted`]. The others go on.
+    Recall {
+        partition: PartitionId,
+        epoch: Epoch,
+    },
     /// Stop the handlers of this epoch that still run: each is reported as [`Attempt::Cancelled`].
     Cancel {
         partition: PartitionId,

@@ -14,9 +14,10 @@ use super::tracker::{State, Tracker};
 use super::{Effect, Engine, Epoch, Incident, PartitionId, Time};
 use crate::event::NextOffset;
 
-/// After the drain timeout and as long again, a partition whose handlers cannot be stopped, or whose last commit does not
-/// succeed, is given up as it is: nothing is lost, its uncommitted records run again elsewhere.
-const GIVE_UP_FACTOR: u32 = 2;
+/// Handlers may run for this part of the drain timeout. The rest of it is for the last commit: a partition whose handlers
+/// cannot be stopped, or whose commit does not succeed, is given up as it is when the timeout is over. Nothing is lost, its
+/// uncommitted records run again elsewhere.
+const HANDLERS_MAY_RUN: (u32, u32) = (3, 4);
 
 /// A partition that was given to this process, with what its committed offset says.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Assignment<'a> {
     pub log_start: NextOffset,
     /// Go on after such a loss, instead of standing still.
     pub continue_after_loss: bool,
+    /// Whether its records are deduplicated: not those of a retry topic, which all come a second time.
+    pub deduplicated: bool,
 }
 
 impl<P: Clone, R> Engine<P, R> {
@@ -50,6 +53,7 @@ impl<P: Clone, R> Engine<P, R> {
         let rebuild = partition.unsorted.is_some();
         let phase = partition.phase;
         let position = partition.tracker.next();
+        self.windows += usize::from(partition.deduplicated);
         self.partitions[index] = Some(Box::new(partition));
         self.assigned_count += 1;
         self.unbalanced = true;
@@ -82,7 +86,8 @@ impl<P: Clone, R> Engine<P, R> {
         let goes_on = lost.is_none() || assignment.continue_after_loss;
         let position = if goes_on { assignment.position.max(assignment.log_start) } else { assignment.position };
         let claim = map.as_ref().map_or(0, |map| map.claim).saturating_add(1).max(assignment.claim.unwrap_or(0));
-        let rebuild = goes_on && self.settings.dedup_window > 0 && position > assignment.log_start;
+        let deduplicated = assignment.deduplicated && self.settings.dedup_window > 0;
+        let rebuild = goes_on && deduplicated && position > assignment.log_start;
         Partition {
             id: assignment.partition,
             epoch,
@@ -93,6 +98,7 @@ impl<P: Clone, R> Engine<P, R> {
             attempted: map.as_mut().map_or_else(VecDeque::new, |map| std::mem::take(&mut map.attempts).into()),
             tracker: Tracker::new(position, map.map_or_else(Vec::new, |map| map.resolved)),
             lanes: Lanes::default(),
+            deduplicated,
             window: Window::default(),
             unsorted: rebuild.then(VecDeque::new),
             receipts: position,
@@ -115,15 +121,19 @@ impl<P: Clone, R> Engine<P, R> {
     /// the driver.
     pub fn revoked(&mut self, now: Time, partitions: &[PartitionId]) {
         self.input(now);
-        let cancel_at = self.now + self.settings.drain_timeout;
-        let give_up_at = self.now + self.settings.drain_timeout * GIVE_UP_FACTOR + Duration::from_millis(1);
+        let drain_timeout = self.settings.drain_timeout;
+        let cancel_at = self.now + drain_timeout * HANDLERS_MAY_RUN.0 / HANDLERS_MAY_RUN.1;
+        let give_up_at = self.now + drain_timeout + Duration::from_millis(1);
         let mut together = std::collections::BTreeSet::new();
         for id in partitions {
             let Some(partition) = self.partition(*id).filter(|partition| !partition.is_leaving()) else { continue };
             partition.phase = Phase::Draining { cancel_at, give_up_at, cancelled: false };
             partition.mark = None;
-            let epoch = partition.epoch;
+            let (epoch, running) = (partition.epoch, partition.in_flight > 0);
             together.insert(*id);
+            if running {
+                self.effects.push_back(Effect::Recall { partition: *id, epoch });
+            }
             self.drop_suspected(*id);
             self.set_timer(cancel_at, Timer::Drain(*id, epoch));
             self.set_timer(give_up_at, Timer::Drain(*id, epoch));
@@ -236,6 +246,7 @@ impl<P: Clone, R> Engine<P, R> {
     fn forget(&mut self, id: PartitionId) {
         let Some(partition) = self.partitions.get_mut(id.0 as usize).and_then(Option::take) else { return };
         self.assigned_count -= 1;
+        self.windows -= usize::from(partition.deduplicated);
         self.unbalanced = true;
         for (_, entry) in partition.tracker.iter() {
             match entry.state {

@@ -5,20 +5,27 @@
 //! | closed | counts; opens at `failures`, or `decide_within` after the first | forgets the count | – |
 //! | open | – | – | asks at `probe_at`; escalates once after `escalate_after` |
 //! | open, asked | – | – | waits for the answer: up closes, down backs off |
+//!
+//! An answer to a probe alone is no proof of health: openings without a success in between are one outage, which lasts from
+//! the first of them.
 
 use super::{CircuitSettings, Time};
 
 #[derive(Debug)]
 pub(super) struct Circuit {
     state: State,
-    /// Times that it opened without a success in between: an answer to a probe alone is no proof of health.
+    /// Times that it opened without a success in between.
     openings: u32,
+    /// When the first of them was.
+    since: Time,
+    /// It was said that this lasts too long.
+    escalated: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Closed { failures: u32, first: Time },
-    Open { since: Time, probes: u32, probe_at: Option<Time>, escalated: bool },
+    Open { probes: u32, probe_at: Option<Time> },
 }
 
 /// What became of a circuit by an input.
@@ -31,7 +38,7 @@ pub(super) enum Change {
 
 impl Circuit {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed { failures: 0, first: Time(0) }, openings: 0 }
+        Self { state: State::Closed { failures: 0, first: Time(0) }, openings: 0, since: Time(0), escalated: false }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -52,9 +59,12 @@ impl Circuit {
 
     /// Opens without counting: the same error was seen across enough lanes.
     pub(super) fn open(&mut self, now: Time, settings: &CircuitSettings, random: u64) -> Change {
+        if self.openings == 0 {
+            (self.since, self.escalated) = (now, false);
+        }
         self.openings = self.openings.saturating_add(1);
         let probe_at = now + settings.probe.delay(self.openings, random);
-        self.state = State::Open { since: now, probes: self.openings, probe_at: Some(probe_at), escalated: false };
+        self.state = State::Open { probes: self.openings, probe_at: Some(probe_at) };
         Change::Opened
     }
 
@@ -74,7 +84,7 @@ impl Circuit {
     }
 
     pub(super) fn probed(&mut self, now: Time, up: bool, settings: &CircuitSettings, random: u64) -> Change {
-        let State::Open { probes, probe_at, .. } = &mut self.state else { return Change::None };
+        let State::Open { probes, probe_at } = &mut self.state else { return Change::None };
         if up {
             self.state = State::Closed { failures: 0, first: now };
             return Change::Closed;
@@ -84,17 +94,19 @@ impl Circuit {
         Change::None
     }
 
-    /// How long it has been open, the first time that this is too long.
+    /// How long the outage has lasted, the first time that this is too long.
     pub(super) fn escalation(&mut self, now: Time, settings: &CircuitSettings) -> Option<std::time::Duration> {
-        let State::Open { since, escalated, .. } = &mut self.state else { return None };
-        let lasted = now - *since;
-        (lasted >= settings.escalate_after && !std::mem::replace(escalated, true)).then_some(lasted)
+        if !self.is_open() {
+            return None;
+        }
+        let lasted = now - self.since;
+        (lasted >= settings.escalate_after && !std::mem::replace(&mut self.escalated, true)).then_some(lasted)
     }
 
     /// When it wants a tick.
     pub(super) fn wake_at(&self, settings: &CircuitSettings) -> Option<Time> {
-        let State::Open { since, probe_at, escalated, .. } = &self.state else { return None };
-        let escalation = (!escalated).then(|| *since + settings.escalate_after);
+        let State::Open { probe_at, .. } = &self.state else { return None };
+        let escalation = (!self.escalated).then(|| self.since + settings.escalate_after);
         probe_at.iter().copied().chain(escalation).min()
     }
 }
@@ -144,5 +156,26 @@ mod tests {
         assert_eq!(circuit.escalation(late, &settings), None);
         assert_eq!(circuit.probed(late, true, &settings, 0), Change::Closed);
         assert!(!circuit.is_open());
+    }
+
+    #[test]
+    fn an_outage_lasts_until_something_succeeds_whatever_probes_say() {
+        let (mut circuit, settings) = (Circuit::new(), settings());
+        let seconds = |n: u64| Time(n * 1_000_000);
+        for n in [0, 20, 40] {
+            assert_eq!(circuit.open(seconds(n), &settings, 0), Change::Opened);
+            assert_eq!(circuit.escalation(seconds(n), &settings), None);
+            assert_eq!(circuit.probed(seconds(n + 1), true, &settings, 0), Change::Closed);
+        }
+        circuit.open(seconds(60), &settings, 0);
+        assert_eq!(circuit.escalation(seconds(60), &settings), Some(Duration::from_secs(60)));
+        circuit.probed(seconds(61), true, &settings, 0);
+        circuit.open(seconds(80), &settings, 0);
+        assert_eq!(circuit.escalation(seconds(80), &settings), None);
+        circuit.probed(seconds(81), true, &settings, 0);
+        circuit.succeeded();
+        circuit.open(seconds(100), &settings, 0);
+        assert_eq!(circuit.escalation(seconds(159), &settings), None);
+        assert_eq!(circuit.escalation(seconds(160), &settings), Some(Duration::from_secs(60)));
     }
 }

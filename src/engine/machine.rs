@@ -18,6 +18,8 @@ pub struct Engine<P, R> {
     /// By [`PartitionId`].
     pub(super) partitions: Vec<Option<Box<Partition<P>>>>,
     pub(super) assigned_count: usize,
+    /// Of these, the ones whose records are deduplicated.
+    pub(super) windows: usize,
     pub(super) epochs: u64,
     pub(super) effects: VecDeque<Effect<P, R>>,
     pub(super) timers: BTreeMap<(Time, u64), Timer>,
@@ -98,6 +100,7 @@ impl<P: Clone, R> Engine<P, R> {
             routes,
             partitions: Vec::new(),
             assigned_count: 0,
+            windows: 0,
             epochs: 0,
             effects: VecDeque::new(),
             timers: BTreeMap::new(),

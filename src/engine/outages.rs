@@ -46,12 +46,17 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// The record waits at the head of its lane until the dependency answers.
     pub(super) fn wait_for_dependency(&mut self, ticket: Ticket, route: RouteId, dependency: Dependency) {
-        let declared = &mut self.routes[route.0 as usize].policy.dependencies;
-        if !declared.contains(&dependency) && declared.len() < MAX_DEPENDENCIES {
-            declared.push(dependency.clone());
-        }
         let (now, random) = (self.now, self.random());
         let settings = self.settings.circuit.clone();
+        let declared = &mut self.routes[route.0 as usize].policy.dependencies;
+        if !declared.contains(&dependency) {
+            if declared.len() >= MAX_DEPENDENCIES {
+                // A handler that makes names up has circuits enough: this record waits alone, without one.
+                self.delay(ticket.partition, ticket.sequence, now + settings.probe.cap);
+                return;
+            }
+            declared.push(dependency.clone());
+        }
         let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
         let change = circuit.failed(now, &settings, random);
         let open = circuit.is_open();

@@ -45,6 +45,8 @@ pub(super) struct Partition<P> {
     pub(super) phase: Phase,
     pub(super) tracker: Tracker<P>,
     pub(super) lanes: Lanes,
+    /// Has a share of the deduplication windows' entries.
+    pub(super) deduplicated: bool,
     pub(super) window: Window,
     /// `Some` while the deduplication window is being rebuilt: records wait here for it.
     pub(super) unsorted: Option<VecDeque<Unsorted>>,

@@ -82,7 +82,7 @@ pub struct RoutePolicy {
     pub retry: retry::Policy,
     pub overflow: Overflow,
     pub exhausted: Exhausted,
-    /// Records of this route that may be in flight at once.
+    /// Records of this route that may be in flight at once. 0: it is disabled, and its records wait.
     pub concurrency: usize,
     /// Dependencies whose outage stops this route.
     pub dependencies: Vec<Dependency>,

@@ -94,6 +94,7 @@ impl Bench {
                 claim: None,
                 log_start: NextOffset(position),
                 continue_after_loss: false,
+                deduplicated: true,
             },
         );
         bench.settle();
@@ -374,6 +375,7 @@ fn a_position_that_retention_has_passed_is_audited_and_stands_still() {
         claim: None,
         log_start: NextOffset(50),
         continue_after_loss: false,
+        deduplicated: true,
     };
     let epoch = engine.assigned(Time(1), &assignment);
     let effects: Vec<_> = std::iter::from_fn(|| engine.poll_effect()).collect();

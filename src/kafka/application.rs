@@ -32,6 +32,9 @@ pub trait Application: Send + Sync + 'static {
     /// claim. Results come back through the channel that the workers were made with.
     fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>);
 
+    /// Gives back what no handler of this epoch has begun with, each reported as not started. The others go on.
+    fn recall(&self, partition: PartitionId, epoch: Epoch);
+
     /// Stops the handlers of this epoch that still run; each is reported as cancelled.
     fn cancel(&self, partition: PartitionId, epoch: Epoch);
 

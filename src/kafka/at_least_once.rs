@@ -15,7 +15,7 @@ use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
 use super::sink::{Failures, Sink, is_permanent};
 use super::stop::Stop;
-use super::writer::{Delivery, OffsetCommit, list_of, send_all};
+use super::writer::{Delivery, End, OffsetCommit, list_of, send_all};
 use crate::event::Outgoing;
 
 /// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
@@ -92,7 +92,7 @@ impl Delivery for AtLeastOnce {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<bool, DriverError> {
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
         if let Err(error) = self.delivered() {
             if is_permanent(&error) {
                 return Err(DriverError::Producer { message: error.to_string() });
@@ -102,27 +102,27 @@ impl Delivery for AtLeastOnce {
                 let config = self.config.outcome_producer()?;
                 self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
             }
-            return Ok(false);
+            return Ok(End::Aborted);
         }
         if offsets.is_empty() {
-            return Ok(true);
+            return Ok(End::Committed);
         }
         if group.is_none() {
-            return Ok(false);
+            return Ok(End::Aborted);
         }
         match self.commit_offsets(offsets) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(End::Committed),
             Err(error) => {
                 info!("offsets not committed, their outcomes are staged again: {error}");
-                Ok(false)
+                Ok(End::Aborted)
             }
         }
     }
 
     /// What was produced stays: at-least-once.
-    fn abort(&mut self) -> Result<(), DriverError> {
+    fn abort(&mut self) -> Result<End, DriverError> {
         self.broken = None;
         self.failures.take();
-        Ok(())
+        Ok(End::Aborted)
     }
 }

@@ -1,7 +1,7 @@
 //! What a replica is told about Kafka, and the client properties that follow from it.
 //!
-//! Every librdkafka property that correctness or memory depends on is set here and cannot be overridden: a property of
-//! [`Config::properties`] that collides with one of them is refused when the replica starts.
+//! A property of [`Config::properties`] that correctness or memory depends on is refused; the others take effect instead of
+//! what is set here (see [`super::properties`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use super::DriverError;
+use super::{DriverError, properties};
 
 /// What librdkafka may prefetch for all partitions together, in bytes (its default is 64 MiB *per partition*).
 const FETCH_QUEUE_BYTES: u64 = 8 << 20;
@@ -60,6 +60,8 @@ pub struct Config {
     pub topics: Vec<String>,
     pub delivery: Delivery,
     pub start: Start,
+    /// Topics whose records are not deduplicated: the retry topics.
+    pub not_deduplicated: BTreeSet<String>,
     /// Topics whose partitions go on after retention has passed their position, instead of standing still (I10).
     pub continue_after_loss: BTreeSet<String>,
     /// Static membership (`group.instance.id`).
@@ -78,7 +80,7 @@ pub struct Config {
     pub compression: String,
     /// The largest record that is produced, in bytes (`message.max.bytes`). What a topic takes may be less.
     pub max_record_bytes: u32,
-    /// How long the drained replica may take for its last commit, beyond the engine's drain timeout.
+    /// How long a commit that is under way when the drain timeout is over may still take.
     pub commit_timeout: Duration,
 }
 
@@ -94,6 +96,7 @@ impl Config {
             topics: topics.iter().map(|&t| t.to_owned()).collect(),
             delivery: Delivery::Transactional,
             start: Start::Earliest,
+            not_deduplicated: BTreeSet::new(),
             continue_after_loss: BTreeSet::new(),
             instance_id: None,
             session_timeout: Duration::from_secs(6),
@@ -103,7 +106,7 @@ impl Config {
             produce_queue_bytes: PRODUCE_QUEUE_BYTES,
             compression: "lz4".to_owned(),
             max_record_bytes: 1_000_000,
-            commit_timeout: Duration::from_secs(15),
+            commit_timeout: Duration::from_secs(5),
         }
     }
 
@@ -198,17 +201,19 @@ impl Config {
     fn client(&self, own: Vec<(&'static str, String)>) -> Result<ClientConfig, DriverError> {
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Info);
-        client.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", format!("coafi-{}", self.slot));
-        // Idle connections are closed by brokers as a matter of course.
-        client.set("log.connection.close", "false");
         for (name, value) in &self.properties {
-            if is_reserved(name) {
-                return Err(DriverError::ReservedProperty { name: name.clone() });
+            if let Some(instead) = properties::refusal(name) {
+                return Err(DriverError::ReservedProperty { name: name.clone(), instead });
             }
             client.set(name, value);
         }
+        properties::set(&mut client, "bootstrap.servers", &self.bootstrap_servers);
+        properties::set(&mut client, "client.id", &format!("coafi-{}", self.slot));
+        // Idle connections are closed by brokers as a matter of course.
+        properties::set(&mut client, "log.connection.close", "false");
+        properties::set_common(&mut client);
         for (name, value) in own {
-            client.set(name, value);
+            properties::set(&mut client, name, &value);
         }
         Ok(client)
     }
@@ -226,36 +231,6 @@ fn reader_properties() -> Vec<(&'static str, String)> {
         ("enable.partition.eof", "true".to_owned()),
         ("check.crcs", "true".to_owned()),
     ]
-}
-
-/// Properties that the driver's promises rest on.
-const RESERVED: [&str; 22] = [
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "partition.assignment.strategy",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "auto.offset.reset",
-    "isolation.level",
-    "enable.partition.eof",
-    "check.crcs",
-    "transactional.id",
-    "transaction.timeout.ms",
-    "message.timeout.ms",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "acks",
-    "request.required.acks",
-    "partitioner",
-    "delivery.report.only.error",
-    "message.max.bytes",
-];
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
 }
 
 #[cfg(test)]
@@ -282,7 +257,32 @@ mod tests {
     fn a_property_that_promises_rest_on_is_refused() {
         let mut config = Config::new("127.0.0.1:1", "g", "0", &["t"]);
         config.properties.insert("isolation.level".into(), "read_uncommitted".into());
-        let error = config.consumer().unwrap_err();
-        assert!(error.to_string().contains("isolation.level"), "{error}");
+        let error = config.consumer().unwrap_err().to_string();
+        assert!(error.contains("isolation.level") && error.contains("committed records only"), "{error}");
+    }
+
+    #[test]
+    fn whatever_is_set_here_is_refused_or_gives_way() {
+        type Made = fn(&Config) -> Result<ClientConfig, DriverError>;
+        let clients: [Made; 4] =
+            [Config::consumer, |c| c.side_reader("x"), Config::outcome_producer, Config::receipt_producer];
+        let mut tuning = BTreeSet::new();
+        for make in clients {
+            let plain = Config::new("127.0.0.1:1", "g", "0", &["t"]);
+            for name in make(&plain).unwrap().config_map().keys() {
+                let mut config = plain.clone();
+                config.properties.insert(name.to_string(), "theirs".to_owned());
+                match make(&config) {
+                    Ok(client) => {
+                        assert_eq!(client.get(name), Some("theirs"));
+                        tuning.insert(name.to_string());
+                    }
+                    Err(error) => assert!(properties::refusal(name).is_some(), "{error}"),
+                }
+            }
+        }
+        for name in ["linger.ms", "compression.type", "retry.backoff.ms", "fetch.wait.max.ms", "queued.min.messages"] {
+            assert!(tuning.contains(name), "{name}: {tuning:?}");
+        }
     }
 }

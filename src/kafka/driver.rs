@@ -21,7 +21,7 @@ use super::context::GroupConsumer;
 use super::dedup::Rebuild;
 use super::inbox::{Input, Rebalance};
 use super::lookup::Question;
-use super::partitions::Partitions;
+use super::partitions::{Partition, Partitions};
 use super::rebalance::Round;
 use super::receipts::Receipt;
 use super::status::{Counts, PartitionStatus, StatusCell};
@@ -79,8 +79,13 @@ pub(super) struct State<A: Application> {
     pub(super) ends_asked: bool,
     /// Ownerships whose writes the database has refused.
     pub(super) fenced: BTreeSet<(PartitionId, Epoch)>,
-    /// Partitions that were given up for that, assigned for the group all the while, until they are claimed anew.
+    /// Partitions that were given up for that, or with a producer, assigned for the group all the while, until they begin
+    /// anew.
     pub(super) unclaimed: BTreeSet<usize>,
+    /// Fetching met a position that does not exist. Which one is not said: all are looked at.
+    pub(super) relocate: bool,
+    /// Partitions that a shutdown has given up, as they were then: what the final status shows.
+    pub(super) left: Vec<PartitionStatus>,
     /// When the drained replica must have ended.
     pub(super) shutdown_deadline: Option<Time>,
     pub(super) failed: Option<DriverError>,
@@ -102,9 +107,16 @@ impl<A: Application> State<A> {
             ends_asked: false,
             fenced: BTreeSet::new(),
             unclaimed: BTreeSet::new(),
+            relocate: false,
+            left: Vec::new(),
             shutdown_deadline: None,
             failed: None,
         }
+    }
+
+    /// Whether it is not decided yet which partitions this replica has, or from where it reads them.
+    pub(super) fn is_settling(&self) -> bool {
+        self.round.is_some() || !self.rebalances.is_empty() || !self.unclaimed.is_empty() || self.relocate
     }
 }
 
@@ -124,7 +136,7 @@ impl<A: Application> Driver<A> {
             let mut busy = self.take_inputs();
             busy |= self.poll()?;
             self.serve_rebalances()?;
-            self.reclaim();
+            self.restart();
             self.tick();
             busy |= self.carry_out()?;
             if let Some(error) = self.state.failed.take() {
@@ -151,9 +163,9 @@ impl<A: Application> Driver<A> {
         Ok(false)
     }
 
-    /// A backstop: the engine gives up what does not drain after twice its drain timeout.
+    /// A backstop: the engine gives up what does not drain within its drain timeout, but not a commit that is under way.
     fn shutdown_timeout(&self) -> Duration {
-        2 * self.drain_timeout + self.config.commit_timeout
+        self.drain_timeout + self.config.commit_timeout
     }
 
     /// Everything that other threads have reported; true if there was anything.
@@ -188,6 +200,11 @@ impl<A: Application> Driver<A> {
             }
             Input::ReceiptsAcknowledged { partition, epoch, up_to } => {
                 self.engine.receipts_acknowledged(now, partition, epoch, up_to);
+            }
+            Input::ProducerReplaced => {
+                if let Err(error) = self.give_up_all() {
+                    self.state.failed.get_or_insert(error);
+                }
             }
             Input::Rebalance(rebalance) => self.state.rebalances.push_back(rebalance),
             Input::Found(found) => self.found(found),
@@ -235,28 +252,28 @@ impl<A: Application> Driver<A> {
     /// Brings the shared status up to date. Counts of outcomes are added by the writer.
     pub(super) fn publish_status(&mut self) {
         let polled = std::mem::take(&mut self.state.polled);
-        let assignment = self
-            .partitions
-            .iter()
-            .filter_map(|partition| {
-                let owned = partition.owned.as_ref()?;
-                Some(PartitionStatus {
-                    source: partition.source.clone(),
-                    committed: owned.committed,
-                    polled: owned.polled.max(owned.proven_end),
-                    end: owned.end,
-                    census: self.engine.census_of(partition.id),
-                    draining: owned.draining,
-                })
-            })
-            .collect();
+        let owned = self.partitions.iter().filter_map(|partition| self.partition_status(partition));
+        let assignment = owned.chain(self.state.left.iter().cloned()).collect();
+        let settling = self.state.is_settling();
         let (census, buffered_bytes) = (self.engine.census(), self.engine.buffered_bytes() as u64);
         let open_circuits = self.engine.open_circuits().cloned().collect();
         self.status.update(|status| {
-            status.assignment = assignment;
+            (status.assignment, status.settling) = (assignment, settling);
             (status.census, status.buffered_bytes, status.open_circuits) = (census, buffered_bytes, open_circuits);
             status.counts += Counts { polled, ..Counts::default() };
         });
+    }
+
+    pub(super) fn partition_status(&self, partition: &Partition<A::Payload>) -> Option<PartitionStatus> {
+        let owned = partition.owned.as_ref()?;
+        Some(PartitionStatus {
+            source: partition.source.clone(),
+            committed: owned.committed,
+            polled: owned.polled.max(owned.proven_end),
+            end: owned.end,
+            census: self.engine.census_of(partition.id),
+            draining: owned.draining,
+        })
     }
 
     fn sleep(&mut self) {

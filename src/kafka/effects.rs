@@ -23,6 +23,7 @@ impl<A: Application> Driver<A> {
             }
             match effect {
                 Effect::Dispatch(run) => self.dispatch(run),
+                Effect::Recall { partition, epoch } => self.application.recall(partition, epoch),
                 Effect::Cancel { partition, epoch } => self.application.cancel(partition, epoch),
                 Effect::Stage(output) => self.state.staged.push(output),
                 Effect::Commit { transaction, offsets, lost } => self.commit(transaction, offsets, lost),
@@ -42,7 +43,7 @@ impl<A: Application> Driver<A> {
                     };
                     self.application.probe(&dependency, Box::new(answer));
                 }
-                Effect::Escalate(incident) => self.escalate(incident),
+                Effect::Escalate(incident) => self.escalate(&incident),
             }
         }
         self.flush_staged();
@@ -115,24 +116,24 @@ impl<A: Application> Driver<A> {
         let _ = self.windows.send(request);
     }
 
-    fn escalate(&mut self, incident: Incident) {
-        match &incident {
+    fn escalate(&mut self, incident: &Incident) {
+        match incident {
             Incident::Outage { dependency, lasted } => {
                 error!(%dependency, ?lasted, "dependency is down; the routes that need it stand still");
             }
             Incident::Halted { partition, offset, class } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %offset, %class, "halted by its route's policy");
+                error!(topic = %source.topic, partition = source.partition, %offset, %class, "halted by its route's policy");
             }
             Incident::EventsLost { partition, from, to } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %from, %to, "retention has passed the committed position: these offsets are gone");
+                error!(topic = %source.topic, partition = source.partition, offset = %from, %to, "retention has passed the committed position: these offsets are gone");
             }
             Incident::Crash { partition, offset } => {
                 let source = &self.partitions.by_id(*partition).source;
-                error!(%source, %offset, "was running in several processes that died");
+                error!(topic = %source.topic, partition = source.partition, %offset, "was running in several processes that died");
             }
         }
-        self.status.incident(incident);
+        self.status.update(|status| status.incidents.count(incident));
     }
 }

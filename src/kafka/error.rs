@@ -8,8 +8,8 @@ use crate::event::NextOffset;
 /// these.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    #[error("kafka property {name:?} is set by coafi itself and cannot be overridden")]
-    ReservedProperty { name: String },
+    #[error("kafka.client.{name} cannot be set: {instead}")]
+    ReservedProperty { name: String, instead: &'static str },
     #[error("kafka client cannot be created: {0}")]
     Client(#[source] KafkaError),
     #[error("cannot subscribe to {topics}: {source}")]

@@ -22,6 +22,8 @@ pub(super) enum Input<P, R> {
         epoch: Epoch,
         up_to: NextOffset,
     },
+    /// The outcome producer is a new one; nothing of the old one's open transaction is committed.
+    ProducerReplaced,
     Rebalance(Rebalance),
     Found(Found),
     DedupRebuilt {

@@ -135,7 +135,7 @@ impl<P, R> Lookups<P, R> {
         let committed = self.consumer.committed_offsets(list, REQUEST_TIMEOUT).map_err(text)?;
         let starts = self.offsets_at(partitions, KafkaOffset::Beginning).map_err(text)?;
         let ends = self.offsets_at(partitions, KafkaOffset::End).map_err(text)?;
-        let mut fences = self.claim(partitions)?;
+        let mut fences = self.claim(partitions);
         let mut located = Vec::with_capacity(partitions.len());
         for ((source, log_start), end) in partitions.iter().zip(starts).zip(ends) {
             let element = committed
@@ -165,10 +165,16 @@ impl<P, R> Lookups<P, R> {
         Ok(Ok(located))
     }
 
-    fn claim(&self, partitions: &[TopicPartition]) -> Result<Vec<Fence>, String> {
-        let Some(claims) = &self.claims else { return Ok(Vec::new()) };
+    /// The database's claims. Without an answer there are none, so that routes that do not need it go on: those that do
+    /// wait for it, and the first write after that is refused, which has the partition claimed (see `restart`).
+    fn claim(&self, partitions: &[TopicPartition]) -> Vec<Fence> {
+        let Some(claims) = &self.claims else { return Vec::new() };
         let wanted: Vec<_> = partitions.iter().map(|p| (p.topic.to_string(), p.partition, 0)).collect();
-        claims.claim(&self.config.group, &wanted)
+        claims.claim(&self.config.group, &wanted).unwrap_or_else(|error| {
+            let (group, partitions) = (&self.config.group, partitions.len());
+            warn!(group, partitions, "assigned without the database's claim, routes that need it wait: {error}");
+            Vec::new()
+        })
     }
 
     fn cluster(&mut self) -> Result<String, String> {

@@ -2,7 +2,7 @@
 //!
 //! | thread | owns | file |
 //! |---|---|---|
-//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `effects`, `ends` |
+//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `restart`, `effects`, `ends` |
 //! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `at_least_once` |
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
@@ -27,14 +27,17 @@ mod embedded;
 mod ends;
 mod error;
 mod inbox;
+mod incidents;
 mod lag;
 mod lookup;
 mod partitions;
 mod polling;
+pub mod properties;
 mod rebalance;
 mod receipts;
 mod record;
 mod replica;
+mod restart;
 mod sink;
 mod status;
 mod stop;
@@ -48,6 +51,7 @@ pub use config::{Config, Delivery, Start};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
 pub use error::DriverError;
 pub use inbox::{Inbox, Results};
+pub use incidents::Incidents;
 pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
 pub use record::UNREADABLE_HEADERS;
 pub use replica::{Parts, Replica, Watch};

@@ -120,6 +120,10 @@ impl<P> Partitions<P> {
         &self.all[index].source
     }
 
+    pub(super) fn get(&self, id: PartitionId) -> &Partition<P> {
+        &self.all[id.0 as usize]
+    }
+
     pub(super) fn by_id(&mut self, id: PartitionId) -> &mut Partition<P> {
         &mut self.all[id.0 as usize]
     }

@@ -124,7 +124,7 @@ impl<A: Application> Driver<A> {
             KafkaError::PartitionEOF(partition) => self.reached_end(partition),
             KafkaError::MessageConsumptionFatal(code) => return Err(self.fatal(code)),
             error => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::AutoOffsetReset) => self.relocate()?,
+                Some(RDKafkaErrorCode::AutoOffsetReset) => self.state.relocate = true,
                 Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {
                     return Err(self.fatal(RDKafkaErrorCode::Fatal));
                 }

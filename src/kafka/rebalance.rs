@@ -9,7 +9,7 @@
 //! librdkafka holds back the next rebalance until the one in hand is answered, and takes the first answer for the whole of
 //! it: so an answer is given once, for all of its partitions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
@@ -23,7 +23,7 @@ use super::partitions::Owned;
 use super::writer::Command;
 use super::{Application, DriverError};
 use crate::engine::{Assignment, PartitionId};
-use crate::event::TopicPartition;
+use crate::event::{NextOffset, TopicPartition};
 
 /// The rebalance in hand.
 pub(super) enum Round {
@@ -33,8 +33,8 @@ pub(super) enum Round {
     Revoking { all: Vec<usize>, waiting: BTreeSet<PartitionId> },
     /// `State::unclaimed` are claimed anew. No answer to the group is due.
     Reclaiming { token: u64 },
-    /// Positions that retention has passed are being looked up again; no answer to the group is due.
-    Relocating { token: u64 },
+    /// The positions that there are now are being looked up; `polled` are those of the asking. No answer to the group is due.
+    Relocating { token: u64, polled: BTreeMap<PartitionId, NextOffset> },
 }
 
 impl<A: Application> Driver<A> {
@@ -57,9 +57,13 @@ impl<A: Application> Driver<A> {
             self.status.brokers_answer();
             self.status.update(|status| {
                 status.member = !matches!(next, Rebalance::Lost(_));
+                status.settling = true;
                 status.rebalances += 1;
             });
-            self.state.round = None;
+            if matches!(self.state.round.take(), Some(Round::Relocating { .. })) {
+                // Its answer would be about another assignment: asked again when this is done.
+                self.state.relocate = true;
+            }
             match next {
                 Rebalance::Assign(partitions) => self.assign(&partitions)?,
                 Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
@@ -86,7 +90,7 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
-    fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> u64 {
+    pub(super) fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> u64 {
         self.state.tokens += 1;
         let token = self.state.tokens;
         // If the thread is gone it has said why, and the replica ends in this turn.
@@ -95,7 +99,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// The partition's number. The writer learns of a new one before anything else about it.
-    fn number(&mut self, topic: &str, partition: i32) -> usize {
+    pub(super) fn number(&mut self, topic: &str, partition: i32) -> usize {
         let (index, new) = self.partitions.intern(topic, partition);
         if new {
             let partition = self.partitions.at(index);
@@ -107,27 +111,21 @@ impl<A: Application> Driver<A> {
 
     /// The answer to [`Driver::ask_where`].
     pub(super) fn located(&mut self, token: u64, partitions: Vec<Located>) -> Result<(), DriverError> {
-        match &self.state.round {
-            Some(Round::Assigning { token: expected }) if *expected == token => {
-                self.state.round = None;
-                self.start(partitions)
-            }
-            Some(Round::Reclaiming { token: expected }) if *expected == token => {
-                self.state.round = None;
-                let indices: Vec<usize> = std::mem::take(&mut self.state.unclaimed).into_iter().collect();
-                self.unassign(&indices)?;
-                self.start(partitions)
-            }
-            Some(Round::Relocating { token: expected }) if *expected == token => {
-                self.state.round = None;
-                self.restart(partitions)
+        match self.state.round.take() {
+            Some(Round::Assigning { token: expected }) if expected == token => self.start(partitions),
+            Some(Round::Reclaiming { token: expected }) if expected == token => self.reclaimed(partitions),
+            Some(Round::Relocating { token: expected, polled }) if expected == token => {
+                self.relocated(partitions, &polled)
             }
             // Lost or revoked meanwhile.
-            _ => Ok(()),
+            other => {
+                self.state.round = other;
+                Ok(())
+            }
         }
     }
 
-    fn start(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
+    pub(super) fn start(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
         if self.state.shutdown_deadline.is_some() {
             // Whoever leaves takes nothing new: the group gets its answer, and the partitions when this member is gone.
             partitions.clear();
@@ -156,6 +154,7 @@ impl<A: Application> Driver<A> {
                 claim: located.fence.as_ref().map(|fence| fence.epoch),
                 log_start: located.log_start,
                 continue_after_loss: self.config.continue_after_loss.contains(&*located.source.topic),
+                deduplicated: !self.config.not_deduplicated.contains(&*located.source.topic),
             };
             let epoch = self.engine.assigned(now, &assignment);
             let mut owned = Owned::new(epoch, located.position, located.fence);
@@ -193,6 +192,10 @@ impl<A: Application> Driver<A> {
     pub(super) fn release(&mut self, partitions: &[PartitionId]) -> Result<(), DriverError> {
         let mut unasked = Vec::new();
         for &id in partitions {
+            if self.state.shutdown_deadline.is_some() {
+                let left = self.partition_status(self.partitions.get(id));
+                self.state.left.extend(left);
+            }
             self.partitions.by_id(id).owned = None;
             let asked = match &mut self.state.round {
                 Some(Round::Revoking { waiting, .. }) => waiting.remove(&id),
@@ -234,7 +237,7 @@ impl<A: Application> Driver<A> {
         self.drop_lost(&all)
     }
 
-    fn drop_lost(&mut self, indices: &[usize]) -> Result<(), DriverError> {
+    pub(super) fn drop_lost(&mut self, indices: &[usize]) -> Result<(), DriverError> {
         warn!(group = self.config.group, partitions = indices.len(), "assignment lost");
         self.forget(indices);
         self.unassign(indices)?;
@@ -243,7 +246,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// Ends these ownerships, whatever of them is under way.
-    fn forget(&mut self, indices: &[usize]) {
+    pub(super) fn forget(&mut self, indices: &[usize]) {
         let ids: Vec<PartitionId> = indices
             .iter()
             .filter_map(|&index| {
@@ -256,74 +259,11 @@ impl<A: Application> Driver<A> {
         self.engine.lost(self.clock.now(), &ids);
     }
 
-    /// Gives up what the database refused ([`Attempt::Fenced`](crate::engine::Attempt::Fenced)) and claims it anew. If the
-    /// group has taken the partition away in truth, the next poll says so.
-    pub(super) fn reclaim(&mut self) {
-        let mut indices = Vec::new();
-        for (id, epoch) in std::mem::take(&mut self.state.fenced) {
-            let current = self.partitions.current(id, epoch).and_then(|partition| partition.owned.as_ref());
-            if current.is_some_and(|owned| !owned.draining) {
-                indices.push(id.0 as usize);
-            }
-        }
-        if !indices.is_empty() {
-            warn!(
-                group = self.config.group,
-                partitions = indices.len(),
-                "another member has claimed them; claiming again"
-            );
-            // Still assigned for librdkafka, so that a revocation that comes meanwhile finds them.
-            self.set_paused(&self.list(&indices), true);
-            self.forget(&indices);
-            self.state.unclaimed.extend(indices);
-        }
-        if self.state.round.is_none() && !self.state.unclaimed.is_empty() && self.state.shutdown_deadline.is_none() {
-            let sources = self.state.unclaimed.iter().map(|&index| self.partitions.source(index).clone()).collect();
-            let token = self.ask_where(sources);
-            self.state.round = Some(Round::Reclaiming { token });
-        }
-    }
-
-    fn unassign(&mut self, indices: &[usize]) -> Result<(), DriverError> {
+    pub(super) fn unassign(&mut self, indices: &[usize]) -> Result<(), DriverError> {
         let list = self.list(indices);
         // A pause outlives the assignment inside librdkafka.
         self.set_paused(&list, false);
         self.consumer.incremental_unassign(&list).map_err(|error| self.rebalance_error(&error.to_string()))
-    }
-
-    /// Fetching met a position that does not exist. Which one is not said: all are looked at.
-    pub(super) fn relocate(&mut self) -> Result<(), DriverError> {
-        if self.state.round.is_some() {
-            // The rebalance in hand assigns anew, or the error comes again with the next fetch.
-            return Ok(());
-        }
-        let owned: Vec<_> = self
-            .partitions
-            .iter()
-            .filter(|partition| partition.owned.as_ref().is_some_and(|owned| !owned.draining))
-            .map(|partition| partition.source.clone())
-            .collect();
-        let token = self.ask_where(owned);
-        self.state.round = Some(Round::Relocating { token });
-        Ok(())
-    }
-
-    /// Those whose position retention has passed begin a new epoch at the oldest record that is left.
-    fn restart(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
-        let mut gone = Vec::new();
-        for located in partitions {
-            let index = self.number(&located.source.topic, located.source.partition);
-            let Some(owned) = &self.partitions.at(index).owned else { continue };
-            if owned.polled < located.log_start {
-                gone.push((index, located));
-            }
-        }
-        if gone.is_empty() {
-            return Ok(());
-        }
-        let (indices, located): (Vec<usize>, Vec<Located>) = gone.into_iter().unzip();
-        self.drop_lost(&indices)?;
-        self.start(located)
     }
 
     /// At the end: librdkafka's `close` waits for whatever answer the group is still owed, and nobody else will give it.
@@ -377,7 +317,7 @@ impl<A: Application> Driver<A> {
         list_of(&sources, KafkaOffset::Invalid)
     }
 
-    fn rebalance_error(&self, message: &str) -> DriverError {
+    pub(super) fn rebalance_error(&self, message: &str) -> DriverError {
         DriverError::Rebalance { group: self.config.group.clone(), message: message.to_owned() }
     }
 }

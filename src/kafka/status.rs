@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{Census, Dependency, Disposition, Incident, Output, Time};
+use super::incidents::Incidents;
+use crate::engine::{Census, Dependency, Disposition, Output, Time};
 use crate::event::{NextOffset, TopicPartition};
-
-/// Incidents that are kept for people to read; older ones are in the log.
-const MAX_INCIDENTS: usize = 32;
 
 /// Durations of commits that are kept until somebody takes them; further ones are not measured.
 const MAX_COMMIT_TIMES: usize = 1_024;
@@ -102,7 +100,11 @@ pub struct Status {
     pub brokers_down: bool,
     /// The last problem that the client reported, if nothing has gone well since.
     pub trouble: Option<String>,
+    /// After the end: as it was when it was given up.
     pub assignment: Vec<PartitionStatus>,
+    /// It is not decided yet which partitions the replica has, or from where it reads them: an assignment that is empty, or
+    /// a lag of 0, says nothing.
+    pub settling: bool,
     pub counts: Counts,
     /// Where the polled records were when the assignment was last brought up to date.
     pub census: Census,
@@ -110,8 +112,7 @@ pub struct Status {
     pub buffered_bytes: u64,
     /// Dependencies that are down.
     pub open_circuits: Vec<Dependency>,
-    /// The last incidents, oldest first.
-    pub incidents: Vec<Incident>,
+    pub incidents: Incidents,
     /// Rebalances seen.
     pub rebalances: u64,
     /// The replica is draining or has ended.
@@ -122,7 +123,8 @@ impl Status {
     /// Whether `/ready` may say yes: an assignment or a place as a standing member, and brokers that answer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.member && self.producer_ready && !self.brokers_down && !self.ending
+        let placed = self.member && !(self.assignment.is_empty() && self.settling);
+        placed && self.producer_ready && !self.brokers_down && !self.ending
     }
 
     /// Lag of all assigned partitions; `None` while one of them is unknown.
@@ -195,14 +197,6 @@ impl StatusCell {
             status.trouble = None;
         }
         were_down
-    }
-
-    pub(super) fn incident(&self, incident: Incident) {
-        let mut status = self.lock();
-        if status.incidents.len() == MAX_INCIDENTS {
-            status.incidents.remove(0);
-        }
-        status.incidents.push(incident);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a call, retriable | the same call again, for [`RETRY_FOR`] |
 //! | the transaction (a delivery failed, the generation is old) | abort, the outputs go back to the engine |
-//! | the producer (fenced, fatal) before the commit was sent | a new producer under the same id, outputs go back |
+//! | the producer (fenced, fatal) before the commit was sent | a new producer under the same id; every partition begins anew from what is committed |
 //! | the commit, without an answer | a new producer, whose initialisation settles the transaction; what is committed is then read back |
 //! | the producer, fenced again and again | another replica has our slot: the replica ends |
 
@@ -23,7 +23,7 @@ use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
 use super::sink::{Failures, Sink, is_permanent};
 use super::stop::Stop;
-use super::writer::{Delivery, OffsetCommit, list_of, send_all};
+use super::writer::{Delivery, End, OffsetCommit, list_of, send_all};
 use crate::event::Outgoing;
 
 /// One call into librdkafka; it is made again while it may be.
@@ -218,19 +218,22 @@ impl Transactions {
         }
     }
 
-    fn end_open_transaction(&mut self) -> Result<(), DriverError> {
+    fn end_open_transaction(&mut self) -> Result<End, DriverError> {
         self.broken = None;
         if !std::mem::take(&mut self.begun) {
-            return Ok(());
+            return Ok(End::Aborted);
         }
-        let Some(sink) = &self.sink else { return Ok(()) };
+        let Some(sink) = &self.sink else { return Ok(End::Aborted) };
         match self.again(|| sink.producer().abort_transaction(CALL_TIMEOUT)) {
             Ok(()) => {
                 self.failures.take();
-                Ok(())
+                Ok(End::Aborted)
             }
             // Initialising a new producer aborts it as well.
-            Err(Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Unknown(e)) => self.rebuild(&e),
+            Err(Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Unknown(e)) => {
+                self.rebuild(&e)?;
+                Ok(End::Replaced)
+            }
         }
     }
 
@@ -277,36 +280,32 @@ impl Delivery for Transactions {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<bool, DriverError> {
-        let Some(group) = group else {
-            self.end_open_transaction()?;
-            return Ok(false);
-        };
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
+        let Some(group) = group else { return self.end_open_transaction() };
         match self.try_commit(offsets, group) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(End::Committed),
             Err(Trouble::Retry(error) | Trouble::Abort(error)) => {
                 // During a rebalance (ILLEGAL_GENERATION) this is a matter of course.
                 info!("transaction aborted, its outcomes are staged again: {error}");
                 if is_permanent(&error) {
                     return Err(DriverError::Producer { message: error.to_string() });
                 }
-                self.end_open_transaction()?;
-                Ok(false)
+                self.end_open_transaction()
             }
             Err(Trouble::Rebuild(error)) => {
                 self.rebuild(&error)?;
-                Ok(false)
+                Ok(End::Replaced)
             }
             Err(Trouble::Unknown(error)) => {
                 self.rebuild(&error)?;
                 let committed = self.was_committed(offsets);
                 info!(committed, "transaction of unknown outcome is settled");
-                Ok(committed)
+                Ok(if committed { End::Committed } else { End::Aborted })
             }
         }
     }
 
-    fn abort(&mut self) -> Result<(), DriverError> {
+    fn abort(&mut self) -> Result<End, DriverError> {
         self.end_open_transaction()
     }
 }

@@ -58,11 +58,22 @@ pub(super) trait Delivery {
     /// Produces; a failure is remembered until the commit. An error ends the replica.
     fn produce(&mut self, records: &[Outgoing]) -> Result<(), DriverError>;
 
-    /// True if committed. False: certainly not committed, and nothing of it will be.
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<bool, DriverError>;
+    /// How it ended. An error ends the replica.
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError>;
 
-    /// Forgets what was produced since the last commit.
-    fn abort(&mut self) -> Result<(), DriverError>;
+    /// Forgets what was produced since the last commit. Never [`End::Committed`].
+    fn abort(&mut self) -> Result<End, DriverError>;
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Committed,
+    /// Certainly not committed, and nothing of it will be.
+    Aborted,
+    /// Aborted, and the producer is a new one: somebody else had the old one's id, or it was beyond repair. Whatever was
+    /// decided under it is decided again from what is committed.
+    Replaced,
 }
 
 pub(super) struct Writer<A: Application, D> {
@@ -89,7 +100,7 @@ impl<A: Application, D: Delivery> Writer<A, D> {
         let mut staged = Vec::new();
         let mut rendered = Vec::new();
         while let Ok(command) = commands.recv() {
-            let (transaction, committed) = match command {
+            let (transaction, end) = match command {
                 Command::Name(partition, source) => {
                     sources.insert(partition, source);
                     continue;
@@ -110,32 +121,33 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                         self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
                     }
                     let began = self.clock.now();
-                    let committed = self.delivery.commit(&offsets, group.as_ref())?;
+                    let end = self.delivery.commit(&offsets, group.as_ref())?;
                     self.status.commit_took(self.clock.now() - began);
-                    if !committed {
+                    if end != End::Committed {
                         self.stop.wait(ABORT_PAUSE);
                     }
-                    (transaction, committed)
+                    (transaction, end)
                 }
                 Command::Ask(question) => {
                     // If the thread is gone it has said why, and the replica ends.
                     let _ = self.questions.send(question);
                     continue;
                 }
-                Command::Abort { transaction } => {
-                    self.delivery.abort()?;
-                    (transaction, false)
-                }
+                Command::Abort { transaction } => (transaction, self.delivery.abort()?),
             };
             let outputs = std::mem::take(&mut staged);
+            let committed = end == End::Committed;
             self.count(committed, &outputs);
+            if end == End::Replaced && self.answers.send(Input::ProducerReplaced).is_err() {
+                return Ok(());
+            }
             let result = if committed { CommitResult::Committed } else { CommitResult::Aborted(outputs) };
             if self.answers.send(Input::Ended { transaction, result }).is_err() {
                 return Ok(());
             }
         }
         // Nothing commits at the end: what is open is aborted, so that readers need not wait for its time-out.
-        self.delivery.abort()
+        self.delivery.abort().map(drop)
     }
 
     fn count(&self, committed: bool, outputs: &[Output<A::Payload, A::Report>]) {

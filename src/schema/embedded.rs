@@ -16,6 +16,14 @@ pub struct SchemaFile {
     pub text: &'static str,
 }
 
+impl SchemaFile {
+    /// The type of the events whose data it describes.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        self.file.strip_suffix(".avsc").unwrap_or(self.file)
+    }
+}
+
 /// Every file of `avro/`, in order of their names.
 pub fn schema_files() -> impl Iterator<Item = SchemaFile> {
     AVRO.iter().map(|&(file, record, text)| SchemaFile { file, record, text })

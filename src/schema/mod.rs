@@ -30,7 +30,7 @@ mod reader;
 pub mod register;
 pub mod registry;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod wire;
 
 pub use builtin::BuiltinRegistry;

@@ -20,7 +20,7 @@ pub use state::{CircuitState, Gauges, Lag, PartitionLag};
 
 use super::TelemetryError;
 use super::otlp::resource;
-use crate::kafka::Counts;
+use crate::kafka::{Counts, Incidents};
 
 /// Upper bounds of the duration histograms' buckets, in seconds.
 const DURATION_BUCKETS: [f64; 14] =
@@ -70,6 +70,11 @@ impl Metrics {
     /// Sets the totals since the process started. Called once per poll; never lower than before.
     pub fn set_counts(&self, counts: &Counts) {
         self.state.set_counts(counts);
+    }
+
+    /// As [`Self::set_counts`].
+    pub fn set_incidents(&self, incidents: Incidents) {
+        self.state.set_incidents(incidents);
     }
 
     pub fn set_gauges(&self, gauges: Gauges) {
@@ -147,6 +152,7 @@ mod tests {
     fn the_page_shows_what_was_set() {
         let metrics = Metrics::new("test", None).unwrap();
         metrics.set_counts(&Counts { polled: 7, processed: 5, dead_lettered: 1, aborts: 2, ..Counts::default() });
+        metrics.set_incidents(Incidents { events_lost: 2, ..Incidents::default() });
         metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, ..Gauges::default() });
         let lag = Lag { unfetched: 10, parked: 1, ..Lag::default() };
         metrics.set_lag(vec![PartitionLag { topic: "coafi.git".into(), partition: 2, lag }]);
@@ -159,6 +165,8 @@ mod tests {
             r#"coafi_outcomes_total{outcome="processed"} 5"#,
             r#"coafi_outcomes_total{outcome="dead_lettered"} 1"#,
             r#"coafi_transactions_total{result="aborted"} 2"#,
+            r#"coafi_incidents_total{kind="events_lost"} 2"#,
+            r#"coafi_incidents_total{kind="halted"} 0"#,
             "coafi_records_in_flight 3",
             "coafi_buffered_bytes 4096",
             r#"coafi_lag{partition="2",state="unfetched",topic="coafi.git"} 10"#,

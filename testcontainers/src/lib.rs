@@ -26,4 +26,4 @@ mod stack;
 
 pub use server::{Kafka, Postgres, Registry, Server};
 pub use service::Service;
-pub use stack::{Ports, Stack, Started, Status};
+pub use stack::{Ports, Stack, Started, Status, exports};

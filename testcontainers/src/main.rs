@@ -87,6 +87,8 @@ fn up(name: &str, ports: Ports) -> Result<ExitCode> {
         Started::Now => println!("stack {name} is up (logs and data in {}):", stack.directory().display()),
     }
     print!("{}", stack.env()?);
+    let other = if name == "dev" { String::new() } else { format!(" NAME={name}") };
+    println!("to point coafi at it in this shell: eval \"$(make -s env{other})\"");
     Ok(ExitCode::SUCCESS)
 }
 

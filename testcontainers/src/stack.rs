@@ -199,13 +199,19 @@ impl Stack {
 
 /// The export lines of `coafi-testcontainers env`.
 fn env(ports: Ports) -> String {
+    exports(|service| service.address(ports.of(service)))
+}
+
+/// The lines for a shell that point COAFI at servers with these addresses.
+#[must_use]
+pub fn exports(address: impl Fn(Service) -> String) -> String {
     let variables = [
         ("COAFI__KAFKA__BOOTSTRAP_SERVERS", Service::Kafka),
         ("COAFI__SCHEMA_REGISTRY__URL", Service::Registry),
         ("COAFI__DATABASE__URL", Service::Postgres),
     ];
     variables.iter().fold(String::new(), |mut lines, (variable, service)| {
-        let _ = writeln!(lines, "export {variable}={}", service.address(ports.of(*service)));
+        let _ = writeln!(lines, "export {variable}={}", address(*service));
         lines
     })
 }

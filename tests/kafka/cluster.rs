@@ -38,6 +38,18 @@ pub(crate) async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) {
     }
 }
 
+/// Removes every record of these partitions, as retention does.
+pub(crate) async fn delete_all(bootstrap: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::End).unwrap();
+    }
+    let deleted = admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    assert!(deleted.elements().iter().all(|element| element.error().is_ok()), "{deleted:?}");
+}
+
 pub(crate) struct Written<'a> {
     pub(crate) key: &'a str,
     pub(crate) value: &'a str,

@@ -1,15 +1,17 @@
 //! The driver end to end, with the real engine, on the real Kafka and on the embedded cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use coafi::engine::Settings;
 use coafi::kafka::{Config, Delivery, DriverError, Embedded, UNREADABLE_HEADERS};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::cluster::{
-    PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, eventually, produce, unique,
+    PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, delete_all, eventually, produce, unique,
 };
-use crate::echo::{self, start};
+use crate::echo::{self, Around, start};
 use crate::foreign::{RawHeader, produce_raw};
 
 struct Setup {
@@ -131,7 +133,15 @@ async fn every_outcome_comes_through_a_transaction_and_lag_reaches_zero_behind_m
 async fn a_claim_that_was_overtaken_is_made_again_and_nothing_is_repeated() {
     let setup = Setup::on_kafka("overtaken").await;
     let values: Vec<_> = (0..400)
-        .map(|i| (format!("k{}", i % 20), format!("{} {i}", if i % 50 == 30 { "claim 3" } else { "ok" })))
+        .map(|i| {
+            // Every partition is overtaken twice, each at moments of its own.
+            let kind = match i % 50 {
+                30 => "claim 3",
+                10..14 => "claim 2",
+                _ => "ok",
+            };
+            (format!("k{}", i % 20), format!("{kind} {i}"))
+        })
         .collect();
     produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(k, v)| written(k, v)));
     let replica = setup.start(setup.config("0"));
@@ -142,6 +152,70 @@ async fn a_claim_that_was_overtaken_is_made_again_and_nothing_is_repeated() {
     outcomes.read_to_end();
     check_exactly_once(&outcomes.records, 400);
     assert_eq!((status.counts.processed, status.counts.retried), (400, 0));
+}
+
+/// The database does not answer when partitions are assigned: what needs no claim is handled, and what does once it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_start_without_a_claim_and_get_it_when_it_is_needed() {
+    let setup = Setup::on_kafka("unclaimed").await;
+    let claims = echo::Counted { away: 2.into(), ..echo::Counted::default() };
+    let around = Around { claims, ..Around::default() };
+    let (replica, _) = echo::start_with(setup.config("0"), &setup.outcomes, Some(&setup.receipts), around);
+    let plain: Vec<(String, String)> = (0..100).map(|i| (format!("k{i}"), format!("ok {i}"))).collect();
+    produce(&setup.bootstrap, &setup.source, None, plain.iter().map(|(k, v)| written(k, v)));
+    let mut outcomes = setup.outcomes();
+    outcomes.read_until("100 outcomes without a claim", |records| ends(records) >= 100);
+    let fenced: Vec<(String, String)> = (100..200).map(|i| (format!("k{}", i - 100), format!("claim 1 {i}"))).collect();
+    produce(&setup.bootstrap, &setup.source, None, fenced.iter().map(|(k, v)| written(k, v)));
+    outcomes.read_until("100 outcomes with one", |records| ends(records) >= 200);
+    drained(&replica).await;
+    replica.shutdown().await.unwrap();
+    outcomes.read_to_end();
+    check_exactly_once(&outcomes.records, 200);
+}
+
+/// Retention passes the position of a replica that reads: what is gone is reported, what was read and what comes later is
+/// handled, and nothing stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_retention_takes_from_under_a_reader_is_reported_and_the_rest_goes_on() {
+    const RECORDS: usize = 20_000;
+    let setup = Setup::on_kafka("retention").await;
+    let padding = "x".repeat(1_000);
+    let value = |i: usize| format!("{} {padding} {i}", if i == 0 { "gate" } else { "ok" });
+    let values: Vec<(String, String)> = (0..RECORDS).map(|i| (format!("k{}", i % 40), value(i))).collect();
+    produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(k, v)| written(k, v)));
+
+    let mut config = setup.config("0");
+    config.continue_after_loss.insert(setup.source.clone());
+    config.fetch_queue_bytes = 64 << 10;
+    let settings = Settings { max_records: 100, max_in_flight: 100, commit_max_records: 100, ..echo::settings() };
+    let gate = echo::Gate::closed();
+    let around = Around { settings, gate: gate.clone(), ..Around::default() };
+    let (replica, started) = echo::start_with(config, &setup.outcomes, None, around);
+    eventually("a full engine", || replica.status().counts.polled >= 100).await;
+    delete_all(&setup.bootstrap, &setup.source, PARTITIONS).await;
+    let later: Vec<(String, String)> = (0..40).map(|i| (format!("k{i}"), format!("ok {}", RECORDS + i))).collect();
+    produce(&setup.bootstrap, &setup.source, None, later.iter().map(|(k, v)| written(k, v)));
+    gate.open();
+    drained(&replica).await;
+    replica.shutdown().await.unwrap();
+
+    let mut outcomes = setup.outcomes();
+    outcomes.read_to_end();
+    let (lost, handled): (Vec<Read>, Vec<Read>) =
+        outcomes.records.into_iter().partition(|read| read.value.starts_with("lost "));
+    let places: BTreeSet<(i32, i64)> = handled.iter().map(|read| parse(read).0).collect();
+    assert_eq!(places.len(), handled.len(), "handled twice");
+    let gone: usize = lost.iter().map(|read| lost_offsets(&read.value)).sum();
+    assert_eq!(places.len() + gone, RECORDS + later.len(), "{} handled, {gone} lost", places.len());
+    assert!(gone > 0 && handled.iter().filter(|read| read.value.len() < 100).count() == later.len());
+    assert!(started.load(Ordering::Relaxed) >= places.len() as u64);
+}
+
+/// Of `lost <partition> <from> <to>`.
+fn lost_offsets(value: &str) -> usize {
+    let numbers: Vec<usize> = value.rsplit(' ').take(2).map(|number| number.parse().unwrap()).collect();
+    numbers[0] - numbers[1]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

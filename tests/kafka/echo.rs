@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use coafi::engine::retry::{Backoff, Policy};
@@ -26,7 +26,7 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// One worker thread, which ends with the application.
-    fn new(outcomes: &str, receipts: Option<&str>, results: Results<Record, String>) -> Self {
+    fn new(outcomes: &str, receipts: Option<&str>, results: Results<Record, String>, gate: Gate) -> Self {
         let (runs, queue) = channel::<(Vec<Job<Record>>, i64)>();
         let started = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&started);
@@ -34,7 +34,7 @@ impl Echo {
             while let Ok((run, claim)) = queue.recv() {
                 let mut stopped = false;
                 let finished = run.into_iter().map(|job| {
-                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim) };
+                    let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim, &gate) };
                     counter.fetch_add(u64::from(!stopped), Atomic::Relaxed);
                     stopped |= verdict != Attempt::Succeeded;
                     Finished { ticket: job.ticket, verdict, done: job.done, report: Some(format!("#{}", job.attempt)) }
@@ -46,8 +46,28 @@ impl Echo {
     }
 }
 
-/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted, `claim 2 …` needs a second claim.
-fn attempt(job: &Job<Record>, claim: i64) -> Attempt {
+/// Handlers of `gate …` wait while it is closed.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        Self(Arc::new((Mutex::new(true), Condvar::new())))
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap() = false;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |closed| *closed).unwrap());
+    }
+}
+
+/// `fail 2 …` fails twice, `dead …` never succeeds, `filter …` is not wanted, `claim 2 …` needs a second claim, `gate …` waits
+/// for the [`Gate`].
+fn attempt(job: &Job<Record>, claim: i64, gate: &Gate) -> Attempt {
     let value = String::from_utf8_lossy(job.payload.value().unwrap_or_default()).into_owned();
     let mut words = value.split(' ');
     match (words.next(), words.next().and_then(|n| n.parse::<u32>().ok())) {
@@ -55,6 +75,10 @@ fn attempt(job: &Job<Record>, claim: i64) -> Attempt {
         (Some("claim"), Some(least)) if claim < i64::from(least) => Attempt::Fenced,
         (Some("dead"), _) => Attempt::Failed { class: Class::Permanent, code: 8 },
         (Some("filter"), _) => Attempt::Filtered,
+        (Some("gate"), _) => {
+            gate.pass();
+            Attempt::Succeeded
+        }
         _ => Attempt::Succeeded,
     }
 }
@@ -92,6 +116,8 @@ impl Application for Echo {
     fn submit(&self, run: Vec<Job<Record>>, fence: Option<&Fence>) {
         self.runs.send((run, fence.map_or(0, |fence| fence.epoch))).unwrap();
     }
+
+    fn recall(&self, _partition: PartitionId, _epoch: Epoch) {}
 
     fn cancel(&self, _partition: PartitionId, _epoch: Epoch) {}
 
@@ -182,33 +208,63 @@ pub(crate) fn route() -> RoutePolicy {
 
 /// A running replica over an [`Echo`], and how many attempts its handler has made.
 pub(crate) fn start(config: Config, outcomes: &str, receipts: Option<&str>) -> (Replica<Echo>, Arc<AtomicU64>) {
+    start_with(config, outcomes, receipts, Around::default())
+}
+
+/// What a test may have otherwise around the replica.
+pub(crate) struct Around {
+    pub(crate) settings: Settings,
+    pub(crate) gate: Gate,
+    pub(crate) claims: Counted,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Self { settings: settings(), gate: Gate::default(), claims: Counted::default() }
+    }
+}
+
+pub(crate) fn start_with(
+    config: Config,
+    outcomes: &str,
+    receipts: Option<&str>,
+    around: Around,
+) -> (Replica<Echo>, Arc<AtomicU64>) {
+    let Around { settings, gate, claims } = around;
     if std::env::var_os("COAFI_TEST_LOG").is_some() {
         // The first test of the process wins; the others log to the same place.
         let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_thread_names(true).try_init();
     }
     let inbox = Inbox::new();
-    let application = Arc::new(Echo::new(outcomes, receipts, inbox.results()));
+    let application = Arc::new(Echo::new(outcomes, receipts, inbox.results(), gate));
     let started = Arc::clone(&application.started);
     let parts = Parts {
         config,
         application,
         inbox,
-        settings: settings(),
+        settings,
         routes: vec![route()],
         clock: Clock::start(),
         seed: 1,
-        claims: Some(Box::new(Counted::default())),
+        claims: Some(Box::new(claims)),
     };
     (Replica::start(parts).unwrap(), started)
 }
 
 /// Claims from 1 upwards, as an empty database gives them.
 #[derive(Default)]
-struct Counted(Mutex<BTreeMap<(String, i32), i64>>);
+pub(crate) struct Counted {
+    /// Requests that are not answered, before the first that is.
+    pub(crate) away: AtomicU64,
+    pub(crate) given: Mutex<BTreeMap<(String, i32), i64>>,
+}
 
 impl Claims for Counted {
     fn claim(&self, group: &str, partitions: &[(String, i32, i64)]) -> Result<Vec<Fence>, String> {
-        let mut claims = self.0.lock().unwrap();
+        if self.away.fetch_update(Atomic::Relaxed, Atomic::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err("the database is away".to_owned());
+        }
+        let mut claims = self.given.lock().unwrap();
         let next = |(topic, partition, _): &(String, i32, i64)| {
             let epoch = claims.entry((topic.clone(), *partition)).or_default();
             *epoch += 1;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::process::{Ended, Process};
 use crate::stack::Stack;
-use crate::world::coafi;
+use crate::world::{clean, coafi, repository};
 
 /// Nothing here gets as far as a server.
 fn nowhere() -> Stack {
@@ -90,6 +90,10 @@ fn wrong_routes_and_topics_are_named() {
         ("routes: []", &["r.yaml", "routes"]),
         ("routes: [{name: a, match: {type: t}, handler: gti_commit}]", &["r.yaml", "gti_commit", "git_commit"]),
         ("routes: [{name: a, match: {type: t}, handler: log, deadline: soon}]", &["r.yaml", "deadline", "soon"]),
+        (
+            "routes: [{name: a, match: {type: t}, handler: log, dependencies: [databse]}]",
+            &["r.yaml", "databse", "schema-registry"],
+        ),
     ] {
         let directory = TempDir::new().unwrap();
         for (name, text) in routes(text) {
@@ -101,4 +105,44 @@ fn wrong_routes_and_topics_are_named() {
         assert!(words.iter().all(|word| said.contains(word)), "{text:?}: {said}");
     }
     refused(&[("coafi.yaml", "routes_file: gone.yaml")], &["routes", "lint"], &["gone.yaml"]);
+}
+
+/// The image's working directory belongs to root and the process is somebody else: whatever is kept needs an absolute path
+/// in the volume.
+#[test]
+fn the_image_keeps_everything_in_its_volume() {
+    let dockerfile = std::fs::read_to_string(repository().join("Dockerfile")).unwrap().replace("\\\n", " ");
+    let instruction = |name: &str| {
+        let values: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix(name)).map(str::trim).collect();
+        values.last().unwrap_or_else(|| panic!("Dockerfile: no {name}")).to_string()
+    };
+    let volume = instruction("VOLUME ");
+    assert!(dockerfile.contains(&format!("--home-dir {volume} --create-home")), "{volume} belongs to the user");
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coafi"));
+    clean(&mut command);
+    for variable in instruction("ENV ").split_whitespace() {
+        let (name, value) = variable.split_once('=').expect("NAME=value");
+        command.env(name, value);
+    }
+    command.current_dir(&directory).args(["config", "show", "--output", "json"]);
+    let entries: serde_json::Value = Process::start(command).ended().json();
+    for entry in entries.as_array().expect("a list") {
+        let (key, value) = (entry["key"].as_str().unwrap(), entry["value"].as_str().unwrap());
+        assert!(!value.starts_with(".coafi"), "{key}: {value} is below the image's working directory");
+        let value = value.trim_start_matches("file://");
+        let kept = ["artifacts.url", "git.cache_dir"].contains(&key);
+        assert!(!kept || Path::new(value).starts_with(&volume), "{key}: {value} is not in {volume}");
+    }
+}
+
+/// As `consume` and `dev` do, which run with them.
+#[test]
+fn without_a_routes_file_the_built_in_routes_are_looked_at() {
+    let directory = TempDir::new().unwrap();
+    let lint = run(directory.path(), &["routes", "lint"]);
+    assert_eq!(lint.code(), Some(0), "{}", lint.stderr);
+    assert!(lint.stderr.contains("there is no handler_routes.yaml here"), "{}", lint.stderr);
+    let explained = run(directory.path(), &["routes", "explain", "--type", "git.commit"]).well();
+    assert!(explained.contains("git_commit"), "{explained}");
 }

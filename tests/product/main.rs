@@ -18,6 +18,7 @@ mod readme;
 mod replicas;
 #[path = "../support/repositories.rs"]
 mod repositories;
+mod routes;
 mod shutdown;
 mod sources;
 mod stack;

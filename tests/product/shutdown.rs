@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::process::eventually;
+use crate::process::{Process, eventually};
 use crate::world::World;
 
 const EVENTS: usize = 120;
@@ -11,17 +11,21 @@ const EVENTS: usize = 120;
 fn a_replica_that_is_told_to_stop_finishes_what_it_has_begun() {
     let world = World::new("shutdown");
     let sent: BTreeSet<i64> = (0..EVENTS).map(|n| world.send(&world.push(&format!("key-{n}")))).collect();
-    // One at a time, and slow enough that it cannot be through when the signal comes.
-    let slow = "\n    concurrency: 1\n    rate_limit: {per_second: 20, burst: 1}";
+    // Slow enough that it cannot be through when the signal comes, nor when the time to drain is over.
+    let slow = "\n    concurrency: 100\n    rate_limit: {per_second: 1, burst: 5}";
     world.change_routes(|routes| routes.replace("handler: git_ref", &format!("handler: git_ref{slow}")));
-    let mut replica = world.replica();
+    let mut replica = Process::start(world.command(&["consume", "--output", "json"]));
     replica.until_ready();
     eventually("some events are handled", || replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#) >= 5.0);
     replica.terminate();
     let ended = replica.ended();
-    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let summary = ended.json();
 
     let before = world.outcomes();
+    assert_eq!(summary["events"]["processed"], before.len(), "{summary}");
+    // From the committed position on, which is that of the first event that is left.
+    let lag = summary["lag"].as_u64().and_then(|lag| usize::try_from(lag).ok()).unwrap();
+    assert!((EVENTS - before.len()..=EVENTS).contains(&lag), "what is left is said: {summary}");
     assert!((5..EVENTS).contains(&before.len()), "{} of {EVENTS} were handled at the signal", before.len());
     world.change_routes(|routes| routes.replace(slow, ""));
     let summary = world.consume();

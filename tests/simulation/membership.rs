@@ -58,6 +58,7 @@ impl Process {
             claim: Some(claim),
             log_start: world.broker.log_start(partition),
             continue_after_loss: world.profile.continue_after_loss,
+            deduplicated: true,
         };
         let epoch = self.engine.assigned(world.now, &assignment);
         world.note(|| format!("p{} assigned  {} at {} epoch {}", self.id, partition.0, committed.position, epoch.0));

@@ -43,6 +43,9 @@ pub(crate) enum Input {
     JobEnds {
         run: u64,
     },
+    Recall {
+        run: u64,
+    },
     Stop {
         run: u64,
     },
@@ -191,6 +194,7 @@ impl Process {
                 self.engine.dedup_rebuilt(now, partition, epoch, &seen);
             }
             Input::JobEnds { run } => self.job_ends(world, run)?,
+            Input::Recall { run } => self.recall(run),
             Input::Stop { run } => self.stop(world, run)?,
             Input::SendOffsets(transaction) => self.send_offsets(world, transaction)?,
             Input::EndTransaction(transaction) => self.end_transaction(world, transaction)?,
@@ -247,11 +251,11 @@ impl Process {
         world.note(|| format!("p{} effect   {}", self.id, brief(&effect)));
         match effect {
             Effect::Dispatch(jobs) => self.dispatch(world, jobs)?,
+            Effect::Recall { partition, epoch } => {
+                self.runs_of(partition, epoch).into_iter().for_each(|run| self.soon(world, Input::Recall { run }));
+            }
             Effect::Cancel { partition, epoch } => {
-                let of_epoch =
-                    |run: &Running| run.jobs[0].ticket.partition == partition && run.jobs[0].ticket.epoch == epoch;
-                let runs: Vec<u64> = self.running.iter().filter(|(_, run)| of_epoch(run)).map(|(id, _)| *id).collect();
-                runs.into_iter().for_each(|run| self.soon(world, Input::Stop { run }));
+                self.runs_of(partition, epoch).into_iter().for_each(|run| self.soon(world, Input::Stop { run }));
             }
             Effect::Stage(output) => self.stage(world, output)?,
             Effect::Commit { transaction, offsets, lost } => self.begin_commit(world, transaction, offsets, lost)?,

@@ -1,7 +1,7 @@
 //! The workers of a process: runs of jobs, one record after another, with results that come late or not at all.
 
 use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Attempt, Finished, Job, PartitionId, Ticket};
+use coafi::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
 
 use crate::checks::{Checked, ensure};
 use crate::handlers::{Begin, Payload, Report};
@@ -74,6 +74,18 @@ impl Process {
             self.rest_not_started(world, run);
         }
         Ok(())
+    }
+
+    pub(crate) fn runs_of(&self, partition: PartitionId, epoch: Epoch) -> Vec<u64> {
+        let of_epoch = |run: &Running| run.jobs[0].ticket.partition == partition && run.jobs[0].ticket.epoch == epoch;
+        self.running.iter().filter(|(_, run)| of_epoch(run)).map(|(id, _)| *id).collect()
+    }
+
+    /// What has begun goes on, the rest comes back after it.
+    pub(crate) fn recall(&mut self, run: u64) {
+        if let Some(running) = self.running.get_mut(&run) {
+            running.stopped = true;
+        }
     }
 
     pub(crate) fn stop(&mut self, world: &mut World, run: u64) -> Checked {

@@ -37,18 +37,15 @@ impl Renderer {
 
     pub(super) fn unprocessed(&self, source: &TopicPartition, output: &Staged) -> Outgoing {
         let mut own = self.facts(source, output);
-        own.push(Own::text(hop::REASON, &self.reason(output), MAX_MESSAGE_BYTES));
+        own.push(Own::text(hop::REASON, &Self::reason(output), MAX_MESSAGE_BYTES));
         self.put_away(Arc::clone(&self.unprocessed_topic), output, &own)
     }
 
     /// Why no route took it.
-    pub(super) fn reason(&self, output: &Staged) -> String {
-        match (self.route(output), output.payload.event()) {
-            (Some(route), _) => format!("route {:?} is disabled", route.name),
-            (None, Some(event)) => {
-                format!("no route takes type {:?} from source {:?}", event.event_type(), event.source())
-            }
-            (None, None) => "no route takes it".to_owned(),
+    pub(super) fn reason(output: &Staged) -> String {
+        match output.payload.event() {
+            Some(event) => format!("no route takes type {:?} from source {:?}", event.event_type(), event.source()),
+            None => "no route takes it".to_owned(),
         }
     }
 

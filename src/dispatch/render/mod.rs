@@ -6,9 +6,11 @@
 //! I2: every output has exactly one outcome record.
 
 mod derived;
+mod failure_log;
 mod fit;
 mod forward;
 mod outcome;
+mod quota;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,8 @@ use crate::bitt::Audit;
 use crate::engine::{Class, Disposition, Output};
 use crate::event::{Outgoing, TopicPartition};
 use crate::runtime::Clock;
+
+pub(super) use failure_log::FailureLog;
 
 pub(super) type Staged = Output<Arc<Delivery>, Report>;
 

@@ -72,7 +72,7 @@ impl Renderer {
             Disposition::DeadLetter { class } => {
                 ("EVENT_DEAD_LETTERED", json!({"topic": topic, "class": class.name()}))
             }
-            Disposition::Unprocessed => ("EVENT_UNPROCESSED", json!({"topic": topic, "reason": self.reason(output)})),
+            Disposition::Unprocessed => ("EVENT_UNPROCESSED", json!({"topic": topic, "reason": Self::reason(output)})),
             Disposition::Halted { class } => ("EVENT_HALTED", json!({"class": class.name()})),
         };
         Some(step(kind, at, text(&detail)))

@@ -21,7 +21,7 @@ impl fmt::Display for Warning {
                 write!(f, "route {route:?} is unreachable: route {by:?} before it takes all that it matches")
             }
             Self::Disabled { route } => {
-                write!(f, "route {route:?} is disabled: its events go to coafi.unprocessed")
+                write!(f, "route {route:?} is disabled: its events stay in their topic and wait")
             }
             Self::OvertakenByRetries { route } => write!(
                 f,

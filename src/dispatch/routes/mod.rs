@@ -53,7 +53,7 @@ pub struct Route {
     pub rate_limit: Option<RateLimit>,
     /// How long each handler may take for one attempt.
     pub deadline: Duration,
-    /// A disabled route still takes its events, so that no later route does: they go to `coafi.unprocessed`.
+    /// A disabled route still takes its events, so that no later route does: they stay in their topic, uncommitted.
     pub enabled: bool,
 }
 
@@ -111,10 +111,14 @@ impl Routes {
         &self.list
     }
 
-    /// What the engine needs to know of them, by [`RouteId`].
+    /// What the engine needs to know of them, by [`RouteId`]. Of a disabled route nothing runs, and its events wait.
     #[must_use]
     pub fn policies(&self) -> Vec<RoutePolicy> {
-        self.list.iter().map(|route| route.policy.clone()).collect()
+        let policy = |route: &Route| match route.enabled {
+            true => route.policy.clone(),
+            false => RoutePolicy { concurrency: 0, ..route.policy.clone() },
+        };
+        self.list.iter().map(policy).collect()
     }
 
     /// Whether a partition of this topic goes on after retention took events before they were read: only if every route

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fields::At;
 use super::{Known, MAX_HANDLERS, MAX_ROUTES, Patterns, RateLimit, Route, Routes, RoutesError, raw};
-use crate::dispatch::{Filter, delay};
+use crate::dispatch::{DEPENDENCIES, Filter, delay};
 use crate::engine::retry::{Backoff, Policy};
 use crate::engine::{Dependency, Exhausted, Ordering, Overflow, RoutePolicy};
 
@@ -213,7 +213,7 @@ fn policy(
         )?,
         concurrency: at.number("concurrency", raw.concurrency.as_ref(), CONCURRENCY, 1..=MAX_CONCURRENCY)? as usize,
         dependencies: match &raw.dependencies {
-            Some(value) => at.texts("dependencies", value)?.iter().map(String::as_str).map(Dependency::new).collect(),
+            Some(value) => dependencies(at, value)?,
             None => Vec::new(),
         },
         write_ahead: at.choice(
@@ -223,6 +223,15 @@ fn policy(
             &[("before_commit", false), ("write_ahead", true)],
         )?,
     })
+}
+
+fn dependencies(at: At<'_>, value: &Value) -> Result<Vec<Dependency>, RoutesError> {
+    const KEY: &str = "dependencies";
+    let names = at.texts(KEY, value)?;
+    match names.iter().find(|name| !DEPENDENCIES.contains(&name.as_str())) {
+        Some(unknown) => Err(at.refuse(KEY, format!("{unknown:?}"), DEPENDENCIES.join(", "))),
+        None => Ok(names.iter().map(|name| Dependency::new(name)).collect()),
+    }
 }
 
 /// What cannot stay parked goes on to a retry topic where there is one; under strict order the lane halts.

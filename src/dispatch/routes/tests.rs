@@ -68,6 +68,14 @@ on_loss: continue"))
 }
 
 #[test]
+fn a_dependency_that_nobody_probes_is_refused() {
+    let error = parse(&one("handler: noop\ndependencies: [artifacts, databse]")).unwrap_err().to_string();
+    let expected =
+        "route \"r\": dependencies: \"databse\" is not allowed; allowed: database, schema-registry, artifacts";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
 fn an_error_names_file_route_key_value_and_what_is_allowed() {
     let check = |lines: &str, parts: &[&str]| {
         let message = parse(&one(lines)).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-use crate::kafka::Counts;
+use crate::kafka::{Counts, Incidents};
 
 /// What the replica holds now (I7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,7 @@ impl CircuitState {
 #[derive(Debug, Default)]
 pub(super) struct State {
     counts: Mutex<Counts>,
+    incidents: Mutex<Incidents>,
     gauges: Mutex<Gauges>,
     lag: Mutex<Vec<PartitionLag>>,
     circuits: Mutex<BTreeMap<String, CircuitState>>,
@@ -62,6 +63,10 @@ pub(super) struct State {
 impl State {
     pub(super) fn set_counts(&self, counts: &Counts) {
         *lock(&self.counts) = *counts;
+    }
+
+    pub(super) fn set_incidents(&self, incidents: Incidents) {
+        *lock(&self.incidents) = incidents;
     }
 
     pub(super) fn set_gauges(&self, gauges: Gauges) {
@@ -125,6 +130,16 @@ fn observe_counts(state: &Arc<State>, meter: &Meter) {
                 ("halted", counts.halted),
             ] {
                 observer.observe(count, &[KeyValue::new("outcome", kind)]);
+            }
+        })
+        .build();
+    let incidents = Arc::clone(state);
+    meter
+        .u64_observable_counter("coafi_incidents")
+        .with_description("What wants a person's eye, by kind")
+        .with_callback(move |observer| {
+            for (kind, count) in lock(&incidents.incidents).by_kind() {
+                observer.observe(count, &[KeyValue::new("kind", kind)]);
             }
         })
         .build();
