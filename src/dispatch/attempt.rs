@@ -83,9 +83,11 @@ fn bit(handler: Option<u8>) -> u32 {
     handler.map_or(0, |index| 1 << index)
 }
 
-/// "The same error": class and code, without the message.
+/// "The same error": class, code and what it is about, without the message.
 fn code(failure: &Failure) -> u64 {
-    xxh3_64_with_seed(failure.code.as_bytes(), xxh3_64(failure.class.name().as_bytes()))
+    let about = failure.about.as_deref().map_or(0, |thing| xxh3_64(thing.as_bytes()));
+    let class = xxh3_64_with_seed(failure.class.name().as_bytes(), about);
+    xxh3_64_with_seed(failure.code.as_bytes(), class)
 }
 
 /// Whether the event is wanted, and what ran.
@@ -213,5 +215,22 @@ async fn within<F: Future + Unpin>(deadline: Duration, mut future: F) -> Option<
     match first {
         Poll::Ready(output) => Some(output),
         Poll::Pending => tokio::time::timeout(deadline, future).await.ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_error_has_class_code_and_subject_in_common() {
+        let failure = |message: &str| Failure::transient("git_unreachable", message);
+        let base = code(&failure("one"));
+        assert_eq!(base, code(&failure("another")));
+        assert_ne!(base, code(&Failure::permanent("git_unreachable", "one")));
+        assert_ne!(base, code(&Failure::transient("git_timeout", "one")));
+        let of_a = code(&failure("one").about("/a"));
+        assert_eq!(of_a, code(&failure("another").about("/a")));
+        assert!(of_a != base && of_a != code(&failure("one").about("/b")));
     }
 }

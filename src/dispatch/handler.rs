@@ -124,6 +124,9 @@ pub struct Failure {
     pub class: Class,
     /// A short constant, snake_case: the same cause has the same code.
     pub code: &'static str,
+    /// The one thing that this is the trouble of, where the event names it. Failures of different things are different
+    /// errors: many at the same time are no outage of what they have in common.
+    pub about: Option<String>,
     pub message: String,
     /// Single errors, for validation failures.
     pub errors: Vec<String>,
@@ -136,7 +139,14 @@ impl Failure {
 
     #[must_use]
     pub fn new(class: Class, code: &'static str, message: impl std::fmt::Display) -> Self {
-        Self { class, code, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+        Self { class, code, about: None, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Narrows the failure to one thing, by its name (see [`Self::about`]).
+    #[must_use]
+    pub fn about(mut self, thing: impl Into<String>) -> Self {
+        self.about = Some(thing.into());
+        self
     }
 
     #[must_use]
