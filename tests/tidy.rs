@@ -1,6 +1,6 @@
 //! Repository rules as tests: what a reviewer would otherwise have to look for.
 //!
-//! Rules about source text read it as text, without comments and without what follows `#[cfg(test)]`. Where a rule looks
+//! Rules about source text read it as text, without comments and without the items behind `#[cfg(test)]`. Where a rule looks
 //! for a word, the word is put together here (`concat!`), so that the rule does not find itself.
 
 use std::collections::BTreeSet;
@@ -301,10 +301,78 @@ fn production_code(file: &Path) -> String {
     if file.ends_with("tests.rs") || file.iter().any(|part| part == "tests") {
         return String::new();
     }
-    let text = read(file);
-    let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    let code = code.map(|line| line.split_once("//").map_or(line, |(code, _)| code));
-    code.collect::<Vec<_>>().join("\n")
+    without_tests_and_comments(&read(file))
+}
+
+/// Leaves out the item that each `#[cfg(test)]` stands before: to its semicolon, or to the brace that closes it.
+fn without_tests_and_comments(text: &str) -> String {
+    let mut code = String::new();
+    let mut lines = text.lines().map(without_comment);
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            let mut depth = 0;
+            let mut is_open = |line: &str| {
+                let plain = without_literals(line);
+                depth += plain.matches('{').count();
+                depth = depth.saturating_sub(plain.matches('}').count());
+                depth > 0 || !plain.trim_end().ends_with(['}', ';'])
+            };
+            while lines.next().is_some_and(&mut is_open) {}
+        } else {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// A line up to its comment. A `//` within a string, as in a URL, is none.
+fn without_comment(line: &str) -> &str {
+    let plain = without_literals(line);
+    plain.find("//").map_or(line, |at| &line[..at])
+}
+
+/// A line of the same length with dots for the content of its strings and characters. Strings of several lines are not
+/// followed: the worst is a line too much or too little.
+fn without_literals(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line.char_indices().peekable();
+    while let Some((at, c)) = rest.next() {
+        let quoted = match c {
+            '"' => end_of_literal(&line[at + 1..], '"'),
+            // A lifetime has no quote at its end.
+            '\'' => end_of_literal(&line[at + 1..], '\'').filter(|end| *end == 1 || line[at + 1..].starts_with('\\')),
+            _ => None,
+        };
+        plain.push(c);
+        if let Some(end) = quoted {
+            plain.push_str(&".".repeat(end));
+            plain.push(c);
+            while rest.next_if(|(next, _)| *next <= at + 1 + end).is_some() {}
+        } else if c.len_utf8() > 1 {
+            plain.pop();
+            plain.push_str(&".".repeat(c.len_utf8()));
+        }
+    }
+    plain
+}
+
+/// Where the quote is that closes a literal, backslashes considered.
+fn end_of_literal(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let ends = c == quote && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends.then_some(at)
+    })
+}
+
+#[test]
+fn code_after_tests_and_after_urls_is_judged() {
+    let text = "mod a; // one\n#[cfg(test)]\nmod tests;\nmod b;\n#[cfg(test)]\nfn c() {\n    let d = '}';\n    \"}\";\n}\n\
+                let url = \"http://e\"; f(); // two\nlet g = '\"'; h::<'i>(\"\\\"//\");\n#[cfg(test)]\nmod j {\n    fn k() {}\n}\nl();";
+    let expected = "mod a; \nmod b;\nlet url = \"http://e\"; f(); \nlet g = '\"'; h::<'i>(\"\\\"//\");\nl();\n";
+    assert_eq!(without_tests_and_comments(text), expected);
 }
 
 fn declared_module(line: &str) -> Option<String> {

@@ -1,15 +1,15 @@
 //! The role `consume`: one replica of the group, with its dispatcher, its workers and its claims on the database.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
-use super::{Backing, Places, Tally, inbox_purge, topics};
+use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
@@ -24,8 +24,6 @@ pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
 /// Between two attempts to reach what is needed before a replica can start: a server that is away tells nobody when it is
 /// back. A stop ends the wait.
 const START_RETRY: Duration = Duration::from_secs(1);
-/// For the brokers' answer to which cluster they are.
-const CLUSTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a consumer is made of.
 pub struct ConsumerParts<'a> {
@@ -53,7 +51,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts a replica once the brokers and the schema registry answer: they are waited for, until `stop`; then `None`.
+    /// Starts a replica once the brokers and the schema registry answer and the topics that it writes to are there: they are
+    /// waited for, until `stop`; then `None`.
     ///
     /// # Errors
     /// Routes, handlers or schemas that are wrong: waiting would not help.
@@ -63,7 +62,8 @@ impl Consumer {
         let handlers = Handlers::build(&routes, &parts.backing.services)?;
         let topics = topics::consumed(&routes, &declarations);
         anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
-        let Some(audit) = wait_for_audit(&parts, stop).await? else { return Ok(None) };
+        let outputs = cluster::outputs(&topics, &[&DispatcherSettings::default().unprocessed_topic, AUDIT_TOPIC]);
+        let Some(audit) = wait_for_audit(&parts, &outputs, stop).await? else { return Ok(None) };
 
         let limits = topics::record_limits(&declarations, config_of(&parts, &[]).max_record_bytes);
         let clock = Clock::start();
@@ -160,11 +160,15 @@ fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// The cluster's id and the audit schemas' ids, as soon as they can be had.
-async fn wait_for_audit(parts: &ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Audit>> {
+/// The cluster's id and the audit schemas' ids, as soon as they can be had and the cluster has what is written to.
+async fn wait_for_audit(
+    parts: &ConsumerParts<'_>,
+    outputs: &BTreeSet<String>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Audit>> {
     let mut said = None;
     loop {
-        let reason = match cluster_id(parts.places).await {
+        let reason = match cluster::id(parts.places, outputs).await {
             Err(reason) => reason,
             Ok(cluster_id) => {
                 let writer = Writer {
@@ -191,16 +195,6 @@ async fn wait_for_audit(parts: &ConsumerParts<'_>, stop: &CancellationToken) -> 
             () = tokio::time::sleep(START_RETRY) => {}
         }
     }
-}
-
-async fn cluster_id(places: &Places) -> Result<String, String> {
-    let client = places.client_config();
-    let servers = places.bootstrap_servers.clone();
-    let asked = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;
-        consumer.client().fetch_cluster_id(CLUSTER_TIMEOUT).ok_or_else(|| format!("Kafka at {servers} does not answer"))
-    });
-    asked.await.map_err(|error| error.to_string())?
 }
 
 fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {

@@ -1,7 +1,7 @@
 //! BITT, the immutable record of what happened to every event: the audit records in `coafi.bitt.records`, and how to read
 //! them back.
 //!
-//! What is written here is what `docs/bitt.md` calls receipts (a replica has polled these offsets) and outcomes (what became
+//! What is written here is what `docs/audit-records.md` calls receipts (a replica has polled these offsets) and outcomes (what became
 //! of an event in one attempt). Nothing here knows a handler or a route; `dispatch` says what happened.
 //!
 //! Keeps I2 together with the engine: an outcome's record is the same whenever the same attempt is written down again, so

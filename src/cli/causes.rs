@@ -4,7 +4,7 @@ use std::error::Error;
 
 use super::{Exit, Failure};
 use crate::bitt::TrailError;
-use crate::connectors::git::GitError;
+use crate::connectors::git::{ConnectorError, GitError};
 use crate::dispatch::RoutesError;
 use crate::kafka::DriverError;
 use crate::kafka::admin::AdminError;
@@ -14,6 +14,7 @@ use crate::store::StoreError;
 
 const KAFKA: &str = "check kafka.bootstrap_servers and that the cluster is up; `make up` starts one";
 const REGISTRY: &str = "check schema_registry.url and that the registry is up; `make up` starts one";
+const REPOSITORY: &str = "check that --repo, or git.repositories, names git repositories that can be read";
 const DATABASE: &str = "check database.url and that the database is up; `make up` starts one";
 
 impl From<anyhow::Error> for Failure {
@@ -74,6 +75,14 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
     }
     if error.is::<TopicError>() {
         return Some((Exit::Usage, Some("correct the topic's declaration; see docs/topics.md")));
+    }
+    if let Some(error) = error.downcast_ref::<ConnectorError>() {
+        return match error {
+            ConnectorError::Failed(_) => Some((Exit::No, Some(REPOSITORY))),
+            ConnectorError::Sources(_) | ConnectorError::Twice(_) => Some((Exit::Usage, Some("see git.repositories"))),
+            ConnectorError::NoTopic(_) => Some((Exit::No, Some("run `coafi topics apply`"))),
+            ConnectorError::Kafka(_) => Some((Exit::Unavailable, Some(KAFKA))),
+        };
     }
     let address = error.downcast_ref::<GitError>()?;
     matches!(address, GitError::Address { .. } | GitError::Scheme { .. }).then_some((Exit::Usage, None))

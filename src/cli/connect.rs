@@ -2,14 +2,17 @@
 
 use clap::{Args, Subcommand};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::consume::flush;
 use super::output::table;
+use super::serving::serve_connector;
 use super::{Bar, Context, Exit, Failure};
 use crate::app;
 use crate::config::{GitStart, Repository};
 use crate::connectors::git::{ConnectorError, Progress, Start};
-use crate::runtime::Shutdown;
+use crate::runtime::{Shutdown, Tasks};
+use crate::schema::registry;
 
 /// Publish a source's events to Kafka.
 #[derive(Debug, Subcommand)]
@@ -17,7 +20,7 @@ pub(super) enum Connect {
     /// Every commit, tag and push of git repositories as an event on coafi.git.
     ///
     /// Continues where the last connector of the repository stopped; a second one stands by. Ends on SIGTERM or SIGINT, or
-    /// with --once when everything is published.
+    /// with --once when everything is published. Without --once it serves /health, /ready and /metrics on http.listen.
     #[command(after_help = "Examples:\n  coafi connect git --repo . --once\n  \
                             coafi connect git --repo https://github.com/octocat/Hello-World.git --branch main --path 'docs/**' --start now\n  \
                             coafi connect git")]
@@ -59,23 +62,46 @@ impl Git {
         if git.repositories.is_empty() {
             return Err(Failure::usage("no repository is named").next("give --repo PATH|URL, or set git.repositories"));
         }
-        let telemetry = context.start_quiet_telemetry()?;
+        let telemetry = context.start_quiet_telemetry(if self.once { super::dev::LOGGED } else { "warn" })?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
         let mut connector = app::lone_connector(&git, &context.places(), context.codec()?)?;
         connector.once = self.once;
 
         let (report, mut reports) = watch::channel(Progress::default());
-        let running = connector.run(shutdown.token(), report);
+        // The pages are there before the connector, and end after it.
+        let serving = CancellationToken::new();
+        let mut tasks = Tasks::new(serving.clone());
+        if !self.once {
+            let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
+            let http = &context.settings().http;
+            serve_connector(&mut tasks, http, reports.clone(), registry, telemetry.metrics()).await?;
+        }
+        let stop = shutdown.token();
+        let running = connector.run(stop.clone(), report);
         let bar = context.output().bar("commits", None);
         let showing = async {
             while reports.changed().await.is_ok() {
                 show(&bar, &reports.borrow_and_update());
             }
         };
-        let (ended, ()) = shutdown.watch(async { tokio::join!(running, showing) }).await;
+        let working = async {
+            let (ended, ()) = tokio::join!(running, showing);
+            serving.cancel();
+            ended
+        };
+        // Pages that fail end the connector; it is never without them.
+        let watching = async {
+            let pages = tasks.join().await;
+            if pages.is_err() {
+                stop.cancel();
+            }
+            pages
+        };
+        let (ended, pages) = shutdown.watch(async { tokio::join!(working, watching) }).await;
         drop(bar);
         flush(context, telemetry).await;
         let progress = ended.map_err(failure)?;
+        pages.map_err(|error| Failure::failed(error.to_string()).because(error))?;
         let rows: Vec<_> = progress.repositories.iter().map(|(name, r)| (name.clone(), r.found, r.published)).collect();
         let json = serde_json::json!({
             "repositories": rows.iter().map(|(name, commits, events)| {

@@ -70,15 +70,15 @@ impl Context {
         self.start_telemetry_with(&self.settings().log)
     }
 
-    /// As [`Self::start_telemetry`], logging only warnings unless a level is configured: for commands that show people
+    /// As [`Self::start_telemetry`], logging only `level` unless a level is configured: for commands that show people
     /// something better than log lines.
     ///
     /// # Errors
     /// As [`Self::start_telemetry`].
-    pub fn start_quiet_telemetry(&self) -> Result<Telemetry, Failure> {
+    pub fn start_quiet_telemetry(&self, level: &str) -> Result<Telemetry, Failure> {
         let mut log = self.settings().log.clone();
         if self.entries().iter().any(|entry| entry.key == "log.level" && entry.origin == "default") {
-            "warn".clone_into(&mut log.level);
+            level.clone_into(&mut log.level);
         }
         self.start_telemetry_with(&log)
     }

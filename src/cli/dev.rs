@@ -16,6 +16,9 @@ use crate::runtime::{Shutdown, Summary};
 pub(super) use face::events_table;
 pub use face::{Arrived, Face};
 
+/// What is logged, unless the configuration says otherwise: a repository that fails is shown by the command itself.
+pub(super) const LOGGED: &str = "warn,coafi::connectors::git::connector=off";
+
 /// How often the roles are asked how far they are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -40,7 +43,7 @@ impl Dev {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repositories = self.repositories(context);
         let options = DevOptions { repositories, once: self.once };
-        let telemetry = context.start_quiet_telemetry()?;
+        let telemetry = context.start_quiet_telemetry(LOGGED)?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
         let stop = shutdown.token();
         let mut face = Face::new(context.output());
@@ -70,14 +73,15 @@ async fn show(
 ) -> Result<Summary, Failure> {
     let dev = app::Dev::start(context.settings(), options, context.exports_spans()).await?;
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-    let (mut watching, mut shown_errors) = (false, Vec::new());
+    let (mut watching, mut nothing, mut shown_errors) = (false, false, Vec::new());
     while !stop.is_cancelled() && !dev.has_failed() {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => {}
         }
         let moment = dev.moment();
-        if moment.errors != shown_errors {
+        // With `once` an error ends the run, and is what it ends with.
+        if moment.errors != shown_errors && !options.once {
             moment.errors.iter().for_each(|error| context.output().remark(error));
             shown_errors.clone_from(&moment.errors);
         }
@@ -86,6 +90,12 @@ async fn show(
             continue;
         }
         face.progress(&moment.summary, Some(moment.total));
+        if moment.caught_up && moment.total == 0 && !nothing {
+            nothing = true;
+            context
+                .output()
+                .remark("There is nothing to handle: the repositories have no commits on branches that are watched.");
+        }
         if moment.caught_up && options.once {
             break;
         }

@@ -1,5 +1,7 @@
 //! What a running replica shows the world: `/health`, `/ready`, `/metrics`.
 
+mod connector;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use crate::kafka::{PartitionStatus, Status, Watch};
 use crate::runtime::Tasks;
 use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
+
+pub(super) use connector::serve_connector;
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);

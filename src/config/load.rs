@@ -7,6 +7,7 @@ use config::{Config, Environment, File, FileFormat, Map};
 
 use super::error::ConfigError;
 use super::findings::{Entry, Findings};
+use super::overlay;
 use super::section::Section;
 use super::settings::Settings;
 use super::values::ENVIRONMENT_PREFIX;
@@ -56,8 +57,10 @@ pub struct Loaded {
 /// value. An empty file is a configuration without a key: all defaults.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut builder = Config::builder();
+    let mut replaced = Vec::new();
     if let Some(path) = find_file(sources)? {
-        check_syntax(&path)?;
+        let table = check_syntax(&path)?;
+        replaced = overlay::replaced(&path.display().to_string(), &table, &sources.environment);
         builder = builder.add_source(File::from(path).format(FileFormat::Yaml));
     }
     let variables: Map<String, String> = sources.environment.clone().into_iter().collect();
@@ -73,7 +76,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut root = Section::root(&mut findings, table);
     let settings = Settings::read(&mut root);
     root.finish();
-    let (entries, problems) = findings.into_parts();
+    let (entries, mut problems) = findings.into_parts();
+    problems.splice(..0, replaced);
     if problems.is_empty() { Ok(Loaded { settings, entries }) } else { Err(ConfigError::Invalid(problems)) }
 }
 
@@ -95,8 +99,8 @@ fn find_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigError> {
     Ok(implicit.filter(|path| path.exists()))
 }
 
-/// Says where the syntax is wrong. The merge itself says it too, but without telling the file apart from what it includes.
-fn check_syntax(path: &Path) -> Result<(), ConfigError> {
+/// The file's keys. Says where the syntax is wrong. The merge itself says it too, but without telling the file apart from what it includes.
+fn check_syntax(path: &Path) -> Result<BTreeMap<String, serde_json::Value>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_FILE_BYTES {
@@ -105,8 +109,8 @@ fn check_syntax(path: &Path) -> Result<(), ConfigError> {
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     match crate::yaml::from_str::<Option<BTreeMap<String, serde_json::Value>>>(&text) {
-        Ok(_) => Ok(()),
-        Err(_) if text.trim().is_empty() => Ok(()),
+        Ok(table) => Ok(table.unwrap_or_default()),
+        Err(_) if text.trim().is_empty() => Ok(BTreeMap::new()),
         Err(error) => Err(ConfigError::Syntax { path: path.to_owned(), message: error.to_string() }),
     }
 }

@@ -17,6 +17,7 @@ mod findings;
 mod git;
 mod kafka;
 mod load;
+mod overlay;
 mod secret;
 mod section;
 mod services;

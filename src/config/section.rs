@@ -21,11 +21,13 @@ pub(super) struct Section<'a> {
     path: String,
     pub(super) table: BTreeMap<String, Value>,
     known: Vec<String>,
+    /// Where an element of a list came from; of other mappings only their values know.
+    origin: Option<String>,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn root(findings: &'a mut Findings, table: BTreeMap<String, Value>) -> Self {
-        Self { findings, path: String::new(), table, known: Vec::new() }
+        Self { findings, path: String::new(), table, known: Vec::new(), origin: None }
     }
 
     /// Reads the mapping under `key`.
@@ -36,7 +38,7 @@ impl<'a> Section<'a> {
             None => BTreeMap::new(),
             Some(value) => self.table_of(&path, value),
         };
-        let mut section = Section { findings: self.findings, path, table, known: Vec::new() };
+        let mut section = Section { findings: self.findings, path, table, known: Vec::new(), origin: None };
         let result = read(&mut section);
         section.finish();
         result
@@ -72,7 +74,8 @@ impl<'a> Section<'a> {
                 ValueKind::String(_) => BTreeMap::from([(shorthand.to_owned(), element)]),
                 _ => self.table_of(&path, element),
             };
-            let mut section = Section { findings: self.findings, path, table, known: Vec::new() };
+            let origin = Some(origin.clone());
+            let mut section = Section { findings: self.findings, path, table, known: Vec::new(), origin };
             result.push(read(&mut section));
             section.finish();
         }
@@ -204,7 +207,10 @@ impl<'a> Section<'a> {
     /// Notes that `key`, already read, makes no sense together with another.
     pub(super) fn reject(&mut self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
-        let origin = self.findings.origin_of(&path);
+        let origin = match self.findings.origin_of(&path) {
+            default if default == "default" => self.origin.clone().unwrap_or(default),
+            known => known,
+        };
         self.findings.problems.push(Problem { origin, key: path, message: message.into() });
     }
 

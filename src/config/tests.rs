@@ -198,7 +198,7 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
         "git: {repositories: [{branch: main}]}",
         &[],
         expect![[r#"
-        default: git.repositories[0].url: is missing; allowed: a repository's URL or path
+        c.yaml: git.repositories[0].url: is missing; allowed: a repository's URL or path
         c.yaml: git.repositories[0].branch: unknown key (did you mean "branches"?); allowed here: url, branches, paths, start"#]],
     );
     check(
@@ -292,4 +292,13 @@ fn secrets_come_from_the_environment_or_from_files_and_are_never_shown() {
     assert_eq!(loaded.settings.kafka.client["ssl.key.password"].expose(), "hunter2");
     let shown = format!("{:?} {:?}", loaded.settings, loaded.entries);
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_value_of_the_file_is_not_hidden_by_a_variable_below_it() {
+    let expected = expect!["c.yaml: kafka: 7 is not allowed; allowed: a mapping of keys to values"];
+    check("kafka: 7", &[("COAFI__KAFKA__GROUP_ID", "x"), ("COAFI__KAFKA__COMMIT__INTERVAL", "1s")], expected);
+    let expected = expect!["c.yaml: kafka.commit: [] is not allowed; allowed: a mapping of keys to values"];
+    check("kafka: {commit: []}", &[("COAFI__KAFKA__COMMIT__INTERVAL", "1s")], expected);
+    assert!(loaded("kafka:\n", &[("COAFI__KAFKA__GROUP_ID", "x")]).is_ok(), "a key without a value is absent");
 }

@@ -110,10 +110,11 @@ impl Config {
         }
     }
 
-    /// The `transactional.id`.
+    /// The `transactional.id`: `<group>/<slot>`. It begins with the group, for ACLs by prefix. The last `/` divides it, since
+    /// one in the slot is encoded: group `a` with slot `b-c` and group `a-b` with slot `c` do not fence each other.
     #[must_use]
     pub fn transactional_id(&self) -> String {
-        format!("{}-{}", self.group, self.slot)
+        format!("{}/{}", self.group, self.slot.replace('%', "%25").replace('/', "%2F"))
     }
 
     /// Properties of the group's consumer.
@@ -250,6 +251,19 @@ mod tests {
         for delivery in [Delivery::Transactional, Delivery::AtLeastOnce] {
             config.delivery = delivery;
             config.outcome_producer().unwrap().create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn no_two_replicas_share_a_transactional_id() {
+        let names = ["coafi", "a-b", "coafi-a", "b", "a/b", "coafi/a", "a%2Fb", "%"];
+        let mut ids = BTreeSet::new();
+        for group in names {
+            for slot in names {
+                let id = Config::new("127.0.0.1:1", group, slot, &["t"]).transactional_id();
+                assert!(id.starts_with(group), "{id}: an ACL for the group's prefix");
+                assert!(ids.insert(id.clone()), "{id} of group {group} and slot {slot} is another's");
+            }
         }
     }
 

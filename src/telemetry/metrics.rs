@@ -3,6 +3,7 @@
 //! The hot path never touches an instrument: the driver hands over totals once per poll ([`Metrics::set_counts`]) and
 //! gauges once per second, and callbacks read them when somebody scrapes.
 
+mod sources;
 mod state;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use prometheus::{Encoder, TextEncoder};
 
+pub use sources::SourceProgress;
+use sources::Sources;
 use state::State;
 pub use state::{CircuitState, Gauges, Lag, PartitionLag};
 
@@ -32,6 +35,7 @@ const MAX_SERIES: usize = 20_000;
 #[derive(Debug)]
 pub struct Metrics {
     state: Arc<State>,
+    sources: Arc<Sources>,
     commit_duration: Histogram<f64>,
     handler_duration: Histogram<f64>,
     registry: prometheus::Registry,
@@ -58,10 +62,13 @@ impl Metrics {
         let meter = provider.meter("coafi");
         let state = Arc::new(State::default());
         state::observe(&state, &meter);
+        let sources = Arc::<Sources>::default();
+        sources::observe(&sources, &meter);
         Ok(Self {
             commit_duration: durations(&meter, "coafi_commit_duration", "Time from a commit's start to its end"),
             handler_duration: durations(&meter, "coafi_handler_duration", "Time that one attempt of a route took"),
             state,
+            sources,
             registry,
             provider,
         })
@@ -84,6 +91,11 @@ impl Metrics {
     /// Replaces the lag of all assigned partitions; those that are not named any more disappear.
     pub fn set_lag(&self, partitions: Vec<PartitionLag>) {
         self.state.set_lag(partitions);
+    }
+
+    /// Replaces the progress of all sources that a connector watches.
+    pub fn set_sources(&self, sources: Vec<SourceProgress>) {
+        self.sources.set(sources);
     }
 
     /// `dependency`: the name of an `engine::Dependency`.
@@ -156,6 +168,7 @@ mod tests {
         metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, ..Gauges::default() });
         let lag = Lag { unfetched: 10, parked: 1, ..Lag::default() };
         metrics.set_lag(vec![PartitionLag { topic: "coafi.git".into(), partition: 2, lag }]);
+        metrics.set_sources(vec![SourceProgress { source: "/r".into(), published: 4, backlog: 2, failing: true }]);
         metrics.set_circuit("database", CircuitState::Open);
         metrics.commit_took(Duration::from_millis(20));
         metrics.route_timer("git_commits").took(Duration::from_micros(300));
@@ -173,6 +186,9 @@ mod tests {
             r#"coafi_lag{partition="2",state="parked",topic="coafi.git"} 1"#,
             r#"coafi_circuit{dependency="database",state="open"} 1"#,
             r#"coafi_circuit{dependency="database",state="closed"} 0"#,
+            r#"coafi_source_events_total{source="/r"} 4"#,
+            r#"coafi_source_backlog{source="/r"} 2"#,
+            r#"coafi_source_failing{source="/r"} 1"#,
             "coafi_commit_duration_seconds_count 1",
             r#"coafi_handler_duration_seconds_bucket{route="git_commits",le="0.0005"} 1"#,
         ] {

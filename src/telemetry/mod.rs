@@ -19,7 +19,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 pub use logging::{LogWriter, StderrWriter};
-pub use metrics::{CircuitState, Gauges, Lag, Metrics, PartitionLag, RouteTimer};
+pub use metrics::{CircuitState, Gauges, Lag, Metrics, PartitionLag, RouteTimer, SourceProgress};
 pub use otlp::{Exporters, OtlpError, Targets};
 pub use propagation::TraceContext;
 

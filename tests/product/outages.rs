@@ -121,3 +121,21 @@ fn outlives(world: &World, mut replica: Process, dependency: &str, restart: impl
     let retried = read(&world.stack.kafka, &format!("{}.retry.1s", world.topic), &Positions::new());
     assert!(retried.is_empty(), "{} events went to the retry topic", retried.len());
 }
+
+#[test]
+fn a_replica_waits_for_the_topics_that_it_writes_to() {
+    let world = World::new("outputs");
+    let declaration = world.path("topics/source.yaml");
+    let text = std::fs::read_to_string(&declaration).unwrap();
+    let another = text.replacen("tiers: [", "tiers: [1ms, ", 1);
+    assert_ne!(another, text, "{text}");
+    std::fs::write(&declaration, another).unwrap();
+    let mut replica = world.replica();
+    let said = format!("topics are missing: {}.retry.1ms; `coafi topics apply` makes them", world.topic);
+    eventually("it says what is missing", || replica.log().contains(&said));
+    assert_eq!(replica.page("/ready").status, 503);
+    world.run(&["topics", "apply", "--replication-factor", "1"]).well();
+    replica.until_ready();
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::event::{attributes, commit_data};
-use crate::process::{Ended, Process};
+use crate::process::{Ended, Process, eventually};
 use crate::repositories::Repository;
 use crate::stack::Stack;
 use crate::topic::{Positions, Record, read};
@@ -45,6 +45,8 @@ fn a_repository_that_is_not_there_is_named() {
         assert_eq!(ended.code(), Some(1), "{name}: {}", ended.stderr);
         let error = ended.stderr.lines().find(|line| line.starts_with("error: ")).expect(&ended.stderr);
         assert!(error.contains(&format!("/{name}")), "{error}");
+        assert_eq!(ended.stderr.matches("no repository at").count(), 1, "said once: {}", ended.stderr);
+        assert!(ended.stderr.contains("\n  next: check that --repo"), "{}", ended.stderr);
     }
 }
 
@@ -52,7 +54,9 @@ fn a_repository_that_is_not_there_is_named() {
 fn an_empty_repository_has_no_events() {
     let directory = tempfile::tempdir().unwrap();
     let empty = Repository::init(directory.path().join("empty"));
-    assert_eq!(counts(&dev(directory.path(), &empty.path).json()), (0, 0));
+    let ended = dev(directory.path(), &empty.path);
+    assert!(ended.stderr.contains("There is nothing to handle"), "{}", ended.stderr);
+    assert_eq!(counts(&ended.json()), (0, 0));
 }
 
 /// Its history is not all there: what it has would be the wrong changes of its first commit.
@@ -229,4 +233,23 @@ fn commit(world: &World, repository: &Path, sha: &str) -> Record {
     let url = repository.to_str().unwrap();
     let value = world.commits.encode(&commit_data(url, sha));
     Record { key: Some(url.into()), value: Some(value), ..attributes("git.commit", "/product") }
+}
+
+/// The image's HEALTHCHECK asks whatever runs in it.
+#[test]
+fn a_connector_that_goes_on_serves_its_pages() {
+    let world = World::new("watched");
+    world.also_declare(GIT_TOPIC);
+    let repository = three_commits(world.path("watched"));
+    let mut command = world.command(&["connect", "git", "--repo", &repository.url()]);
+    command.env("COAFI__LOG__LEVEL", "info");
+    let mut connector = Process::start(command);
+    connector.until_ready();
+    eventually("all is published", || {
+        let page = connector.page("/metrics").body;
+        page.lines().any(|line| line.starts_with("coafi_source_events_total{") && !line.ends_with(" 0"))
+    });
+    assert_eq!(connector.page("/health").status, 200);
+    connector.terminate();
+    assert_eq!(connector.ended().code(), Some(0));
 }
