@@ -81,11 +81,7 @@ impl Dev {
             artifacts: settings.artifacts.clone(),
         };
         let mut settings = settings.clone();
-        settings.git = Git {
-            repositories: options.repositories.clone(),
-            poll_interval: POLL_INTERVAL,
-            cache_dir: settings.git.cache_dir,
-        };
+        settings.git = Git { repositories: options.repositories.clone(), poll_interval: POLL_INTERVAL, ..settings.git };
         let backing = Backing::open(&settings, &places).await?;
         let tally = Arc::new(Tally::default());
         let parts = ConsumerParts {

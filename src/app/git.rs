@@ -65,13 +65,21 @@ pub fn lone_connector(git: &Git, places: &Places, codec: Codec) -> anyhow::Resul
     connector_over(git, places, codec, Repositories::new(repositories_settings(git)?))
 }
 
-/// Where mirrors are kept, and what the configured repositories are called.
+/// Where mirrors are kept, what the configured repositories are called, and which others events may name.
 ///
 /// # Errors
-/// See [`addresses`].
+/// See [`addresses`]; a pattern that is none.
 pub(super) fn repositories_settings(git: &Git) -> anyhow::Result<RepositoriesSettings> {
     let known = addresses(&git.repositories)?;
-    Ok(RepositoriesSettings { cache_dir: git.cache_dir.clone(), known, ..RepositoriesSettings::default() })
+    let allowed = match (git.allowed.is_empty(), known.is_empty()) {
+        (false, _) => Patterns::new(&git.allowed)?,
+        // Who lists repositories has no others in mind.
+        (true, false) => Patterns::none(),
+        // A replica beside a connector that has the list: it cannot know.
+        (true, true) => Patterns::any(),
+    };
+    let (cache_dir, fetch_timeout) = (git.cache_dir.clone(), git.fetch_timeout);
+    Ok(RepositoriesSettings { cache_dir, fetch_timeout, allowed, known, ..RepositoriesSettings::default() })
 }
 
 fn connector_over(
@@ -90,4 +98,35 @@ fn connector_over(
     let mut connector = GitConnector::new(watched?, codec, publisher);
     connector.repositories = repositories;
     Ok(connector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn events_name_configured_repositories_and_what_is_allowed() {
+        let check = |configured: &[&str], allowed: &[&str], url: &str, expected: bool| {
+            let git = Git {
+                repositories: configured.iter().map(|url| Repository::new(*url)).collect(),
+                allowed: allowed.iter().map(|&pattern| pattern.to_owned()).collect(),
+                ..Settings::default().git
+            };
+            let resolved = Repositories::new(repositories_settings(&git).unwrap()).resolve(url);
+            assert_eq!(resolved.is_ok(), expected, "{configured:?} and {allowed:?}: {resolved:?}");
+        };
+        check(&[], &[], "/etc", true);
+        check(&["/srv/[a]", "https://token@h/o/r.git"], &[], "/srv/[a]/.git", true);
+        check(&["/srv/[a]", "https://token@h/o/r.git"], &[], "git@h:o/r", true);
+        check(&["/srv/a"], &[], "/srv/a/../b", false);
+        check(&["/srv/a"], &[], "http://169.254.169.254/latest", false);
+        let patterns = ["https://h/team/*", "file:///srv/git/**"];
+        check(&["/srv/a"], &patterns, "/srv/a", true);
+        check(&["/srv/a"], &patterns, "https://h/team/r.git", true);
+        check(&[], &patterns, "/srv/git/deep/r", true);
+        check(&[], &patterns, "/srv/git/../secret", false);
+        check(&[], &patterns, "https://h/other/r", false);
+        check(&["/srv/a"], &["*"], "/anywhere", true);
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 
 use crate::config::{Artifacts, Settings};
+use crate::kafka::properties;
 use crate::schema::registry;
 
 /// Addresses and credentials of the cluster, the registry, the database and the artifact store.
@@ -42,6 +43,7 @@ impl Places {
         for (name, value) in &self.client {
             config.set(name, value);
         }
+        properties::set_common(&mut config);
         config
     }
 }

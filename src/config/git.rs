@@ -10,10 +10,15 @@ use super::section::Section;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Git {
     pub repositories: Vec<Repository>,
+    /// Globs over addresses of further repositories that events may name. Empty: none besides [`Self::repositories`], or,
+    /// where there are none of these either, any.
+    pub allowed: Vec<String>,
     /// Time between two looks at a repository; jittered by the connector.
     pub poll_interval: Duration,
     /// Mirrors of remote repositories.
     pub cache_dir: PathBuf,
+    /// Of one clone or fetch.
+    pub fetch_timeout: Duration,
 }
 
 /// One monitored repository.
@@ -44,8 +49,10 @@ impl Git {
         let (least, most) = (Duration::from_millis(100), Duration::from_secs(86_400));
         let git = Self {
             repositories: section.sections("repositories", "url", Repository::read),
+            allowed: globs(section, "allowed", &[]),
             poll_interval: section.duration("poll_interval", Duration::from_secs(10), least..=most),
             cache_dir: section.path("cache_dir", ".coafi/git"),
+            fetch_timeout: section.duration("fetch_timeout", Duration::from_secs(300), Duration::from_secs(1)..=most),
         };
         for (index, repository) in git.repositories.iter().enumerate() {
             if git.repositories[..index].iter().any(|earlier| earlier.url == repository.url) {

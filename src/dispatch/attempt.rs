@@ -21,7 +21,7 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Route, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Success, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -83,9 +83,11 @@ fn bit(handler: Option<u8>) -> u32 {
     handler.map_or(0, |index| 1 << index)
 }
 
-/// "The same error": class and code, without the message.
+/// "The same error": class, code and what it is about, without the message.
 fn code(failure: &Failure) -> u64 {
-    xxh3_64_with_seed(failure.code.as_bytes(), xxh3_64(failure.class.name().as_bytes()))
+    let about = failure.about.as_deref().map_or(0, |thing| xxh3_64(thing.as_bytes()));
+    let class = xxh3_64_with_seed(failure.class.name().as_bytes(), about);
+    xxh3_64_with_seed(failure.code.as_bytes(), class)
 }
 
 /// Whether the event is wanted, and what ran.
@@ -110,7 +112,8 @@ async fn run(
     }
     let handlers = shared.handlers.of(job.route);
     let due = |index: &usize| job.done & (1 << index) == 0;
-    let one = |index: usize| handle(shared, route, index, &handlers[index], event, job.attempt, fence);
+    let subject = Subject { event, place: job.payload.place(), attempt: job.attempt, fence };
+    let one = |index: usize| handle(shared, route, index, &handlers[index], subject);
     let mut indices = (0..handlers.len()).filter(due);
     match (indices.next(), indices.next()) {
         (None, _) => (true, Vec::new()),
@@ -147,18 +150,26 @@ async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, F
     }
 }
 
+/// What every handler of an attempt is given.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    event: &'a Event,
+    place: Place<'a>,
+    attempt: u32,
+    fence: &'a Fence,
+}
+
 async fn handle(
     shared: &Shared,
     route: &Route,
     index: usize,
     handler: &Arc<dyn Handler>,
-    event: &Event,
-    attempt: u32,
-    fence: &Fence,
+    subject: Subject<'_>,
 ) -> HandlerRun {
     let started = shared.clock.now();
-    let context =
-        Context { services: &shared.services, attempt, handler: &route.handlers[index], run: &shared.run, fence };
+    let Subject { event, place, attempt, fence } = subject;
+    let (services, handler_name, run) = (&*shared.services, &*route.handlers[index], &*shared.run);
+    let context = Context { services, attempt, handler: handler_name, run, place, fence };
     let result = match contain(|| handler.handle(event, &context)) {
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),
@@ -204,5 +215,22 @@ async fn within<F: Future + Unpin>(deadline: Duration, mut future: F) -> Option<
     match first {
         Poll::Ready(output) => Some(output),
         Poll::Pending => tokio::time::timeout(deadline, future).await.ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_error_has_class_code_and_subject_in_common() {
+        let failure = |message: &str| Failure::transient("git_unreachable", message);
+        let base = code(&failure("one"));
+        assert_eq!(base, code(&failure("another")));
+        assert_ne!(base, code(&Failure::permanent("git_unreachable", "one")));
+        assert_ne!(base, code(&Failure::transient("git_timeout", "one")));
+        let of_a = code(&failure("one").about("/a"));
+        assert_eq!(of_a, code(&failure("another").about("/a")));
+        assert!(of_a != base && of_a != code(&failure("one").about("/b")));
     }
 }

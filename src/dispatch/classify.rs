@@ -143,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_stands_where_it_first_stood() {
+        let origin = [(hop::ORIGIN_TOPIC, "t"), (hop::ORIGIN_PARTITION, "2"), (hop::ORIGIN_OFFSET, "77")];
+        let headers = attributes("git.commit", &origin);
+        let place = |topic| {
+            let looked = look(topic, None, Some(b"v"), &headers);
+            let place = looked.payload.place();
+            (place.topic.to_owned(), place.partition, place.offset)
+        };
+        assert_eq!(place("t.retry.5s"), ("t".to_owned(), 2, 77));
+        assert_eq!(place("t"), ("t".to_owned(), 0, 5), "on a source topic the headers are foreign");
+    }
+
+    #[test]
     fn a_retry_carries_on_where_it_left_off() {
         let far = i64::MAX.to_string();
         let headers = attributes("git.commit", &[(hop::ATTEMPT, "3"), (hop::DONE, "noop"), (hop::NOT_BEFORE, &far)]);

@@ -1,6 +1,7 @@
 //! What travels through the engine as a record's payload: the record, what was found in it, and its route.
 
-use super::hop::{Hop, HopError};
+use super::Place;
+use super::hop::{Hop, HopError, Origin};
 use crate::engine::RouteId;
 use crate::event::{Attribute, Event, NotAnEvent, Record};
 
@@ -31,6 +32,18 @@ impl Delivery {
         match &self.content {
             Content::Event(event) | Content::Spoilt(event, _) => event.record(),
             Content::Unreadable(record, _) => record,
+        }
+    }
+
+    /// Where the record stands, or stood before its first hop.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        match self.hop.as_ref().and_then(|hop| hop.origin.as_ref()) {
+            Some(Origin { topic, partition, offset }) => Place { topic, partition: *partition, offset: *offset },
+            None => {
+                let record = self.record();
+                Place { topic: record.topic(), partition: record.partition(), offset: record.offset().0 }
+            }
         }
     }
 

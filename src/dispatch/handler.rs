@@ -37,8 +37,18 @@ pub struct Context<'a> {
     pub handler: &'a str,
     /// Which run over the topics this is (`kafka.run`); empty for the first.
     pub run: &'a str,
+    /// Where the event stands in its source topic.
+    pub place: Place<'a>,
     /// Proof of ownership for database writes (I4).
     pub fence: &'a Fence,
+}
+
+/// A record's place in a source topic. A record on a retry topic has that of its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub offset: i64,
 }
 
 /// What handlers reach the world through. Injected; tests put doubles here.
@@ -114,6 +124,9 @@ pub struct Failure {
     pub class: Class,
     /// A short constant, snake_case: the same cause has the same code.
     pub code: &'static str,
+    /// The one thing that this is the trouble of, where the event names it. Failures of different things are different
+    /// errors: many at the same time are no outage of what they have in common.
+    pub about: Option<String>,
     pub message: String,
     /// Single errors, for validation failures.
     pub errors: Vec<String>,
@@ -126,7 +139,14 @@ impl Failure {
 
     #[must_use]
     pub fn new(class: Class, code: &'static str, message: impl std::fmt::Display) -> Self {
-        Self { class, code, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+        Self { class, code, about: None, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Narrows the failure to one thing, by its name (see [`Self::about`]).
+    #[must_use]
+    pub fn about(mut self, thing: impl Into<String>) -> Self {
+        self.about = Some(thing.into());
+        self
     }
 
     #[must_use]

@@ -30,7 +30,7 @@ pub use delivery::{Content, Delivery};
 pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as DispatcherSettings};
 
 pub use filter::{Filter, FilterError};
-pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Registration, Services, Step, Success};
+pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Place, Registration, Services, Step, Success};
 pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;

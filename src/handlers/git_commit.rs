@@ -1,5 +1,5 @@
 //! `git.commit`: validates the files that a commit changed, generates documentation for valid Markdown, keeps the registry
-//! of documents, and starts `GitCommitProcessingWorkflow`.
+//! of documents, and starts `GitCommitProcessingWorkflow`, whose request is what those who depend on the files hear.
 //!
 //! An invalid file is a result, not a failure: the event is processed. It refuses to know how repositories are fetched and
 //! what happens to a failed event. Its effects are exactly-once: pages are named by their content, and registry entries
@@ -7,7 +7,6 @@
 
 mod artifact;
 mod check;
-mod file_type;
 mod files;
 mod json;
 mod links;
@@ -31,12 +30,12 @@ use crate::connectors::git::{Blob, ChangeStatus, ChangedFile, EntryType};
 use crate::dispatch::{Context, Failure, Handler, Registration, Success};
 use crate::event::Event;
 use crate::registry::{documents, once};
+use crate::schema::FileType;
 use crate::schema::payloads::GitCommit;
 use crate::store::EntryChange;
 
 
 pub use artifact::Artifact;
-pub use file_type::FileType;
 pub use report::{FileResult, GenerationResult, Summary, ValidationResult, Validity};
 
 /// A larger file is invalid without being read.
@@ -98,7 +97,7 @@ async fn check_all(
     Ok((changed, checked))
 }
 
-/// Changes to the registry of documents: files of a known type are put, deleted and moved ones removed. Removals are put
+/// Changes to the registry of documents: tracked files ([`FileType::is_tracked`]) are put, deleted and moved ones removed. Removals are put
 /// in first, so that two files that swap names both stay.
 fn changes(
     commit: &GitCommit,
@@ -112,11 +111,13 @@ fn changes(
         ChangeStatus::Renamed => file.old_path.as_ref(),
         ChangeStatus::Added | ChangeStatus::Modified => None,
     });
-    for path in gone.filter(|path| FileType::of(path) != FileType::Unknown) {
-        by_path.insert(path, documents::remove(&commit.repository_url, path, utids.clone()));
+    for path in gone.filter(|path| FileType::is_tracked(path)) {
+        by_path.insert(path, documents::remove(&commit.repository_url, &commit.branch, path, utids.clone()));
     }
     for (file, Checked { result, title }) in changed.iter().zip(checked) {
-        if file.status == ChangeStatus::Deleted || result.file_type == FileType::Unknown {
+        // A link has no content of its own, whatever it is called.
+        let is_file = matches!(file.kind, EntryType::File | EntryType::Executable);
+        if file.status == ChangeStatus::Deleted || !is_file || !FileType::is_tracked(&file.path) {
             continue;
         }
         let artifact = match &result.generation_result {

@@ -123,7 +123,7 @@ mod tests {
     }
 
     async fn stored(world: &World, name: &str) -> Option<refs::Ref> {
-        let entry = world.store.entry(refs::REGISTRY, &entry_name(PUBLIC_URL, name.as_bytes())).await.unwrap();
+        let entry = world.store.entry(refs::REGISTRY, &entry_name(PUBLIC_URL, &[name.as_bytes()])).await.unwrap();
         entry.map(|entry| serde_json::from_value(entry.data).unwrap())
     }
 

@@ -212,6 +212,7 @@ impl Config {
         properties::set(&mut client, "client.id", &format!("coafi-{}", self.slot));
         // Idle connections are closed by brokers as a matter of course.
         properties::set(&mut client, "log.connection.close", "false");
+        properties::set_common(&mut client);
         for (name, value) in own {
             properties::set(&mut client, name, &value);
         }

@@ -48,6 +48,14 @@ const ALIASES: [(&str, &str); 3] = [
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
 ];
 
+/// Of every client. By default a broker that is back is looked for up to 10 s later.
+const COMMON: [(&str, &str); 2] = [("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "1000")];
+
+/// What every client of ours has, unless the configuration says otherwise.
+pub(crate) fn set_common(client: &mut ClientConfig) {
+    COMMON.into_iter().for_each(|(name, value)| set(client, name, value));
+}
+
 /// Why a property may not be set, and what to do instead; `None` if it may.
 #[must_use]
 pub fn refusal(name: &str) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! The registry of documents: one entry for each file of a repository whose type is known.
+//! The registry of documents: one entry for each tracked file of a branch of a repository.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Document {
     /// Bytes that are not UTF-8 are replaced; the entry's name has all.
     pub path: String,
     pub title: Option<String>,
-    /// `markdown`, `yaml_config` or `json_data`.
+    /// `markdown`, `yaml_config` or `json_data`; `unknown` of a specification.
     pub file_type: String,
     pub valid: bool,
     pub errors: Vec<String>,
@@ -35,16 +35,23 @@ pub struct Document {
 #[must_use]
 pub fn put(path: &[u8], document: &Document, utids: Option<String>) -> EntryChange {
     let data = serde_json::to_value(document).expect("strings and lists are JSON");
-    change(&document.repository_url, path, Some(data), utids)
+    change(&document.repository_url, &document.branch, path, Some(data), utids)
 }
 
-/// Deletes the entry of `path`; its history stays.
+/// Deletes the entry of `path` on `branch`; its history stays.
 #[must_use]
-pub fn remove(repository_url: &str, path: &[u8], utids: Option<String>) -> EntryChange {
-    change(repository_url, path, None, utids)
+pub fn remove(repository_url: &str, branch: &str, path: &[u8], utids: Option<String>) -> EntryChange {
+    change(repository_url, branch, path, None, utids)
 }
 
-fn change(repository_url: &str, path: &[u8], data: Option<serde_json::Value>, utids: Option<String>) -> EntryChange {
-    let entry = entry_name(repository_url, path);
-    EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None }
+/// What a branch has is its own: a file that is deleted on one is still there on the others.
+fn change(
+    repository_url: &str,
+    branch: &str,
+    path: &[u8],
+    data: Option<serde_json::Value>,
+    utids: Option<String>,
+) -> EntryChange {
+    let entry = entry_name(repository_url, &[branch.as_bytes(), path]);
+    EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None, position: None }
 }

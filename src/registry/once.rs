@@ -1,9 +1,9 @@
 //! A handler's effect, exactly once: its changes and its complete result in one SQL transaction (I9), under the epoch that
 //! its event was dispatched in (I4).
 
-use crate::dispatch::{Context, Failure, Success};
+use crate::dispatch::{Context, Failure, Place, Success};
 use crate::event::Event;
-use crate::store::{Committed, EntryChange, InboxKey, UnitOfWork};
+use crate::store::{Committed, EntryChange, InboxKey, Position, UnitOfWork};
 
 /// The result of an earlier run, if this event was handled before. Ask before doing the work; [`commit`] asks again.
 ///
@@ -14,7 +14,8 @@ pub async fn earlier(event: &Event, context: &Context<'_>) -> Result<Option<Succ
     stored.as_deref().map(stored_success).transpose()
 }
 
-/// Writes `changes` with `success` as the result, and gives that back; or, if another run was first, writes nothing and
+/// Writes `changes` with `success` as the result, and gives that back, but for changes of entries that a newer event of the
+/// same partition has changed: this one was retried, and is late. Or, if another run was first, writes nothing and
 /// gives back that run's result.
 ///
 /// # Errors
@@ -22,16 +23,22 @@ pub async fn earlier(event: &Event, context: &Context<'_>) -> Result<Option<Succ
 pub async fn commit(
     event: &Event,
     context: &Context<'_>,
-    changes: Vec<EntryChange>,
+    mut changes: Vec<EntryChange>,
     success: Success,
 ) -> Result<Success, Failure> {
     let result = serde_json::to_vec(&success).map_err(|e| Failure::permanent("result_not_json", e))?;
+    changes.iter_mut().for_each(|change| change.position = Some(position(context)));
     let inbox = inbox_key(event, context);
     let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, result: result.into() };
     match context.services.store.commit(work).await? {
         Committed::Written(_) => Ok(success),
         Committed::Already(stored) => stored_success(&stored),
     }
+}
+
+fn position(context: &Context<'_>) -> Position {
+    let Place { topic, partition, offset } = context.place;
+    Position { run: context.run.to_owned(), topic: topic.to_owned(), partition, offset }
 }
 
 /// What entries are given as the event's UTidS.

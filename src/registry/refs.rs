@@ -35,6 +35,6 @@ pub fn remove(repository_url: &str, name: &str, utids: Option<String>) -> EntryC
 }
 
 fn change(repository_url: &str, name: &str, data: Option<serde_json::Value>, utids: Option<String>) -> EntryChange {
-    let entry = entry_name(repository_url, name.as_bytes());
-    EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None }
+    let entry = entry_name(repository_url, &[name.as_bytes()]);
+    EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None, position: None }
 }

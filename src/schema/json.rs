@@ -10,6 +10,8 @@ use jsonschema::{PatternOptions, Validator};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::FileType;
+
 /// Errors that are listed for one file; the rest is counted.
 pub const MAX_ERRORS: usize = 50;
 /// Of one error's text: a message quotes the value that is wrong.
@@ -35,29 +37,6 @@ pub enum SchemaSource {
     /// A JSON file.
     Path(PathBuf),
     Inline(Value),
-}
-
-/// File types that have structured content: of Markdown, the front matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FileType {
-    Markdown,
-    YamlConfig,
-    JsonData,
-}
-
-impl FileType {
-    /// By the path's extension.
-    #[must_use]
-    pub fn of(path: &str) -> Option<Self> {
-        let (_, extension) = path.rsplit_once('.')?;
-        match extension.to_ascii_lowercase().as_str() {
-            "md" => Some(Self::Markdown),
-            "yaml" | "yml" => Some(Self::YamlConfig),
-            "json" => Some(Self::JsonData),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -102,15 +81,24 @@ impl JsonSchemas {
         Self::build(&all)
     }
 
+    /// Whether there is a schema for the file at `path`.
+    #[must_use]
+    pub fn has_rule(&self, path: &str) -> bool {
+        self.rule(path).is_some()
+    }
+
+    fn rule(&self, path: &str) -> Option<&Compiled> {
+        let file_type = FileType::of(path.as_bytes());
+        let is_for =
+            |rule: &&Compiled| rule.paths.is_match(path) && rule.file_type.is_none_or(|wanted| wanted == file_type);
+        self.rules.iter().find(is_for)
+    }
+
     /// Checks `instance`, the content of the file at `path`, against the first schema that is for it: `None` if there is
     /// none, else what is wrong, with the place in the instance (a JSON pointer); empty if nothing is.
     #[must_use]
     pub fn validate(&self, path: &str, instance: &Value) -> Option<Vec<String>> {
-        let file_type = FileType::of(path);
-        let rule = self
-            .rules
-            .iter()
-            .find(|rule| rule.paths.is_match(path) && rule.file_type.is_none_or(|wanted| Some(wanted) == file_type))?;
+        let rule = self.rule(path)?;
         let mut errors = rule.validator.iter_errors(instance);
         let mut listed: Vec<String> = errors
             .by_ref()

@@ -23,6 +23,7 @@ mod codec;
 pub mod compatibility;
 mod embedded;
 mod encoder;
+mod file_type;
 pub mod json;
 pub mod payloads;
 mod reader;
@@ -36,6 +37,7 @@ pub use builtin::BuiltinRegistry;
 pub use codec::Codec;
 pub use embedded::{SchemaFile, json_schema_files, schema_file, schema_files, topic_files};
 pub use encoder::Encoder;
+pub use file_type::FileType;
 pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError};
 
 /// A type that travels as Avro data of an event; its schema is a file under `avro/`.

@@ -5,23 +5,30 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Committed, EntryChange, Fence, InboxKey, StoreError, UnitOfWork};
+use super::{Committed, EntryChange, Fence, InboxKey, Position, StoreError, UnitOfWork};
 
 /// Most changes that one statement writes. A larger unit of work takes several within its transaction.
 pub(super) const WAVE: usize = 1_000;
 
 /// What a registry entry is before a change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// The last version; 0 if there never was one. A deleted entry keeps its version.
     pub(super) version: i64,
     pub(super) present: bool,
+    /// Where the last change came from, a deletion too.
+    pub(super) position: Option<Position>,
 }
 
 impl State {
     /// What [`EntryChange::expected_version`] is compared with.
-    const fn visible_version(self) -> i64 {
+    const fn visible_version(&self) -> i64 {
         if self.present { self.version } else { 0 }
+    }
+
+    /// Whether the change comes from before what is there.
+    fn is_newer_than(&self, change: &EntryChange) -> bool {
+        matches!((&self.position, &change.position), (Some(stored), Some(new)) if stored.is_after(new))
     }
 }
 
@@ -92,8 +99,9 @@ async fn apply(
         if change.expected_version.is_some_and(|expected| expected != state.visible_version()) {
             return Err(conflict(change, state.visible_version()));
         }
-        // Deleting what is not there changes nothing.
-        if change.data.is_some() || state.present {
+        // Deleting what is not there changes nothing, but that an earlier event must not make it now.
+        let changes = change.data.is_some() || state.present || change.position.is_some();
+        if changes && !state.is_newer_than(change) {
             writing.push(index);
         }
     }
@@ -101,8 +109,14 @@ async fn apply(
     let written = transaction.write(&to_write, by).await?;
     for (index, version) in writing.into_iter().zip(written) {
         // A row that did not exist could not be held: another transaction may have made it meanwhile.
-        if changes[index].expected_version.is_some() && version != states[index].version + 1 {
+        let raced = version != states[index].version + 1;
+        if raced && changes[index].expected_version.is_some() {
             return Err(conflict(changes[index], version - 1));
+        }
+        if raced && changes[index].position.is_some() {
+            let EntryChange { registry, entry, .. } = changes[index];
+            let message = format!("{registry}/{entry} was made by another transaction meanwhile");
+            return Err(Refusal::Contract(StoreError::Conflict(message)));
         }
         versions[index] = version;
     }
@@ -142,7 +156,14 @@ mod tests {
     use super::*;
 
     fn change(entry: &str) -> EntryChange {
-        EntryChange { registry: "r".into(), entry: entry.into(), data: None, utids: None, expected_version: None }
+        EntryChange {
+            registry: "r".into(),
+            entry: entry.into(),
+            data: None,
+            utids: None,
+            expected_version: None,
+            position: None,
+        }
     }
 
     #[test]

@@ -66,11 +66,12 @@ fn postgres(code: &str) -> Meaning {
         // serialization_failure, deadlock_detected, lock_not_available, unique_violation
         "40001" | "40P01" | "55P03" | "23505" => Meaning::Conflict,
         // A standby after a failover; the statement's time is over; the session sat in a transaction for too long.
-        "25006" | "57014" | "25P03" | "25P04" => Meaning::Unavailable,
+        // statement_completion_unknown: whether it is written is asked again, of the inbox.
+        "25006" | "57014" | "25P03" | "25P04" | "40003" => Meaning::Unavailable,
         _ => match code.get(..2) {
             // connection, authorisation (a changed password), no such database, out of resources, operator's
-            // intervention (shutdown, starting up), system error
-            Some("08" | "28" | "3D" | "53" | "57" | "58") => Meaning::Unavailable,
+            // intervention (shutdown, starting up), system error, internal error (corrupt data or index)
+            Some("08" | "28" | "3D" | "53" | "57" | "58" | "XX") => Meaning::Unavailable,
             // No such table or column, no right to it: the database is not the one that we migrated. No event is to
             // blame, so none may be dead-lettered for it.
             Some("42") => Meaning::Unavailable,
@@ -86,8 +87,10 @@ fn sqlite(code: i32) -> Meaning {
         (2067 | 1555, _) => Meaning::Conflict,
         // BUSY, LOCKED
         (_, 5 | 6) => Meaning::Conflict,
-        // PERM, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, AUTH, NOTADB
-        (_, 3 | 7 | 8 | 10 | 11 | 13 | 14 | 23 | 26) => Meaning::Unavailable,
+        // INTERNAL, PERM, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, SCHEMA, AUTH, NOTADB
+        (_, 2 | 3 | 7 | 8 | 9 | 10 | 11 | 13 | 14 | 15 | 17 | 23 | 26) => Meaning::Unavailable,
+        // ERROR, which is what a missing table or column is: as in Postgres, no event is to blame.
+        (_, 1) => Meaning::Unavailable,
         _ => Meaning::Other,
     }
 }
@@ -131,13 +134,16 @@ mod tests {
 
     #[test]
     fn postgres_codes_have_their_meaning() {
-        for code in ["08006", "57P01", "57P03", "53300", "53100", "28P01", "3D000", "57014", "25006", "42P01"] {
+        for code in [
+            "08006", "57P01", "57P03", "53300", "53100", "28P01", "3D000", "57014", "25006", "42P01", "40003", "XX000",
+            "XX002",
+        ] {
             assert_eq!(postgres(code), Meaning::Unavailable, "{code}");
         }
         for code in ["40001", "40P01", "55P03", "23505"] {
             assert_eq!(postgres(code), Meaning::Conflict, "{code}");
         }
-        for code in ["22021", "22P05", "23502", "XX000", "", "4", "é"] {
+        for code in ["22021", "22P05", "23502", "22003", "", "4", "é"] {
             assert_eq!(postgres(code), Meaning::Other, "{code}");
         }
     }
@@ -147,10 +153,10 @@ mod tests {
         for code in [5, 6, 261, 517, 2067, 1555] {
             assert_eq!(sqlite(code), Meaning::Conflict, "{code}");
         }
-        for code in [13, 14, 10, 266, 8, 26] {
+        for code in [1, 13, 14, 10, 266, 8, 26] {
             assert_eq!(sqlite(code), Meaning::Unavailable, "{code}");
         }
-        for code in [1, 19, 787, 20] {
+        for code in [19, 787, 20] {
             assert_eq!(sqlite(code), Meaning::Other, "{code}");
         }
     }

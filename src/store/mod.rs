@@ -45,6 +45,27 @@ pub struct InboxKey {
     pub run: String,
 }
 
+/// Where the event stands that a change comes from. Of two events in one partition the one with the higher offset is the
+/// newer; nothing is known of two in different partitions or runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// A new run begins again at lower offsets, to write anew.
+    pub run: String,
+    /// The source topic, also for an event that came by way of a retry topic.
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl Position {
+    /// Whether this is known to come after `other`.
+    #[must_use]
+    pub fn is_after(&self, other: &Self) -> bool {
+        let same = (&self.run, &self.topic, self.partition) == (&other.run, &other.topic, other.partition);
+        same && self.offset > other.offset
+    }
+}
+
 /// A change to one COAFI registry entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryChange {
@@ -55,6 +76,9 @@ pub struct EntryChange {
     pub utids: Option<String>,
     /// Refuse unless the stored version is this (0: must not exist).
     pub expected_version: Option<i64>,
+    /// Leave the entry as it is if it was last changed or deleted from a position after this one: an event that was retried
+    /// is late. Not compared if it is `None`.
+    pub position: Option<Position>,
 }
 
 /// One current registry entry.
@@ -80,7 +104,7 @@ pub struct UnitOfWork {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Committed {
-    /// Written now; new version of each changed entry, in order.
+    /// Written now; new version of each changed entry, in order. Of one that was left as it is, the version that it has.
     Written(Vec<i64>),
     /// An earlier run wrote it; its result.
     Already(Bytes),
@@ -88,7 +112,7 @@ pub enum Committed {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer: systemic.
+    /// The database does not answer, or is not as we migrated it (a table is missing): systemic.
     #[error("database {url} is unavailable: {message}")]
     Unavailable { url: String, message: String },
     /// Another process owns the partition by now.
@@ -99,7 +123,7 @@ pub enum StoreError {
     /// Serialisation failure, deadlock: transient.
     #[error("database conflict: {0}")]
     Conflict(String),
-    /// Anything else; a bug or a schema that does not fit.
+    /// Anything else: what is written or read is wrong by itself, which is a bug.
     #[error("database: {0}")]
     Other(String),
 }

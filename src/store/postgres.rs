@@ -32,15 +32,20 @@ const CLAIM: &str = "INSERT INTO partition_owner (consumer_group, topic, partiti
      SET epoch = GREATEST(partition_owner.epoch + 1, excluded.epoch), claimed_at = now() \
      RETURNING topic, partition_id, epoch";
 
-const STATES: &str = "SELECT registry, entry, version, data IS NOT NULL FROM registry_entry \
+const STATES: &str = "SELECT registry, entry, version, data IS NOT NULL, \
+       source_run, source_topic, source_partition, source_offset FROM registry_entry \
      WHERE (registry, entry) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY registry, entry FOR UPDATE";
 
 const WRITE: &str = "WITH written AS ( \
-       INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by) \
-       SELECT registry, entry, 1, data, utids, $5 \
-       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS change (registry, entry, data, utids) \
+       INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by, \
+         source_run, source_topic, source_partition, source_offset) \
+       SELECT registry, entry, 1, data, utids, $5, run, topic, partition_id, at \
+       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $8::text[], $9::text[], $10::int4[], $11::int8[]) \
+         AS change (registry, entry, data, utids, run, topic, partition_id, at) \
        ON CONFLICT (registry, entry) DO UPDATE SET version = registry_entry.version + 1, data = excluded.data, \
-         utids = excluded.utids, updated_by = excluded.updated_by, updated_at = now() \
+         utids = excluded.utids, updated_by = excluded.updated_by, updated_at = now(), \
+         source_run = excluded.source_run, source_topic = excluded.source_topic, \
+         source_partition = excluded.source_partition, source_offset = excluded.source_offset \
        RETURNING registry, entry, version, data, utids, updated_by) \
      INSERT INTO registry_history (registry, entry, version, data, utids, updated_by, source, event_id) \
      SELECT registry, entry, version, data, utids, updated_by, $6, $7 FROM written \
@@ -48,6 +53,9 @@ const WRITE: &str = "WITH written AS ( \
 
 const PURGE_INBOX: &str = "DELETE FROM inbox WHERE ctid IN ( \
      SELECT ctid FROM inbox WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2)";
+
+/// A row of [`STATES`].
+type StateRow = (String, String, i64, bool, Option<String>, Option<String>, Option<i32>, Option<i64>);
 
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -220,14 +228,17 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
     }
 
     async fn states(&mut self, changes: &[&EntryChange]) -> Result<Vec<State>, sqlx::Error> {
-        let rows: Vec<(String, String, i64, bool)> = sqlx::query_as(STATES)
+        let rows: Vec<StateRow> = sqlx::query_as(STATES)
             .bind(column(changes, |c| c.registry.as_str()))
             .bind(column(changes, |c| c.entry.as_str()))
             .fetch_all(&mut **self)
             .await?;
-        let found: HashMap<(String, String), State> =
-            rows.into_iter().map(|(r, e, version, present)| ((r, e), State { version, present })).collect();
-        Ok(changes.iter().map(|c| found.get(&key(c)).copied().unwrap_or_default()).collect())
+        let state = |(registry, entry, version, present, run, topic, partition, offset): StateRow| {
+            let position = sql::position_of((run, topic, partition, offset));
+            ((registry, entry), State { version, present, position })
+        };
+        let found: HashMap<(String, String), State> = rows.into_iter().map(state).collect();
+        Ok(changes.iter().map(|c| found.get(&key(c)).cloned().unwrap_or_default()).collect())
     }
 
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {
@@ -242,6 +253,10 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
             .bind(&by.handler)
             .bind(&by.source)
             .bind(&by.id)
+            .bind(column(changes, |c| c.position.as_ref().map(|position| position.run.as_str())))
+            .bind(column(changes, |c| c.position.as_ref().map(|position| position.topic.as_str())))
+            .bind(column(changes, |c| c.position.as_ref().map(|position| position.partition)))
+            .bind(column(changes, |c| c.position.as_ref().map(|position| position.offset)))
             .fetch_all(&mut **self)
             .await?;
         let written: HashMap<(String, String), i64> = rows.into_iter().map(|(r, e, v)| ((r, e), v)).collect();

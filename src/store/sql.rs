@@ -1,6 +1,6 @@
 //! Statements that read the same in Postgres and SQLite.
 
-use super::Entry;
+use super::{Entry, Position};
 
 pub(super) const INBOX: &str = "SELECT result FROM inbox WHERE consumer_group = $1 AND handler = $2 AND source = $3 AND event_id = $4 AND run = $5";
 
@@ -12,6 +12,14 @@ pub(super) const ENTRY: &str = "SELECT registry, entry, version, data, utids, up
 
 pub(super) const ENTRIES: &str = "SELECT registry, entry, version, data, utids, updated_by FROM registry_entry \
      WHERE registry = $1 AND entry > $2 AND data IS NOT NULL ORDER BY entry LIMIT $3";
+
+/// Where an entry was last changed from: the four columns `source_…` of `registry_entry`.
+pub(super) type PositionColumns = (Option<String>, Option<String>, Option<i32>, Option<i64>);
+
+/// `None` if it is not known.
+pub(super) fn position_of((run, topic, partition, offset): PositionColumns) -> Option<Position> {
+    Some(Position { run: run?, topic: topic?, partition: partition?, offset: offset? })
+}
 
 /// A row of [`ENTRY`] and [`ENTRIES`].
 pub(super) type EntryRow = (String, String, i64, String, Option<String>, String);

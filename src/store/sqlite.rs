@@ -33,12 +33,16 @@ const CLAIM: &str = "INSERT INTO partition_owner (consumer_group, topic, partiti
      SET epoch = max(partition_owner.epoch + 1, excluded.epoch), claimed_at = unixepoch() \
      RETURNING topic, partition_id, epoch";
 
-const STATE: &str = "SELECT version, data IS NOT NULL FROM registry_entry WHERE registry = $1 AND entry = $2";
+const STATE: &str = "SELECT version, data IS NOT NULL, source_run, source_topic, source_partition, source_offset \
+     FROM registry_entry WHERE registry = $1 AND entry = $2";
 
-const WRITE: &str = "INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by) \
-     VALUES ($1, $2, 1, $3, $4, $5) \
+const WRITE: &str = "INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by, \
+       source_run, source_topic, source_partition, source_offset) \
+     VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9) \
      ON CONFLICT (registry, entry) DO UPDATE SET version = version + 1, data = excluded.data, \
-       utids = excluded.utids, updated_by = excluded.updated_by, updated_at = unixepoch() \
+       utids = excluded.utids, updated_by = excluded.updated_by, updated_at = unixepoch(), \
+       source_run = excluded.source_run, source_topic = excluded.source_topic, \
+       source_partition = excluded.source_partition, source_offset = excluded.source_offset \
      RETURNING version";
 
 const HISTORY: &str = "INSERT INTO registry_history \
@@ -46,6 +50,9 @@ const HISTORY: &str = "INSERT INTO registry_history \
 
 const PURGE_INBOX: &str = "DELETE FROM inbox WHERE rowid IN ( \
      SELECT rowid FROM inbox WHERE created_at < unixepoch() - $1 ORDER BY created_at LIMIT $2)";
+
+/// A row of [`STATE`].
+type StateRow = (i64, bool, Option<String>, Option<String>, Option<i32>, Option<i64>);
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -215,8 +222,13 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Sqlite> {
         let mut states = Vec::with_capacity(changes.len());
         for change in changes {
             let select = sqlx::query_as(STATE).bind(&change.registry).bind(&change.entry);
-            let row: Option<(i64, bool)> = select.fetch_optional(&mut **self).await?;
-            states.push(row.map(|(version, present)| State { version, present }).unwrap_or_default());
+            let row: Option<StateRow> = select.fetch_optional(&mut **self).await?;
+            let state = |(version, present, run, topic, partition, offset): StateRow| State {
+                version,
+                present,
+                position: sql::position_of((run, topic, partition, offset)),
+            };
+            states.push(row.map(state).unwrap_or_default());
         }
         Ok(states)
     }
@@ -226,7 +238,11 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Sqlite> {
         for change in changes {
             let data = change.data.as_ref().map(ToString::to_string);
             let write = sqlx::query_scalar(WRITE).bind(&change.registry).bind(&change.entry).bind(&data);
-            let version: i64 = write.bind(&change.utids).bind(&by.handler).fetch_one(&mut **self).await?;
+            let write = write.bind(&change.utids).bind(&by.handler);
+            let position = change.position.as_ref();
+            let write = write.bind(position.map(|p| &p.run)).bind(position.map(|p| &p.topic));
+            let write = write.bind(position.map(|p| p.partition)).bind(position.map(|p| p.offset));
+            let version: i64 = write.fetch_one(&mut **self).await?;
             let history = sqlx::query(HISTORY).bind(&change.registry).bind(&change.entry).bind(version).bind(data);
             let history = history.bind(&change.utids).bind(&by.handler).bind(&by.source).bind(&by.id);
             history.execute(&mut **self).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coafi::store::{self, Committed, Entry, EntryChange, Fence, InboxKey, Store, StoreError, UnitOfWork};
+use coafi::store::{self, Committed, Entry, EntryChange, Fence, InboxKey, Position, Store, StoreError, UnitOfWork};
 use serde_json::{Value, json};
 
 use databases::{Postgres, on_every_store};
@@ -25,7 +25,8 @@ fn inbox(id: &str) -> InboxKey {
 }
 
 fn put(entry: &str, data: Value) -> EntryChange {
-    EntryChange { registry: "r".into(), entry: entry.into(), data: Some(data), utids: None, expected_version: None }
+    let (registry, entry, data) = ("r".into(), entry.into(), Some(data));
+    EntryChange { registry, entry, data, utids: None, expected_version: None, position: None }
 }
 
 fn delete(entry: &str) -> EntryChange {
@@ -217,6 +218,73 @@ async fn a_deleted_entry_comes_back_with_a_higher_version() {
 }
 
 #[tokio::test]
+async fn a_late_event_changes_nothing_that_a_newer_one_wrote() {
+    on_every_store(|store| async move {
+        let fence = fence(&*store).await;
+        let ids = std::sync::atomic::AtomicU32::new(0);
+        let commit = |position: Position, change: EntryChange| {
+            let id = ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
+            let work = work(&fence, &id, vec![EntryChange { position: Some(position), ..change }]);
+            let store = Arc::clone(&store);
+            async move { store.commit(work).await.unwrap() }
+        };
+        let at = |offset| Position { run: String::new(), topic: "coafi.git".into(), partition: 0, offset };
+        let stored = async || store.entry("r", "a").await.unwrap().map(|entry| (entry.version, entry.data));
+        assert_eq!(commit(at(5), put("a", json!(5))).await, Committed::Written(vec![1]));
+        assert_eq!(commit(at(3), put("a", json!(3))).await, Committed::Written(vec![1]));
+        assert_eq!(commit(at(4), delete("a")).await, Committed::Written(vec![1]));
+        assert_eq!(stored().await, Some((1, json!(5))));
+        // The same event, by another handler.
+        assert_eq!(commit(at(5), put("a", json!("5b"))).await, Committed::Written(vec![2]));
+        assert_eq!(commit(at(7), delete("a")).await, Committed::Written(vec![3]));
+        assert_eq!(commit(at(6), put("a", json!(6))).await, Committed::Written(vec![3]));
+        assert_eq!(stored().await, None, "what was deleted stays so");
+
+        // Deleted before it was ever made: the event that makes it is late.
+        assert_eq!(commit(at(9), delete("never")).await, Committed::Written(vec![1]));
+        assert_eq!(commit(at(8), put("never", json!(8))).await, Committed::Written(vec![1]));
+        assert_eq!(store.entry("r", "never").await, Ok(None));
+
+        // Elsewhere offsets mean something else.
+        for (position, version) in [
+            (Position { run: "2".into(), ..at(1) }, 4),
+            (Position { topic: "coafi.other".into(), ..at(0) }, 5),
+            (Position { partition: 1, ..at(0) }, 6),
+        ] {
+            assert_eq!(commit(position, put("a", json!(version))).await, Committed::Written(vec![version]));
+            assert_eq!(stored().await, Some((version, json!(version))));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_racing_events_the_newest_is_kept() {
+    on_every_store(|store| async move {
+        let fence = fence(&*store).await;
+        let commits = (0..8).map(|offset| {
+            let position = Position { run: String::new(), topic: "coafi.git".into(), partition: 0, offset };
+            let change = EntryChange { position: Some(position), ..put("a", json!(offset)) };
+            let (store, work) = (Arc::clone(&store), work(&fence, &offset.to_string(), vec![change]));
+            // A conflict is transient: the handler would come again.
+            tokio::spawn(async move {
+                loop {
+                    match store.commit(work.clone()).await {
+                        Err(StoreError::Conflict(_)) => {}
+                        ended => return ended.unwrap(),
+                    }
+                }
+            })
+        });
+        for commit in commits.collect::<Vec<_>>() {
+            commit.await.unwrap();
+        }
+        assert_eq!(store.entry("r", "a").await.unwrap().unwrap().data, json!(7));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn entries_are_paged_in_order_of_their_bytes() {
     on_every_store(|store| async move {
         let fence = fence(&*store).await;
@@ -293,6 +361,22 @@ async fn stores_that_open_at_once_migrate_once() {
         for store in opening.collect::<Vec<_>>() {
             store.await.unwrap().unwrap().ping().await.unwrap();
         }
+    })
+    .await;
+}
+
+/// Somebody restored another database, say: no event is to blame, so none may be dead-lettered.
+#[tokio::test]
+async fn a_table_that_is_missing_is_an_outage() {
+    databases::on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let fence = fence(&*store).await;
+        databases::execute(&url, "ALTER TABLE registry_history RENAME TO elsewhere").await;
+        let work = work(&fence, "1", vec![put("a", json!(1))]);
+        let error = store.commit(work.clone()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        databases::execute(&url, "ALTER TABLE elsewhere RENAME TO registry_history").await;
+        assert_eq!(store.commit(work).await, Ok(Committed::Written(vec![1])));
     })
     .await;
 }

@@ -1,6 +1,8 @@
 //! Servers that are not there yet, or not for a while. Each test starts the one that it takes away; nothing may be lost,
 //! doubled or dead-lettered, and no attempt used, however long it takes.
 
+use std::time::{Duration, Instant};
+
 use coafi_testcontainers::{Kafka, Postgres, Registry};
 
 use crate::process::{Process, eventually};
@@ -31,11 +33,15 @@ fn a_replica_waits_for_its_broker_and_outlives_its_restart() {
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
     let more = (0..60).map(|n| world.send(&world.push(&format!("key-{n}")))).count();
-    let mut replica = world.replica();
+    let mut command = world.command(&["consume"]);
+    command.env("COAFI__KAFKA__TRANSACTION_TIMEOUT", TRANSACTION_TIMEOUT);
+    let mut replica = Process::start(command);
     replica.until_ready();
     eventually("some events are handled", || replica.metric(PROCESSED) >= 5.0);
     kafka.kill().unwrap();
+    let killed = Instant::now();
     eventually("the replica notices", || replica.page("/ready").status == 503);
+    eventually("every transaction and every record has timed out", || killed.elapsed() > GONE);
     assert_eq!(replica.page("/health").status, 200);
     kafka.restart().unwrap();
     replica.until_ready();
@@ -74,6 +80,11 @@ fn a_database_that_is_away_costs_no_attempt() {
     let rows = world.database.number("SELECT count(*) FROM inbox");
     assert_eq!(rows, 9, "one inbox row for each event, the first one's included");
 }
+
+/// So that a broker need not be gone for as long as transactions usually live.
+const TRANSACTION_TIMEOUT: &str = "1s";
+/// How long it is gone: several times as long.
+const GONE: Duration = Duration::from_secs(5);
 
 const PROCESSED: &str = r#"coafi_outcomes_total{outcome="processed"}"#;
 

@@ -193,24 +193,30 @@ fn a_repository_that_comes_back_has_its_events_handled() {
 
 const PATIENT: &str = "{attempts: 100, backoff: {initial: 50ms, cap: 100ms}}";
 
-/// One that never was, say: an event can name any. It holds nobody up, and uses up its attempts as its route says.
+/// Repositories that never were, say: an event can name any. As many as would be an outage, were they one thing, hold nobody
+/// up, and use up their attempts as their route says.
 #[test]
-fn a_repository_that_stays_away_is_dead_lettered_and_stops_no_other() {
+fn repositories_that_stay_away_are_dead_lettered_and_stop_no_other() {
     let world = World::new("missing");
-    let missing = commit(&world, &world.path("never"), &"7".repeat(40));
-    world.send(&missing);
+    let never = |n| commit(&world, &world.path(&format!("never-{n}")), &"7".repeat(40));
+    let missing: Vec<Record> = (0..2 * SAME_ERROR_LANES).map(never).collect();
     let others = several_commits(&world);
-    for event in &others {
+    for event in missing.iter().chain(&others) {
         world.send(event);
     }
     world.consume();
     assert!(others.iter().all(|event| world.end_of(event).outcome == "processed"));
-    let end = world.end_of(&missing);
-    // Two in place and one after the retry topic.
-    let expected = ("dead_lettered", Some("transient"), 3);
-    assert_eq!((&*end.outcome, end.error_class.as_deref(), end.attempt), expected, "{end:?}");
-    assert_eq!(world.dead_letters().len(), 1);
+    for event in &missing {
+        let end = world.end_of(event);
+        // Two in place and one after the retry topic.
+        let expected = ("dead_lettered", Some("transient"), 3);
+        assert_eq!((&*end.outcome, end.error_class.as_deref(), end.attempt), expected, "{end:?}");
+    }
+    assert_eq!(world.dead_letters().len(), missing.len());
 }
+
+/// `engine.circuit.same_error_lanes`, by default.
+const SAME_ERROR_LANES: usize = 10;
 
 /// Two commits of each of several repositories.
 fn several_commits(world: &World) -> Vec<Record> {

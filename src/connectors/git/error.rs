@@ -9,7 +9,7 @@ pub enum GitError {
     Address { text: String, reason: String },
     #[error("{url} cannot be read over {scheme}; allowed: a path, file://, https:// or http://")]
     Scheme { url: String, scheme: &'static str },
-    #[error("repository {url} is not allowed by the configuration")]
+    #[error("repository {url} is not allowed; allowed: git.repositories and what matches git.allowed")]
     NotAllowed { url: String },
     #[error("no repository at {url}: {detail}")]
     Missing { url: String, detail: String },
@@ -48,15 +48,17 @@ impl GitError {
     /// | anything that reading again cannot change | permanent |
     ///
     /// Never systemic: the URL is the event's, and an outage stops everything that shares the dependency. One event that
-    /// names a repository that never was would hold its key for ever, and with it those of other repositories.
+    /// names a repository that never was would hold its key for ever, and with it those of other repositories. For the same
+    /// reason such failures are about their repository, and are not the same error in different ones; the machine's trouble
+    /// is.
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
-            Self::Missing { .. } => Failure::transient("git_repository_missing", self),
-            Self::Unreachable { .. } => Failure::transient("git_unreachable", self),
-            Self::TimedOut { .. } => Failure::transient("git_timeout", self),
+            Self::Missing { url, .. } => Failure::transient("git_repository_missing", self).about(url),
+            Self::Unreachable { url, .. } => Failure::transient("git_unreachable", self).about(url),
+            Self::TimedOut { url, .. } => Failure::transient("git_timeout", self).about(url),
             Self::Machine { .. } => Failure::transient("git_io", self),
-            Self::NotReady { .. } => Failure::transient("git_mirror_not_ready", self),
+            Self::NotReady { url, .. } => Failure::transient("git_mirror_not_ready", self).about(url),
             Self::Busy { .. } => Failure::transient("git_busy", self),
             Self::Stopped { .. } => Failure::transient("git_stopped", self),
             Self::Address { .. } | Self::Scheme { .. } => Failure::permanent("git_address", self),

@@ -183,12 +183,60 @@ fn utids(message: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use gix::ObjectId;
+    use gix::bstr::BStr;
+
+    use super::super::batch::{Batch, FILES_LISTED_MAX, Limits};
+    use super::super::commit::{MESSAGE_MAX_BYTES, NAME_MAX_BYTES, PARENTS_MAX, text};
+    use super::super::{Address, ChangedFile};
+    use super::*;
+    use crate::schema::BuiltinRegistry;
+    use crate::schema::registry::{Client, Settings};
+
+    /// What librdkafka's producer takes at most (`message.max.bytes`); one that is larger would stop its source for ever.
+    const RECORD_MAX_BYTES: usize = 1_000_000;
+
+    #[tokio::test]
+    async fn the_largest_commit_fits_a_record() {
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let codec = Codec::new(Client::new(Settings::new(registry.url())).unwrap(), true);
+        let encoders = Encoders::new(&codec, &GIT_TOPIC.into()).await.unwrap();
+        let repository = Address::parse(&format!("/{}", "r".repeat(4_000)), Path::new("/")).unwrap().id;
+        // Bytes that are no UTF-8 grow when they are made readable.
+        let odd = |bytes: usize| vec![0xff; bytes];
+        let ids = [&b"utids: "[..], &[odd(600), b",".to_vec()].concat().repeat(200)].concat();
+        let name = text(BStr::new(&odd(2 * NAME_MAX_BYTES)), NAME_MAX_BYTES);
+        let signature = Signature { name: name.clone(), email: name, time_ms: i64::MAX };
+        let changed = |n: usize| ChangedFile {
+            path: [odd(200), n.to_be_bytes().to_vec()].concat(),
+            status: ChangeStatus::Renamed,
+            kind: EntryType::File,
+            old_path: Some(odd(200)),
+        };
+        let commit = Commit {
+            sha: ObjectId::null(gix::hash::Kind::Sha1),
+            parents: vec![ObjectId::null(gix::hash::Kind::Sha1); PARENTS_MAX],
+            author: signature.clone(),
+            committer: signature,
+            message: text(BStr::new(&ids), MESSAGE_MAX_BYTES),
+            changed_files: (0..2 * FILES_LISTED_MAX).map(changed).collect(),
+        };
+        let mut batch = Batch::new(Limits::default());
+        batch.commit(&"b".repeat(1_000), commit);
+        let record = encoders.record(&repository, batch.changes.remove(0)).unwrap();
+        let bytes = record.value.as_ref().unwrap().len() + record.headers.size() + record.key.as_ref().unwrap().len();
+        assert!(bytes < RECORD_MAX_BYTES, "{bytes}");
+        registry.stop().await.unwrap();
+    }
+
     #[test]
     fn trailers_name_utids() {
         assert_eq!(
-            super::utids("Subject\n\nUTidS: not here\n\nutids: GAIA-1, GAIA-2\nSigned-off-by: x"),
+            utids("Subject\n\nUTidS: not here\n\nutids: GAIA-1, GAIA-2\nSigned-off-by: x"),
             ["GAIA-1", "GAIA-2"]
         );
-        assert!(super::utids("Subject").is_empty());
+        assert!(utids("Subject").is_empty());
     }
 }

@@ -26,6 +26,12 @@ impl Patterns {
         Self { set: GlobSet::empty(), any: true }
     }
 
+    /// Matches nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { set: GlobSet::empty(), any: false }
+    }
+
     /// Matches what one of `patterns` does; everything if there is none.
     ///
     /// # Errors

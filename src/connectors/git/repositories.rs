@@ -29,7 +29,7 @@ pub struct RepositoriesSettings {
     /// How long a handler's read waits for a clone or fetch, which goes on afterwards. Less than a route's deadline: an
     /// attempt that outlives that is taken for a handler that hangs.
     pub wait_max: Duration,
-    /// Identities (see [`RepositoryId`]) that may be read. An event's URL is somebody's input: where not everybody who can
+    /// Identities (see [`RepositoryId`]) that may be read besides those of [`Self::known`]. An event's URL is somebody's input: where not everybody who can
     /// publish is trusted, this keeps them from reading any directory or asking any host.
     pub allowed: Patterns,
     /// Where repositories are that cannot be read under their identity, or with which credentials.
@@ -86,11 +86,10 @@ impl Repositories {
     pub fn resolve(&self, url: &str) -> Result<Address, GitError> {
         let base = std::env::current_dir().unwrap_or_default();
         let mut address = Address::parse(url, &base)?;
-        if !self.0.settings.allowed.matches(address.id.as_str()) {
-            return Err(GitError::NotAllowed { url: address.id.to_string() });
-        }
-        if let Some(location) = self.0.known.get(&address.id) {
-            address.location = location.clone();
+        match self.0.known.get(&address.id) {
+            Some(location) => address.location = location.clone(),
+            None if self.0.settings.allowed.matches(address.id.as_str()) => {}
+            None => return Err(GitError::NotAllowed { url: address.id.to_string() }),
         }
         Ok(address)
     }

@@ -4,13 +4,13 @@ use object_store::ObjectStore;
 use serde_json::Value;
 
 use super::artifact::Artifact;
-use super::file_type::FileType;
 use super::files::CommitFiles;
 use super::markdown::{self, Document, MAX_HTML_BYTES};
 use super::problems::Problems;
 use super::report::{FileResult, GenerationResult, ValidationResult, status_name};
 use super::{Blob, ChangeStatus, ChangedFile, EntryType, MAX_FILE_BYTES, json, links, off_thread, yaml};
 use crate::dispatch::Failure;
+use crate::schema::FileType;
 use crate::schema::json::JsonSchemas;
 
 /// What checking a file needs.
@@ -58,7 +58,7 @@ impl Checker<'_> {
         let content = match (file.status, file.kind) {
             (ChangeStatus::Deleted, _) | (_, EntryType::Submodule) => Content::default(),
             (_, EntryType::Symlink) => self.symlink(&file.path).await?,
-            _ if file_type == FileType::Unknown => Content::default(),
+            _ if !FileType::is_tracked(&file.path) => Content::default(),
             _ => self.content(file_type, &file.path).await?,
         };
         let generation_result = self.generate(&file.path, content.html, content.skipped).await?;
@@ -99,7 +99,7 @@ impl Checker<'_> {
             FileType::Markdown => self.markdown(path, text).await,
             FileType::YamlConfig => Ok(self.yaml(path, text).await),
             FileType::JsonData => Ok(self.json(path, text).await),
-            FileType::Unknown => Ok(Content::default()),
+            FileType::Unknown => Ok(self.specification(path, text).await),
         }
     }
 
@@ -140,6 +140,15 @@ impl Checker<'_> {
             self.schema(path, document, &place, &mut problems);
         }
         Content { problems, ..Content::default() }
+    }
+
+    /// Read as YAML, of which JSON is a part, where somebody has a schema for it; else any text is good.
+    async fn specification(&self, path: &[u8], text: String) -> Content {
+        if self.schemas.has_rule(&String::from_utf8_lossy(path)) {
+            self.yaml(path, text).await
+        } else {
+            Content::default()
+        }
     }
 
     async fn json(&self, path: &[u8], text: String) -> Content {

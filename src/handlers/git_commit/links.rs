@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use percent_encoding::percent_decode_str;
 
 use super::files::CommitFiles;
-use super::file_type::FileType;
 use super::markdown::{Document, Link};
 use super::problems::{Problems, shorten};
 use super::{Blob, MAX_FILE_BYTES};
 use crate::dispatch::Failure;
+use crate::schema::FileType;
 
 /// Links looked up per document; a document with more is checked as far as this.
 const MAX_LINKS: usize = 2_000;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::artifact::Artifact;
-use super::file_type::FileType;
 use crate::connectors::git::ChangeStatus;
 use crate::dispatch::Step;
+use crate::schema::FileType;
 
 /// JSON bytes of single file results in one outcome. Each is there twice, in the data and as a step, and an outcome record
 /// is at most 60,000 bytes (`bitt`): what did not fit there would become a digest. What is left out is in the summary's

@@ -99,6 +99,66 @@ async fn the_registry_follows_moves_deletions_and_changes_of_kind() {
 }
 
 #[tokio::test]
+async fn specifications_are_registered_and_validated_where_there_is_a_schema() {
+    let world = World::new().await;
+    world.write("free.spec", "The system SHALL { be: free }\n---\n");
+    world.write_bytes("binary.spec", b"\0");
+    world.write("specs/good.spec", "title: Good\n");
+    world.write("specs/json.spec", "{\"title\": 1}");
+    world.write("specs/bad.spec", "name: Bad\n");
+    let success = world.handle(&world.commit("first")).await.unwrap();
+    assert_eq!(
+        files(&success),
+        expect(&[
+            ("binary.spec", "added unknown", false),
+            ("free.spec", "added unknown", true),
+            ("specs/bad.spec", "added unknown", false),
+            ("specs/good.spec", "added unknown", true),
+            ("specs/json.spec", "added unknown", true),
+        ])
+    );
+    let bad = world.document("specs/bad.spec").await.unwrap();
+    assert_eq!((bad.file_type.as_str(), bad.valid), ("unknown", false));
+    world.git(&["rm", "-q", "free.spec"]);
+    world.handle(&world.commit("second")).await.unwrap();
+    assert_eq!(world.document("free.spec").await, None);
+}
+
+#[tokio::test]
+async fn a_branch_has_documents_of_its_own() {
+    let mut world = World::new().await;
+    world.write("a.md", "# On main\n");
+    world.handle(&world.commit("first")).await.unwrap();
+    world.git(&["checkout", "-q", "-b", "feature"]);
+    world.write("b.md", "# On the feature\n");
+    world.git(&["rm", "-q", "a.md"]);
+    let sha = world.commit("second");
+    (world.branch, world.offset) = ("feature", 1);
+    world.handle(&sha).await.unwrap();
+    assert_eq!((world.document("a.md").await, world.document("b.md").await.is_some()), (None, true));
+    world.branch = "main";
+    assert_eq!(world.document("a.md").await.unwrap().title.as_deref(), Some("On main"));
+    assert_eq!(world.document("b.md").await, None);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_retried_late_overwrites_nothing() {
+    let mut world = World::new().await;
+    world.write("a.md", "# Old\n");
+    world.write("gone.md", "# Gone\n");
+    let old = world.commit("first");
+    world.write("a.md", "# New\n");
+    world.git(&["rm", "-q", "gone.md"]);
+    let new = world.commit("second");
+    world.offset = 1;
+    world.handle(&new).await.unwrap();
+    world.offset = 0;
+    world.handle(&old).await.unwrap();
+    assert_eq!(world.document("a.md").await.unwrap().title.as_deref(), Some("New"));
+    assert_eq!(world.document("gone.md").await, None);
+}
+
+#[tokio::test]
 async fn odd_files_are_results() {
     let world = World::new().await;
     world.write_bytes("binary.md", b"# A\n\0\n");

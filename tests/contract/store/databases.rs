@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use coafi::store::{self, Store};
 use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 /// Names the server that tests may create databases in, e.g. `postgres://coafi@127.0.0.1:5432/coafi`.
@@ -61,4 +62,15 @@ pub(crate) async fn on_every_store<F: Future<Output = ()> + Send + 'static>(
         async move { test(store::open(&url, &store::Settings::default()).await.unwrap()).await }
     })
     .await;
+}
+
+/// What an operator does to the database at that address.
+pub(crate) async fn execute(url: &str, statement: &'static str) {
+    if url.starts_with("sqlite:") {
+        let mut connection = url.parse::<SqliteConnectOptions>().unwrap().connect().await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    } else {
+        let mut connection = url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
 }

@@ -6,6 +6,7 @@ mod support;
 mod discovery;
 mod oracle;
 mod reading;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::path::Path;

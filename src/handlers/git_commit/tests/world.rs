@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use crate::handlers::git_commit::*;
 use crate::connectors::git::Repositories;
-use crate::dispatch::{NewEvent, Services};
+use crate::dispatch::{NewEvent, Place, Services};
 use crate::event::{Offset, RecordBuilder};
 use crate::registry::documents::{Document, REGISTRY};
 use crate::registry::entry_name;
-use crate::schema::json::JsonSchemas;
+use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::payloads::WorkflowRequested;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
@@ -34,6 +34,16 @@ pub(crate) struct World {
     pub(crate) fence: Fence,
     /// Which run over the topic its events are of.
     pub(crate) run: String,
+    /// The branch that its commits are on, and that its documents are looked for on.
+    pub(crate) branch: &'static str,
+    /// Where its events stand in the topic.
+    pub(crate) offset: i64,
+}
+
+/// As a configuration has it.
+fn specifications() -> SchemaRule {
+    let schema = json!({"type": "object", "required": ["title"]});
+    SchemaRule { pattern: "specs/**".into(), file_type: None, schema: SchemaSource::Inline(schema) }
 }
 
 impl World {
@@ -69,9 +79,9 @@ impl World {
             store: Arc::clone(&store),
             artifacts: Arc::new(LocalFileSystem::new_with_prefix(&artifacts).unwrap()),
             repositories: Arc::new(Repositories::default()),
-            json_schemas: Arc::new(JsonSchemas::with_shipped(&[]).unwrap()),
+            json_schemas: Arc::new(JsonSchemas::with_shipped(&[specifications()]).unwrap()),
         };
-        Self { directory, repository, _registry: registry, services, store, fence, run: String::new() }
+        Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
@@ -160,7 +170,7 @@ impl World {
     fn payload(&self, sha: &str) -> Vec<u8> {
         let person = json!({"name": "A U Thor", "email": "a@example.org"});
         let payload = json!({
-            "commitSha": sha, "repositoryUrl": self.url(), "branch": "main", "author": person, "committer": person,
+            "commitSha": sha, "repositoryUrl": self.url(), "branch": self.branch, "author": person, "committer": person,
             "message": "m", "parents": [], "committedAt": 0, "changedFiles": [],
         });
         payload.to_string().into_bytes()
@@ -175,7 +185,7 @@ impl World {
         fence: &Fence,
     ) -> Result<Success, Failure> {
         let mut builder = RecordBuilder::new(None, Some(data), 0);
-        let id = format!("main@{}", xxhash_rust::xxh3::xxh3_64(data));
+        let id = format!("{}@{}", self.branch, xxhash_rust::xxh3::xxh3_64(data));
         let attributes = [
             ("ce_specversion", "1.0"),
             ("ce_id", id.as_str()),
@@ -186,9 +196,10 @@ impl World {
         for (name, value) in attributes.iter().chain(headers) {
             builder.header(name.as_bytes(), Some(value.as_bytes()));
         }
-        let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(0), None)).unwrap();
+        let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(self.offset), None)).unwrap();
         let run = &self.run;
-        let context = Context { services: &self.services, attempt: 1, handler: "tested", run, fence };
+        let place = Place { topic: FENCED_TOPIC, partition: 0, offset: self.offset };
+        let context = Context { services: &self.services, attempt: 1, handler: "tested", run, place, fence };
         handler.handle(&event, &context).await
     }
 
@@ -201,12 +212,12 @@ impl World {
     }
 
     pub(crate) async fn document_of(&self, path: &[u8]) -> Option<Document> {
-        let entry = self.store.entry(REGISTRY, &entry_name(&self.url(), path)).await.unwrap();
+        let entry = self.store.entry(REGISTRY, &entry_name(&self.url(), &[self.branch.as_bytes(), path])).await.unwrap();
         entry.map(|entry| serde_json::from_value(entry.data).unwrap())
     }
 
     pub(crate) async fn document_version(&self, path: &str) -> i64 {
-        self.store.entry(REGISTRY, &entry_name(&self.url(), path.as_bytes())).await.unwrap().unwrap().version
+        self.store.entry(REGISTRY, &entry_name(&self.url(), &[self.branch.as_bytes(), path.as_bytes()])).await.unwrap().unwrap().version
     }
 
     pub(crate) async fn documents(&self) -> Vec<Document> {
