@@ -2,7 +2,7 @@
 
 mod face;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use super::consume::flush;
 use super::{Context, Exit, Failure};
 use crate::app::{self, DevOptions, Ended};
 use crate::config::Repository;
-use crate::runtime::{Shutdown, Summary};
+use crate::runtime::{Shutdown, Summary, unix_ms};
 
 pub(super) use face::events_table;
 pub use face::{Arrived, Face};
@@ -112,8 +112,7 @@ async fn show(
 /// A commit that came while watching; pushes and tags come along with their commits.
 fn arrived(ended: &Ended) -> Option<Arrived> {
     let (branch, commit) = ended.id.rsplit_once('@').filter(|_| ended.event_type == "git.commit")?;
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let took_ms = ended.appeared_ms.map_or(0, |then| now_ms.saturating_sub(u128::try_from(then).unwrap_or(0)));
+    let took_ms = ended.appeared_ms.map_or(0, |then| u128::try_from(unix_ms() - then).unwrap_or(0));
     Some(Arrived {
         commit: commit.to_owned(),
         branch: branch.to_owned(),

@@ -1,6 +1,6 @@
 //! `coafi group`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::output::table;
 use super::{Context, Exit, Failure};
 use crate::kafka::{GroupLag, LagError, PartitionOffsets, group_lag};
+use crate::runtime::unix_ms;
 
 /// One answer of a broker is waited for this long.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,8 +64,8 @@ fn show(context: &Context, group: &str, lag: &GroupLag) -> std::io::Result<()> {
     }
     let shown = Shown { group, total: lag.total(), partitions: &lag.partitions };
     context.output().show(&shown, |shown| {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let age = |then_ms: i64| now_ms.saturating_sub(u128::try_from(then_ms).unwrap_or(0)) / 1_000;
+        let now_ms = unix_ms();
+        let age = |then_ms: i64| (now_ms - then_ms).max(0) / 1_000;
         let rows = shown.partitions.iter().map(|p| {
             let committed = p.committed.map_or("-".to_owned(), |offset| offset.to_string());
             let oldest = p.oldest_ms.map_or("-".to_owned(), |then| format!("{} s", age(then)));

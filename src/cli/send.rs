@@ -1,12 +1,11 @@
 //! `coafi event send`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use clap::Args;
 use serde_json::json;
 
 use super::{Context, Exit, Failure};
 use crate::connectors::publish_event::{EventToSend, SendError, prepare, send};
+use crate::runtime::unix_ms;
 
 /// Publish one event, made from JSON, as a connector would.
 #[derive(Debug, Args)]
@@ -41,8 +40,7 @@ impl Send {
         let base = std::env::current_dir()?;
         let Self { event_type, id, source, key, topic, .. } = self;
         let event = EventToSend { event_type, data, id, source, key, topic, base };
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let record = prepare(&codec, event, i64::try_from(now_ms).unwrap_or(i64::MAX)).await?;
+        let record = prepare(&codec, event, unix_ms()).await?;
         let sent = send(&context.places().client_config(), &record).await?;
         let shown = json!({"id": sent.id, "source": sent.source, "topic": sent.topic, "partition": sent.partition,
                            "offset": sent.offset});

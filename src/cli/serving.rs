@@ -16,7 +16,7 @@ use crate::dispatch::ConsumedTopic;
 use crate::engine::Dependency;
 use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
 use crate::kafka::{PartitionStatus, Status, Watch};
-use crate::runtime::Tasks;
+use crate::runtime::{Tasks, unix_ms};
 use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
@@ -96,7 +96,8 @@ async fn feed(
         metrics.set_counts(&status.counts);
         metrics.set_incidents(status.incidents);
         metrics.set_gauges(gauges(&status));
-        metrics.set_lag(status.assignment.iter().map(lag).collect());
+        let now_ms = unix_ms();
+        metrics.set_lag(status.assignment.iter().map(|partition| lag(partition, now_ms)).collect());
         watch.take_commit_times().into_iter().for_each(|took| metrics.commit_took(took));
         dependencies.extend(status.open_circuits.iter().cloned());
         for dependency in &dependencies {
@@ -117,7 +118,7 @@ fn gauges(status: &Status) -> Gauges {
     }
 }
 
-fn lag(partition: &PartitionStatus) -> PartitionLag {
+fn lag(partition: &PartitionStatus, now_ms: i64) -> PartitionLag {
     let census = &partition.census;
     let unfetched = partition.end.map_or(0, |end| u64::try_from(end.0 - partition.polled.0).unwrap_or(0));
     let here = Lag {
@@ -134,6 +135,8 @@ fn lag(partition: &PartitionStatus) -> PartitionLag {
         topic: Arc::clone(&partition.source.topic),
         partition: partition.source.partition,
         lag: if is_retry { Lag { retrying, ..Lag::default() } } else { here },
+        // A record from the future is as good as new.
+        oldest: partition.oldest_ms.map(|at_ms| Duration::from_millis(u64::try_from(now_ms - at_ms).unwrap_or(0))),
     }
 }
 

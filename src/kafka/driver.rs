@@ -229,7 +229,7 @@ impl<A: Application> Driver<A> {
             if let Some(owned) =
                 self.partitions.current(commit.partition, commit.epoch).and_then(|partition| partition.owned.as_mut())
             {
-                owned.committed = commit.position;
+                owned.note_committed(commit.position);
             }
         }
     }
@@ -271,6 +271,7 @@ impl<A: Application> Driver<A> {
             committed: owned.committed,
             polled: owned.polled.max(owned.proven_end),
             end: owned.end,
+            oldest_ms: owned.oldest_ms(),
             census: self.engine.census_of(partition.id),
             draining: owned.draining,
         })

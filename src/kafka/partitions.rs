@@ -1,6 +1,6 @@
 //! The driver's partitions: their numbers, which of them are ours, and what was polled of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +23,9 @@ pub(super) struct Owned {
     pub(super) draining: bool,
     pub(super) paused_by_engine: bool,
     pub(super) fence: Option<Fence>,
+    /// Batches that are not committed yet: the position after each, and when its first record was written. As many as there
+    /// are batches in the engine.
+    written: VecDeque<(NextOffset, i64)>,
     live: Live,
 }
 
@@ -39,8 +42,26 @@ impl Owned {
             draining: false,
             paused_by_engine: false,
             fence,
+            written: VecDeque::new(),
             live: Live::default(),
         }
+    }
+
+    /// Notes a batch, of which the first record was written at this time.
+    pub(super) fn note_written(&mut self, up_to: NextOffset, at_ms: i64) {
+        self.written.push_back((up_to, at_ms));
+    }
+
+    pub(super) fn note_committed(&mut self, position: NextOffset) {
+        self.committed = position;
+        while self.written.front().is_some_and(|(up_to, _)| *up_to <= position) {
+            self.written.pop_front();
+        }
+    }
+
+    /// When the oldest unresolved record was written, to the batch, in milliseconds since the Unix epoch.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.written.front().map(|(_, at_ms)| *at_ms)
     }
 
     /// True until this ownership ends: for threads that work for it.
@@ -71,6 +92,8 @@ pub(super) struct Partition<P> {
     pub(super) owned: Option<Owned>,
     /// Polled in the current batch and not yet given to the engine.
     pub(super) batch: Vec<Arrival<P>>,
+    /// When the first of them was written.
+    pub(super) batch_ms: Option<i64>,
 }
 
 /// All partitions that this process has ever been given, by number.
@@ -108,7 +131,7 @@ impl<P> Partitions<P> {
         let topic = Arc::clone(&self.topics[place].0);
         self.topics[place].1.insert(partition, index);
         let source = TopicPartition { topic, partition };
-        self.all.push(Partition { id, source, owned: None, batch: Vec::new() });
+        self.all.push(Partition { id, source, owned: None, batch: Vec::new(), batch_ms: None });
         (index, true)
     }
 
@@ -160,6 +183,20 @@ mod tests {
         );
         let name = Arc::clone(&partitions.at(0).source.topic);
         assert!(Arc::ptr_eq(&name, &partitions.at(2).source.topic));
+    }
+
+    #[test]
+    fn the_oldest_record_is_that_of_the_first_batch_that_is_not_committed() {
+        let mut owned = Owned::new(Epoch(1), NextOffset(0), None);
+        assert_eq!(owned.oldest_ms(), None);
+        owned.note_written(NextOffset(5), 100);
+        owned.note_written(NextOffset(9), 200);
+        owned.note_committed(NextOffset(4));
+        assert_eq!(owned.oldest_ms(), Some(100));
+        owned.note_committed(NextOffset(5));
+        assert_eq!(owned.oldest_ms(), Some(200));
+        owned.note_committed(NextOffset(9));
+        assert_eq!((owned.oldest_ms(), owned.committed), (None, NextOffset(9)));
     }
 
     #[test]

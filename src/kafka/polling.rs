@@ -98,6 +98,7 @@ impl<A: Application> Driver<A> {
         }
         if partition.batch.is_empty() {
             touched.push(index);
+            partition.batch_ms = message.timestamp().to_millis();
         }
         partition.batch.push(arrival);
     }
@@ -110,6 +111,9 @@ impl<A: Application> Driver<A> {
         let (Some(owned), Some(last)) = (partition.owned.as_mut(), records.last()) else { return };
         let (epoch, from, to) = (owned.epoch, owned.polled, last.offset.next());
         owned.polled = to;
+        if let Some(at_ms) = partition.batch_ms.take() {
+            owned.note_written(to, at_ms);
+        }
         let id = partition.id;
         let batch = PolledBatch { source: &partition.source, epoch, from, to, records: &records };
         let receipts = self.application.receipts(&batch);

@@ -75,6 +75,8 @@ pub struct PartitionStatus {
     pub polled: NextOffset,
     /// The partition's end (last stable offset) when it was last asked for, about every second.
     pub end: Option<NextOffset>,
+    /// When the oldest record was written that is polled and not resolved, in milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
     /// Where its records are that are polled and have not ended.
     pub census: Census,
     /// Given back to the group as soon as it is drained.
@@ -226,6 +228,7 @@ mod tests {
             committed: NextOffset(3),
             polled: NextOffset(5),
             end,
+            oldest_ms: None,
             census: Census::default(),
             draining: false,
         };

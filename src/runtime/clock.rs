@@ -11,6 +11,13 @@ pub struct Clock {
     origin_unix: Duration,
 }
 
+/// The wall clock, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn unix_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Clock {
     /// Starts at [`Time`] zero.
     #[must_use]

@@ -7,7 +7,7 @@ mod shutdown;
 mod summary;
 mod tasks;
 
-pub use clock::Clock;
+pub use clock::{Clock, unix_ms};
 pub use shutdown::{Shutdown, SignalError};
 pub use summary::{Events, FileCounts, Files, Summary};
 pub use tasks::{TaskError, Tasks};

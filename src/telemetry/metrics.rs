@@ -167,7 +167,12 @@ mod tests {
         metrics.set_incidents(Incidents { events_lost: 2, ..Incidents::default() });
         metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, ..Gauges::default() });
         let lag = Lag { unfetched: 10, parked: 1, ..Lag::default() };
-        metrics.set_lag(vec![PartitionLag { topic: "coafi.git".into(), partition: 2, lag }]);
+        metrics.set_lag(vec![PartitionLag {
+            topic: "coafi.git".into(),
+            partition: 2,
+            lag,
+            oldest: Some(Duration::from_millis(1_500)),
+        }]);
         metrics.set_sources(vec![SourceProgress { source: "/r".into(), published: 4, backlog: 2, failing: true }]);
         metrics.set_circuit("database", CircuitState::Open);
         metrics.commit_took(Duration::from_millis(20));
@@ -184,6 +189,7 @@ mod tests {
             "coafi_buffered_bytes 4096",
             r#"coafi_lag{partition="2",state="unfetched",topic="coafi.git"} 10"#,
             r#"coafi_lag{partition="2",state="parked",topic="coafi.git"} 1"#,
+            r#"coafi_oldest_record_age_seconds{partition="2",topic="coafi.git"} 1.5"#,
             r#"coafi_circuit{dependency="database",state="open"} 1"#,
             r#"coafi_circuit{dependency="database",state="closed"} 0"#,
             r#"coafi_source_events_total{source="/r"} 4"#,

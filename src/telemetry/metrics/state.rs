@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -37,6 +38,8 @@ pub struct PartitionLag {
     pub topic: Arc<str>,
     pub partition: i32,
     pub lag: Lag,
+    /// How long ago the oldest unresolved record was written, as far as it has been polled.
+    pub oldest: Option<Duration>,
 }
 
 /// A dependency's circuit, see `engine::CircuitSettings`.
@@ -92,6 +95,7 @@ pub(super) fn observe(state: &Arc<State>, meter: &Meter) {
     observe_counts(state, meter);
     observe_gauges(state, meter);
     observe_lag(state, meter);
+    observe_age(state, meter);
     let circuits = Arc::clone(state);
     meter
         .u64_observable_gauge("coafi_circuit")
@@ -180,7 +184,7 @@ fn observe_lag(state: &Arc<State>, meter: &Meter) {
         .u64_observable_gauge("coafi_lag")
         .with_description("Unresolved offsets of assigned partitions, by what they wait for")
         .with_callback(move |observer| {
-            for PartitionLag { topic, partition, lag } in &*lock(&lag.lag) {
+            for PartitionLag { topic, partition, lag, .. } in &*lock(&lag.lag) {
                 for (state, count) in [
                     ("unfetched", lag.unfetched),
                     ("waiting", lag.waiting),
@@ -191,6 +195,21 @@ fn observe_lag(state: &Arc<State>, meter: &Meter) {
                     let [topic, partition] = labels(topic, *partition);
                     observer.observe(count, &[topic, partition, KeyValue::new("state", state)]);
                 }
+            }
+        })
+        .build();
+}
+
+fn observe_age(state: &Arc<State>, meter: &Meter) {
+    let lag = Arc::clone(state);
+    meter
+        .f64_observable_gauge("coafi_oldest_record_age")
+        .with_unit("s")
+        .with_description("How long ago the oldest record was written that is polled and not resolved")
+        .with_callback(move |observer| {
+            for PartitionLag { topic, partition, oldest, .. } in &*lock(&lag.lag) {
+                let age = oldest.unwrap_or_default().as_secs_f64();
+                observer.observe(age, &labels(topic, *partition));
             }
         })
         .build();
