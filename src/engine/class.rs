@@ -50,7 +50,7 @@ impl fmt::Display for Class {
 }
 
 /// Something that many records need and that can be down: `database`, `schema-registry`, `artifacts`, `ledger`, or a name
-/// that a route declares. Equal names are the same dependency.
+/// that a handler gives. Equal names are the same dependency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dependency(pub Arc<str>);
 

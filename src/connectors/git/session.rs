@@ -55,12 +55,6 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the repository has anything to watch: an empty one has not.
-    #[must_use]
-    pub fn sees_nothing(&self) -> bool {
-        self.snapshot.branches.is_empty() && self.snapshot.tags.is_empty()
-    }
-
     /// Everything that is published when the batches handed out so far are.
     #[must_use]
     pub fn state(&self) -> &RepositoryState {
