@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
+
+use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
@@ -16,7 +19,11 @@ use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
-use crate::store;
+use crate::store::{self, StoreError};
+
+/// Between two attempts to reach what is needed before a replica can start: a server that is away tells nobody when it is
+/// back. A stop ends the wait.
+pub(super) const START_RETRY: Duration = Duration::from_secs(1);
 
 /// The services of one process, and the registry's client.
 #[derive(Clone)]
@@ -43,6 +50,38 @@ impl Backing {
             json_schemas: Arc::new(json_schemas(settings)?),
         };
         Ok(Self { services: Arc::new(services), registry })
+    }
+}
+
+impl Backing {
+    /// As [`Backing::open`], and waits for a database that does not answer: servers that are started together come up in any
+    /// order. `None` if it was stopped before that.
+    ///
+    /// # Errors
+    /// As [`Backing::open`], the database's silence excepted.
+    pub async fn open_when_there(
+        settings: &Settings,
+        places: &Places,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let mut said = false;
+        loop {
+            let error = match Self::open(settings, places).await {
+                Ok(backing) => return Ok(Some(backing)),
+                Err(error) => error,
+            };
+            match error.downcast_ref::<StoreError>() {
+                Some(reason @ StoreError::Unavailable { .. }) if !std::mem::replace(&mut said, true) => {
+                    tracing::warn!(reason = reason.to_string(), "waiting to start");
+                }
+                Some(StoreError::Unavailable { .. }) => {}
+                _ => return Err(error),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(START_RETRY) => {}
+            }
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::backing::START_RETRY;
 use super::observed::Observed;
 use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
@@ -21,9 +21,6 @@ use crate::telemetry::Metrics;
 
 /// The topic of audit records.
 pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
-/// Between two attempts to reach what is needed before a replica can start: a server that is away tells nobody when it is
-/// back. A stop ends the wait.
-const START_RETRY: Duration = Duration::from_secs(1);
 
 /// What a consumer is made of.
 pub struct ConsumerParts<'a> {

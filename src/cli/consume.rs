@@ -70,7 +70,7 @@ impl Consume {
         stop: CancellationToken,
     ) -> Result<Option<Status>, Failure> {
         let (settings, places) = (context.settings(), context.places());
-        let backing = Backing::open(settings, &places).await?;
+        let Some(backing) = Backing::open_when_there(settings, &places, &stop).await? else { return Ok(None) };
         let delivery = match settings.kafka.delivery {
             config::Delivery::Transactional => Delivery::Transactional,
             config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,

@@ -71,7 +71,10 @@ fn a_registry_that_is_away_costs_no_attempt() {
 fn a_database_that_is_away_costs_no_attempt() {
     let mut postgres = Postgres::start().unwrap();
     let world = World::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "database");
+    postgres.kill().unwrap();
     let mut replica = world.replica();
+    eventually("it says what it waits for", || replica.log().contains("waiting to start"));
+    postgres.restart().unwrap();
     replica.until_ready();
     world.send(&world.push("before"));
     world.until_ended(1);
