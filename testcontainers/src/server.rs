@@ -37,7 +37,13 @@ pub(crate) enum Backend {
 
 impl Server {
     fn start_owned(service: Service) -> Result<Self> {
-        let port = port::free(1)?[0];
+        let mut server = Self::place(service, port::free(1)?[0])?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Where it is to run; nothing runs yet.
+    fn place(service: Service, port: u16) -> Result<Self> {
         let name = unique_name();
         let (backend, place_entry) = if docker::chosen()? {
             let entry = Entry::compose_project(&name)?;
@@ -47,9 +53,7 @@ impl Server {
             let entry = Entry::directory(&directory)?;
             (Backend::Native(directory), entry)
         };
-        let mut server = Self { service, port, backend, process_entry: None, place_entry: Some(place_entry) };
-        server.restart()?;
-        Ok(server)
+        Ok(Self { service, port, backend, process_entry: None, place_entry: Some(place_entry) })
     }
 
     /// What a client is configured with: `127.0.0.1:PORT`, `http://127.0.0.1:PORT/apis/ccompat/v7` or
@@ -202,6 +206,21 @@ impl Kafka {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Result<Self> {
         Server::start_owned(Service::Kafka).map(Self)
+    }
+
+    /// Starts one that has a listener more for each port of `advertised`: a client that bootstraps at one of those listeners
+    /// is sent to the advertised port of this machine, where a proxy of the caller's leads back to that listener. Returns
+    /// the listeners' ports, in the same order. Native servers only.
+    pub fn start_behind(advertised: &[u16]) -> Result<(Self, Vec<u16>)> {
+        let ports = port::free(1 + advertised.len())?;
+        let mut server = Server::place(Service::Kafka, ports[0])?;
+        let Backend::Native(directory) = &server.backend else {
+            bail!("a broker behind proxies runs natively only: COAFI_STACK=native");
+        };
+        let listeners = ports[1..].to_vec();
+        native::prepare_kafka(directory, ports[0], &listeners, advertised)?;
+        server.restart()?;
+        Ok((Self(server), listeners))
     }
 
     /// For `bootstrap.servers`.
