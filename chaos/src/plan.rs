@@ -74,7 +74,7 @@ impl Kind {
             // Until the replica is started again: at once, or after its partitions have moved.
             Self::Kill => (0, 9_000),
             Self::Terminate => (0, 2_000),
-            // Longer than the session timeout (6 s), and sometimes than max.poll.interval.ms (10 s) too.
+            // Longer than the session timeout (6 s).
             Self::Freeze => (7_000, 13_000),
             // Some end before the session does, some after.
             Self::Cut => (3_000, 11_000),

@@ -171,8 +171,6 @@ impl World {
             .env("COAFI__KAFKA__BOOTSTRAP_SERVERS", kafka)
             .env("COAFI__KAFKA__GROUP_ID", GROUP)
             .env("COAFI__KAFKA__DELIVERY", self.delivery.name())
-            // A freeze is to outlast this too, and not take five minutes.
-            .env("COAFI__KAFKA__CLIENT__MAX_POLL_INTERVAL_MS", "10000")
             .env("COAFI__SCHEMA_REGISTRY__URL", &self.registry)
             .env("COAFI__DATABASE__URL", &self.postgres)
             .env("COAFI__TOPICS_DIR", self.path("topics"))

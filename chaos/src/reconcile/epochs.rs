@@ -1,25 +1,9 @@
-//! Nothing of an owner that has been succeeded: epochs of a partition only rise, in the audit topic and in rows.
-
-use std::collections::BTreeMap;
+//! Nothing of an owner that has been succeeded: of each key the epochs only rise from row to row, and each writer knew of
+//! the row before its own. (Outcome records cannot be asked: their epoch is the replica's own count.)
 
 use super::{Evidence, Harm, Report, Row};
 
 pub(super) fn check(evidence: &Evidence, report: &mut Report) {
-    let mut outcomes: Vec<_> = evidence.outcomes.iter().collect();
-    outcomes.sort_by_key(|outcome| outcome.at);
-    // What a successor wrote stands behind everything that its predecessor could still commit.
-    let mut highest: BTreeMap<(i32, &str, i32), i64> = BTreeMap::new();
-    for outcome in outcomes {
-        let place = &outcome.place;
-        let known = highest.entry((outcome.at.0, &place.topic, place.partition)).or_insert(outcome.epoch);
-        if outcome.epoch < *known {
-            let (at, epoch, known) = (outcome.at, outcome.epoch, *known);
-            report.add(Harm::OldEpochWrites, || {
-                format!("{} of {place} at {}/{} under epoch {epoch}, after {known}", outcome.kind, at.0, at.1)
-            });
-        }
-        *known = outcome.epoch.max(*known);
-    }
     let mut rows: Vec<_> = evidence.rows.iter().collect();
     rows.sort_by_key(|row| (&row.key, row.version));
     let mut before: Option<&Row> = None;

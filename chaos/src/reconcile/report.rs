@@ -32,7 +32,7 @@ pub enum Harm {
     AttemptWentBack,
     /// An attempt number that was left out.
     AttemptSkipped,
-    /// A row or an outcome of an owner that had been succeeded, or a row on an old state.
+    /// A row of an owner that had been succeeded, or on an old state.
     OldEpochWrites,
     /// A record that was handled or passed and that no receipt covers.
     AuditGaps,

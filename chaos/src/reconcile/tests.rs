@@ -245,7 +245,6 @@ fn attempt_numbers_are_followed() {
 
 #[test]
 fn what_an_old_owner_writes_is_found() {
-    check(|evidence| evidence.outcomes[6].epoch = 1, &[Harm::OldEpochWrites]);
     check(|evidence| evidence.rows[2].epoch = 1, &[Harm::OldEpochWrites]);
     // On a state that did not know of the write before it.
     check(|evidence| evidence.rows[3].count = 3, &[Harm::OldEpochWrites]);
