@@ -15,6 +15,7 @@
 pub mod events;
 pub mod fleet;
 pub mod plan;
+pub mod positions;
 pub mod producer;
 pub mod progress;
 pub mod proxy;

@@ -93,7 +93,8 @@ fn execute(arguments: &Arguments) -> Result<bool> {
     let summary = run(&options)?;
     eprint!("{}", summary.findings());
     if !summary.is_clean() {
-        eprintln!("logs are in {}", scratch.keep().display());
+        let scratch = scratch.keep();
+        eprintln!("logs are in {}", arguments.keep.as_ref().unwrap_or(&scratch).display());
     }
     if arguments.output == Output::Table {
         println!("{}", summary.table());

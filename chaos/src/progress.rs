@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::reading::{Record, Said, client, said};
+use crate::reading::{Ends, Record, Said, client, said};
 use crate::reconcile::Place;
 use crate::wire::Schemas;
 use crate::world::{AUDIT_TOPIC, PARTITIONS, TOPIC};
@@ -24,6 +24,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 struct Seen {
     /// Places that a record has left.
     left: BTreeSet<Place>,
+    /// The same, in the order in which that was seen.
+    order: Vec<Place>,
+    /// The position after the last record that was read, by partition of the audit topic.
+    read: Ends,
     /// Records that went on to a retry topic.
     hops: usize,
     /// When each partition of the source topic got on.
@@ -66,6 +70,19 @@ impl Progress {
     pub fn is_complete(&self, sent: usize) -> bool {
         let seen = self.lock();
         seen.left.len() >= sent + seen.hops
+    }
+
+    /// Whether everything below these ends has been read.
+    #[must_use]
+    pub fn has_read(&self, ends: &Ends) -> bool {
+        let seen = self.lock();
+        ends.iter().all(|(partition, end)| *end == 0 || seen.read.get(partition).is_some_and(|read| read >= end))
+    }
+
+    /// Places that a record has left, in the order in which that was seen.
+    #[must_use]
+    pub fn order(&self) -> Vec<Place> {
+        self.lock().order.clone()
     }
 
     /// How many places have been left.
@@ -120,9 +137,12 @@ fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen:
     while !stop.load(Ordering::Relaxed) {
         // Errors pass: a broker that is away comes back, and the reader goes on where it was.
         let Some(Ok(message)) = consumer.poll(POLL) else { continue };
-        // What cannot be decoded is found again, and reported, when everything is read at the end.
-        let Ok(Said::Outcome(outcome)) = said(&Record::of(&message), &mut schemas) else { continue };
+        let record = Record::of(&message);
+        let said = said(&record, &mut schemas);
         let (now, mut seen) = (Instant::now(), seen.lock().unwrap_or_else(PoisonError::into_inner));
+        seen.read.insert(record.partition, record.offset + 1);
+        // What cannot be decoded is found again, and reported, when everything is read at the end.
+        let Ok(Said::Outcome(outcome)) = said else { continue };
         if matches!(outcome.kind.as_str(), "retried_in_place" | "halted") {
             continue;
         }
@@ -131,8 +151,9 @@ fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen:
             seen.marks.entry(outcome.place.partition).or_default().push(now);
         }
         let hop = outcome.kind == "retried_topic";
-        if seen.left.insert(outcome.place) && hop {
-            seen.hops += 1;
+        if seen.left.insert(outcome.place.clone()) {
+            seen.order.push(outcome.place);
+            seen.hops += usize::from(hop);
         }
     }
 }

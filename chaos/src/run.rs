@@ -1,6 +1,7 @@
 //! A run: the stack, the replicas, the producer, the faults one after another, the end, the judgement.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::fleet::Fleet;
 use crate::plan::{self, Fault, Kind};
+use crate::positions::Positions;
 use crate::producer::Producer;
 use crate::progress::Progress;
 use crate::reading;
@@ -70,7 +72,8 @@ pub fn run(options: &Options) -> Result<Summary> {
     for _ in 0..options.replicas {
         conduct.fleet.start()?;
     }
-    let progress = Progress::start(&world.kafka, schemas.clone())?;
+    let progress = Arc::new(Progress::start(&world.kafka, schemas.clone())?);
+    let positions = Positions::start(&world.kafka, Arc::clone(&progress));
     let producer = Producer::start(&world.kafka, options.seed, options.events_per_second, schemas.clone(), step)?;
     conduct.begin = Instant::now();
     let faults = conduct.carry_out(options)?;
@@ -81,8 +84,12 @@ pub fn run(options: &Options) -> Result<Summary> {
     conduct.say(&format!("{} events sent; stopping", sent.len()));
     conduct.fleet.stop()?;
 
-    let evidence = reading::gather(&world, &mut schemas, sent)?;
+    let snapshots = positions.finish();
+    let mut evidence = reading::gather(&world, &mut schemas, sent)?;
+    (evidence.left, evidence.snapshots) = (progress.order(), snapshots);
+    let looks = evidence.snapshots.len();
     let report = reconcile(&evidence);
+    conduct.keep_logs(options)?;
     let happened = faults.iter().map(|(kind, began, ended)| Happened {
         kind: *kind,
         began_ms: millis(*began - conduct.begin),
@@ -94,6 +101,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         delivery: options.delivery,
         seconds: conduct.begin.elapsed().as_secs(),
         report,
+        looks,
         faults: happened.collect(),
         longest_stall_ms: millis(progress.longest_stall(conduct.begin, produced)),
         drain_ms: millis(drained),
@@ -225,6 +233,14 @@ impl Conduct {
             }
             thread::sleep(left.min(LOOK));
         }
+    }
+
+    /// The servers' logs go with the servers; evidence needs the broker's.
+    fn keep_logs(&self, options: &Options) -> Result<()> {
+        if let Some(log) = self.servers.kafka.log_path() {
+            std::fs::copy(log, options.directory.join("kafka.log")).context("keep the broker's log")?;
+        }
+        Ok(())
     }
 
     fn say(&self, what: &str) {

@@ -26,6 +26,8 @@ pub struct Summary {
     pub delivery: Delivery,
     pub seconds: u64,
     pub report: Report,
+    /// How often committed positions were looked at while it went on.
+    pub looks: usize,
     pub faults: Vec<Happened>,
     pub longest_stall_ms: u64,
     /// From the last event sent to the last one resolved.
@@ -68,6 +70,7 @@ impl Summary {
         for harm in Harm::ALL {
             put(harm.name(), json!(self.report.count(harm)));
         }
+        put("position_snapshots", json!(self.looks));
         put("replicas_failed", json!(self.complaints.len()));
         put("longest_stall_ms", json!(self.longest_stall_ms));
         put("drain_ms", json!(self.drain_ms));
@@ -94,6 +97,7 @@ impl Summary {
             let allowed = if self.is_required(harm) || count == 0 { "" } else { " (allowed)" };
             counts.add_row([harm.name(), &format!("{count}{allowed}")]);
         }
+        counts.add_row(["positions looked at", &format!("{} times", self.looks)]);
         counts.add_row(["longest stall", &format!("{} ms", self.longest_stall_ms)]);
         counts.add_row(["drained after", &format!("{} ms", self.drain_ms)]);
         let mut faults = Table::new();

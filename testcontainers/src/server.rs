@@ -68,6 +68,15 @@ impl Server {
         self.port
     }
 
+    /// The file that it logs to, which goes with the handle; `None` for a container.
+    #[must_use]
+    pub fn log_path(&self) -> Option<PathBuf> {
+        match &self.backend {
+            Backend::Native(directory) => Some(Process::at(directory).log_path()),
+            Backend::Docker(_) => None,
+        }
+    }
+
     /// Ends it at once, as a crash would (SIGKILL to all its processes), and returns when it is gone. Data stays.
     pub fn kill(&mut self) -> Result<()> {
         match &self.backend {

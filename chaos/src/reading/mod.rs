@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 pub use audit::{Said, said};
-pub use topic::{Record, client};
+pub use positions::read as positions;
+pub use topic::{Ends, Record, audit_ends, client};
 
 use crate::reconcile::{Derived, Evidence, Forward, Forwarded, Place, Sent};
 use crate::wire::Schemas;
@@ -41,7 +42,7 @@ pub fn gather(world: &World, schemas: &mut Schemas, sent: Vec<Sent>) -> Result<E
         evidence.derived.push(derived(&record, schemas)?);
     }
     evidence.rows = rows::read(&world.postgres)?;
-    evidence.positions = positions::read(&world.kafka)?;
+    evidence.positions = positions(&world.kafka)?;
     Ok(evidence)
 }
 

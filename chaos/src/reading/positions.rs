@@ -9,7 +9,11 @@ use super::topic::{ANSWER_LIMIT, client};
 use crate::reconcile::Position;
 use crate::world::{GROUP, PARTITIONS, RETRY_TOPIC, TOPIC};
 
-pub(super) fn read(kafka: &str) -> Result<Vec<Position>> {
+/// The group's position in every partition that it has committed one for.
+///
+/// # Errors
+/// The coordinator does not answer, or an offset map is damaged.
+pub fn read(kafka: &str) -> Result<Vec<Position>> {
     let consumer = client(kafka, GROUP, "read_committed")?;
     let mut list = TopicPartitionList::new();
     for topic in [TOPIC, RETRY_TOPIC] {

@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::reconcile::Place;
+use crate::world::AUDIT_TOPIC;
 
 /// One answer of a broker, which may just have been started.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -99,7 +100,18 @@ pub(super) fn read(kafka: &str, topic: &str) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-fn ends(consumer: &BaseConsumer, topic: &str) -> Result<BTreeMap<i32, i64>> {
+/// The position after the last record, committed or not, by partition.
+pub type Ends = BTreeMap<i32, i64>;
+
+/// Where the audit topic ends now.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn audit_ends(kafka: &str) -> Result<Ends> {
+    ends(&client(kafka, "chaos-ends", "read_uncommitted")?, AUDIT_TOPIC)
+}
+
+fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Ends> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     partitions

@@ -1,17 +1,13 @@
-//! Records without an end, with a wrong one, or with an end that leads nowhere; and positions that went past them.
+//! Records without an end, with a wrong one, or with an end that leads nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::way::{Way, Ways};
-use super::{Ending, Evidence, Forward, Harm, Position, Report};
+use super::{Ending, Evidence, Forward, Harm, Report};
 
 pub(super) fn check(evidence: &Evidence, ways: &Ways<'_>, report: &mut Report) {
     let derived: BTreeSet<&str> = evidence.derived.iter().map(|event| event.cause.as_str()).collect();
     let written: BTreeSet<&str> = evidence.rows.iter().map(|row| row.cause.as_str()).collect();
-    let mut positions: BTreeMap<(&str, i32), Vec<&Position>> = BTreeMap::new();
-    for position in &evidence.positions {
-        positions.entry((&position.topic, position.partition)).or_default().push(position);
-    }
     for way in &ways.all {
         let sent = way.sent;
         let ending = way.ending();
@@ -30,14 +26,6 @@ pub(super) fn check(evidence: &Evidence, ways: &Ways<'_>, report: &mut Report) {
             report.add(Harm::EffectsMissing, || way.describe());
         }
         forwards(ways, way, report);
-        for place in &way.places {
-            let left = way.outcomes.iter().any(|outcome| outcome.place == **place && outcome.leaves());
-            let committed = positions.get(&(place.topic.as_str(), place.partition)).into_iter().flatten();
-            if let Some(position) = committed.into_iter().find(|position| !left && position.passes(place.offset)) {
-                let committed = position.committed;
-                report.add(Harm::PassedUnresolved, || format!("{place}, position {committed}: {}", way.describe()));
-            }
-        }
     }
 }
 

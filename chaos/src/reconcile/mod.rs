@@ -13,12 +13,15 @@ mod epochs;
 mod losses;
 mod model;
 mod order;
+mod passing;
 mod report;
 #[cfg(test)]
 mod tests;
 mod way;
 
-pub use model::{Derived, Ending, Evidence, Forward, Forwarded, Outcome, Place, Position, Receipt, Row, Sent};
+pub use model::{
+    Derived, Ending, Evidence, Forward, Forwarded, Outcome, Place, Position, Receipt, Row, Sent, Snapshot,
+};
 pub use report::{Harm, Report};
 
 use way::Ways;
@@ -33,6 +36,7 @@ pub fn reconcile(evidence: &Evidence) -> Report {
     order::check(evidence, &ways, &mut report);
     attempts::check(&ways, &mut report);
     epochs::check(evidence, &mut report);
+    passing::check(evidence, &ways, &mut report);
     coverage::check(evidence, &ways, &mut report);
     report
 }

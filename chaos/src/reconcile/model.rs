@@ -146,9 +146,21 @@ impl Position {
     }
 }
 
+/// What was committed at some time of the run, and the places that readers of committed data had seen records leave soon
+/// after: whatever these positions pass has to be among them.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub positions: Vec<Position>,
+    /// How many of [`Evidence::left`] there were.
+    pub left: usize,
+}
+
 /// Everything that there is to see.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
+    /// Places that records have left, in the order in which that was seen during the run.
+    pub left: Vec<Place>,
+    pub snapshots: Vec<Snapshot>,
     pub sent: Vec<Sent>,
     pub outcomes: Vec<Outcome>,
     pub receipts: Vec<Receipt>,

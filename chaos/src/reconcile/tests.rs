@@ -65,6 +65,8 @@ fn clean() -> Evidence {
         |topic: &str, committed| Position { topic: topic.to_owned(), partition: 0, committed, resolved: Vec::new() };
     use Ending::{DeadLettered, Duplicate, Processed};
     Evidence {
+        left: Vec::new(),
+        snapshots: Vec::new(),
         sent: [Processed, Processed, Processed, Processed, DeadLettered, Duplicate]
             .into_iter()
             .zip(0..)
@@ -143,6 +145,22 @@ fn a_record_without_an_end_is_lost() {
         },
         &[Harm::Lost],
     );
+}
+
+#[test]
+fn a_position_that_passed_too_early_is_remembered() {
+    // At that time the first two had been seen to leave, and a third one above them.
+    let snapshot = |committed, resolved: Vec<std::ops::Range<i64>>| {
+        move |evidence: &mut Evidence| {
+            evidence.left = [0, 1, 3].map(|offset| place(TOPIC, offset)).to_vec();
+            let position = Position { topic: TOPIC.to_owned(), partition: 0, committed, resolved };
+            evidence.snapshots = vec![Snapshot { positions: vec![position], left: 3 }];
+        }
+    };
+    check(snapshot(2, Vec::new()), &[]);
+    check(snapshot(2, vec![3..4]), &[]);
+    check(snapshot(3, Vec::new()), &[Harm::PassedUnresolved]);
+    check(snapshot(1, vec![2..4]), &[Harm::PassedUnresolved]);
 }
 
 #[test]
