@@ -18,6 +18,8 @@ use crate::wire::Schemas;
 use crate::world::{AUDIT_TOPIC, PARTITIONS, TOPIC};
 
 const POLL: Duration = Duration::from_millis(100);
+/// Longer than an event is in the retry topic.
+const QUIET: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Default)]
@@ -65,11 +67,12 @@ impl Progress {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether of so many records each has come to its end, through the retry topic too.
+    /// Whether of so many records each has come to its end, through the retry topic too; where hops are repeated, nothing may
+    /// have happened for longer than a retry takes either.
     #[must_use]
     pub fn is_complete(&self, sent: usize) -> bool {
         let seen = self.lock();
-        seen.left.len() >= sent + seen.hops
+        seen.left.len() >= sent + seen.hops && seen.last.is_none_or(|last| last.elapsed() > QUIET)
     }
 
     /// Whether everything below these ends has been read.

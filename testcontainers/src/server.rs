@@ -23,7 +23,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     service: Service,
     port: u16,
-    backend: Backend,
+    pub(crate) backend: Backend,
     /// Cleaned up by the reaper if the handle's own `drop` never runs.
     process_entry: Option<Entry>,
     place_entry: Option<Entry>,
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// Where it is to run; nothing runs yet.
-    fn place(service: Service, port: u16) -> Result<Self> {
+    pub(crate) fn place(service: Service, port: u16) -> Result<Self> {
         let name = unique_name();
         let (backend, place_entry) = if docker::chosen()? {
             let entry = Entry::compose_project(&name)?;
@@ -201,7 +201,7 @@ fn unique_name() -> String {
 
 /// A broker with its own controller. Topics are not created by use.
 #[derive(Debug)]
-pub struct Kafka(Server);
+pub struct Kafka(pub(crate) Server);
 
 /// A schema registry with Confluent's API.
 #[derive(Debug)]
@@ -215,21 +215,6 @@ impl Kafka {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Result<Self> {
         Server::start_owned(Service::Kafka).map(Self)
-    }
-
-    /// Starts one that has a listener more for each port of `advertised`: a client that bootstraps at one of those listeners
-    /// is sent to the advertised port of this machine, where a proxy of the caller's leads back to that listener. Returns
-    /// the listeners' ports, in the same order. Native servers only.
-    pub fn start_behind(advertised: &[u16]) -> Result<(Self, Vec<u16>)> {
-        let ports = port::free(1 + advertised.len())?;
-        let mut server = Server::place(Service::Kafka, ports[0])?;
-        let Backend::Native(directory) = &server.backend else {
-            bail!("a broker behind proxies runs natively only: COAFI_STACK=native");
-        };
-        let listeners = ports[1..].to_vec();
-        native::prepare_kafka(directory, ports[0], &listeners, advertised)?;
-        server.restart()?;
-        Ok((Self(server), listeners))
     }
 
     /// For `bootstrap.servers`.
