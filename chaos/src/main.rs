@@ -35,6 +35,9 @@ struct Arguments {
     /// Only these kinds of faults, e.g. kill,freeze,broker_restart
     #[arg(long, value_delimiter = ',', value_parser = kind)]
     only: Vec<Kind>,
+    /// A variable more in the replicas' environment, e.g. COAFI__KAFKA__SESSION_TIMEOUT=10s
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// The `coafi` to test
     #[arg(long, env = "COAFI_CHAOS_BINARY")]
     binary: PathBuf,
@@ -52,6 +55,11 @@ enum Output {
 fn kind(text: &str) -> Result<Kind, String> {
     let found = Kind::ALL.into_iter().find(|kind| kind.name() == text);
     found.ok_or_else(|| format!("allowed: {}", Kind::ALL.map(Kind::name).join(", ")))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("allowed: NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -88,6 +96,7 @@ fn execute(arguments: &Arguments) -> Result<bool> {
         replicas,
         events_per_second: arguments.rate,
         kinds: if arguments.only.is_empty() { Kind::ALL.to_vec() } else { arguments.only.clone() },
+        settings: arguments.set.clone(),
         verbose: true,
     };
     let summary = run(&options)?;

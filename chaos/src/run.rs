@@ -24,6 +24,8 @@ pub const MAX_REPLICAS: usize = 5;
 const MIN_REPLICAS: usize = 2;
 /// What a slow network adds to each piece.
 const DELAY: Duration = Duration::from_millis(150);
+/// What Kafka's coordinator says when it gives up the markers of a transaction.
+const DROPPED_MARKERS: &str = "likely deleted already and hence can be skipped";
 /// Between two looks at the replicas while nothing is done to them.
 const LOOK: Duration = Duration::from_millis(100);
 /// At the end: when nothing has got on for this long, what is left is not going to.
@@ -43,6 +45,8 @@ pub struct Options {
     pub replicas: usize,
     pub events_per_second: u64,
     pub kinds: Vec<Kind>,
+    /// Further variables of the product's environment.
+    pub settings: Vec<(String, String)>,
     /// Says what happens, on standard error.
     pub verbose: bool,
 }
@@ -60,6 +64,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         registry: servers.registry.url(),
         postgres: servers.postgres.url(),
         delivery: options.delivery,
+        settings: options.settings.clone(),
     };
     world.lay_out()?;
     let mut schemas = Schemas::new(&world.registry);
@@ -89,7 +94,7 @@ pub fn run(options: &Options) -> Result<Summary> {
     (evidence.left, evidence.snapshots) = (progress.order(), snapshots);
     let looks = evidence.snapshots.len();
     let report = reconcile(&evidence);
-    conduct.keep_logs(options)?;
+    let dropped_markers = conduct.keep_logs(options)?;
     let happened = faults.iter().map(|(kind, began, ended)| Happened {
         kind: *kind,
         began_ms: millis(*began - conduct.begin),
@@ -102,6 +107,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         seconds: conduct.begin.elapsed().as_secs(),
         report,
         looks,
+        dropped_markers,
         faults: happened.collect(),
         longest_stall_ms: millis(progress.longest_stall(conduct.begin, produced)),
         drain_ms: millis(drained),
@@ -235,12 +241,13 @@ impl Conduct {
         }
     }
 
-    /// The servers' logs go with the servers; evidence needs the broker's.
-    fn keep_logs(&self, options: &Options) -> Result<()> {
-        if let Some(log) = self.servers.kafka.log_path() {
-            std::fs::copy(log, options.directory.join("kafka.log")).context("keep the broker's log")?;
-        }
-        Ok(())
+    /// The servers' logs go with the servers; evidence needs the broker's. How often it says that it dropped markers.
+    fn keep_logs(&self, options: &Options) -> Result<usize> {
+        let Some(log) = self.servers.kafka.log_path() else { return Ok(0) };
+        let kept = options.directory.join("kafka.log");
+        std::fs::copy(log, &kept).context("keep the broker's log")?;
+        let text = std::fs::read(&kept)?;
+        Ok(String::from_utf8_lossy(&text).matches(DROPPED_MARKERS).count())
     }
 
     fn say(&self, what: &str) {

@@ -30,6 +30,8 @@ pub struct Summary {
     pub looks: usize,
     pub faults: Vec<Happened>,
     pub longest_stall_ms: u64,
+    /// Markers of transactions that the broker itself dropped: what is wrong then is Kafka's doing.
+    pub dropped_markers: usize,
     /// From the last event sent to the last one resolved.
     pub drain_ms: u64,
     /// Replicas that ended when nobody had told them to, or did not when they were told.
@@ -72,6 +74,7 @@ impl Summary {
         }
         put("position_snapshots", json!(self.looks));
         put("replicas_failed", json!(self.complaints.len()));
+        put("markers_dropped_by_broker", json!(self.dropped_markers));
         put("longest_stall_ms", json!(self.longest_stall_ms));
         put("drain_ms", json!(self.drain_ms));
         let fault = |fault: &Happened| {

@@ -138,6 +138,8 @@ pub struct World {
     pub registry: String,
     pub postgres: String,
     pub delivery: Delivery,
+    /// Further variables of the product's environment.
+    pub settings: Vec<(String, String)>,
 }
 
 impl World {
@@ -178,6 +180,7 @@ impl World {
             .env("COAFI__HTTP__LISTEN", "127.0.0.1:0")
             // What is back is noticed at once, however long it was away.
             .env("COAFI__ENGINE__CIRCUIT__PROBE_CAP", "1s")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }

@@ -26,6 +26,7 @@ fn nothing_is_lost_doubled_or_reordered_by_kills_freezes_and_restarts() {
         // What a machine that compiles beside it can do without effort.
         events_per_second: 100,
         kinds: kinds.to_vec(),
+        settings: Vec::new(),
         verbose: false,
     };
     let summary = run(&options).unwrap();
