@@ -34,10 +34,17 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     Ok(java)
 }
 
+/// A broker that shuts down under control and has nobody to hand its partitions to leaves them without a leader first, and
+/// then its coordinator drops the markers of transactions that are being committed, since "these partitions are likely
+/// deleted already" (seen with 4.3.0): such a transaction stays open for ever, in some of its partitions, and its offsets
+/// too. Whoever restarts a broker again and again under transactions cannot have that; the price is that the next start
+/// waits for the end of the broker's old session, 9 s.
+const NO_CONTROLLED_SHUTDOWN: &str = "controlled.shutdown.enable=false\n";
+
 /// As [`command`], with listeners that advertise other ports than their own.
 pub(super) fn prepare(directory: &Path, port: u16, listeners: &[u16], advertised: &[u16]) -> Result<()> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
-    let properties = server_properties(directory, port, port::free(1)?[0]);
+    let properties = server_properties(directory, port, port::free(1)?[0]) + NO_CONTROLLED_SHUTDOWN;
     format_storage(directory, &with_listeners(properties, listeners, advertised), &classpath)
 }
 
@@ -89,9 +96,7 @@ fn cluster_id() -> String {
 }
 
 /// One replica of everything, few internal partitions, no waiting for more members when a group forms, and no topic
-/// that nobody declared. No controlled shutdown: a broker that has nobody to hand its partitions to leaves them without a
-/// leader first, and then its coordinator drops the markers of transactions that are being committed, "these partitions are
-/// likely deleted already" (seen with 4.3.0): half of such a transaction stays open for ever, its offsets too.
+/// that nobody declared.
 fn server_properties(directory: &Path, port: u16, controller_port: u16) -> String {
     format!(
         "\
@@ -105,7 +110,6 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={}
 auto.create.topics.enable=false
-controlled.shutdown.enable=false
 default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
