@@ -19,20 +19,24 @@ REGISTRY_PORT = 8081
 POSTGRES_PORT = 5432
 # More arguments for `coafi dev`.
 ARGS =
-# `make bench OUTPUT=json` prints JSON lines and nothing else to standard output.
+# `make bench OUTPUT=json` and `make chaos OUTPUT=json` print JSON and nothing else to standard output.
 OUTPUT =
-# How many seeds `make simulate` runs, and with SEED only that one.
+# `make chaos`: how long, which faults and events (random without), and which delivery.
+MINUTES = 3
+DELIVERY = transactional
+# How many seeds `make simulate` runs, and with SEED only that one. `make chaos` takes a SEED too.
 SEEDS = 20000
 SEED =
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench simulate setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up env down status bench chaos simulate setup-build setup-stack stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
+	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once"
 
 run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
 	@$(DEBUG)/coafi dev $(ARGS)
@@ -72,6 +76,11 @@ bench: setup-build setup-stack stack-binary ## Measure the pipeline beside a raw
 	@$(CARGO) build --locked --release --package coafi --package coafi-bench --bin coafi --bin coafi-bench
 	@COAFI_BENCH_BINARY=$(CARGO_TARGET_DIR)/release/coafi $(STACK) run -- \
 		$(CARGO_TARGET_DIR)/release/coafi-bench $(if $(OUTPUT),--output $(OUTPUT))
+
+chaos: setup-build setup-stack ## Break everything around `coafi consume` for MINUTES, and count what was lost or doubled
+	@$(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos
+	@$(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --minutes $(MINUTES) --delivery $(DELIVERY) \
+		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
 	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) $(CARGO) test --locked --test simulation -- --nocapture

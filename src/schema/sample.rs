@@ -2,6 +2,10 @@
 
 use super::payloads::*;
 
+pub(crate) fn drill_step() -> DrillStep {
+    DrillStep { key: "k-1".into(), sequence: 7, action: DrillAction::Transient, times: 2, emit: true, write: true }
+}
+
 pub(crate) fn git_commit() -> GitCommit {
     GitCommit {
         commit_sha: "9fceb02d0ae598e95dc970b74767f19372d61af8".into(),

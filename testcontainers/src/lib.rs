@@ -18,6 +18,7 @@ mod native;
 mod port;
 mod probe;
 mod process;
+mod proxied;
 pub mod reaper;
 pub mod runner;
 mod server;

@@ -23,7 +23,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     service: Service,
     port: u16,
-    backend: Backend,
+    pub(crate) backend: Backend,
     /// Cleaned up by the reaper if the handle's own `drop` never runs.
     process_entry: Option<Entry>,
     place_entry: Option<Entry>,
@@ -37,7 +37,13 @@ pub(crate) enum Backend {
 
 impl Server {
     fn start_owned(service: Service) -> Result<Self> {
-        let port = port::free(1)?[0];
+        let mut server = Self::place(service, port::free(1)?[0])?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Where it is to run; nothing runs yet.
+    pub(crate) fn place(service: Service, port: u16) -> Result<Self> {
         let name = unique_name();
         let (backend, place_entry) = if docker::chosen()? {
             let entry = Entry::compose_project(&name)?;
@@ -47,9 +53,7 @@ impl Server {
             let entry = Entry::directory(&directory)?;
             (Backend::Native(directory), entry)
         };
-        let mut server = Self { service, port, backend, process_entry: None, place_entry: Some(place_entry) };
-        server.restart()?;
-        Ok(server)
+        Ok(Self { service, port, backend, process_entry: None, place_entry: Some(place_entry) })
     }
 
     /// What a client is configured with: `127.0.0.1:PORT`, `http://127.0.0.1:PORT/apis/ccompat/v7` or
@@ -62,6 +66,15 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The file that it logs to, which goes with the handle; `None` for a container.
+    #[must_use]
+    pub fn log_path(&self) -> Option<PathBuf> {
+        match &self.backend {
+            Backend::Native(directory) => Some(Process::at(directory).log_path()),
+            Backend::Docker(_) => None,
+        }
     }
 
     /// Ends it at once, as a crash would (SIGKILL to all its processes), and returns when it is gone. Data stays.
@@ -188,7 +201,7 @@ fn unique_name() -> String {
 
 /// A broker with its own controller. Topics are not created by use.
 #[derive(Debug)]
-pub struct Kafka(Server);
+pub struct Kafka(pub(crate) Server);
 
 /// A schema registry with Confluent's API.
 #[derive(Debug)]

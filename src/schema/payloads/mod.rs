@@ -3,6 +3,7 @@
 //! The `.avsc` files are the truth; `tests` here fail when a field is on one side only or has another type. Times are
 //! milliseconds since the Unix epoch.
 
+mod drill_step;
 mod git_commit;
 mod git_push;
 mod git_tag;
@@ -13,6 +14,7 @@ mod source_offset;
 mod tests;
 mod workflow_requested;
 
+pub use drill_step::{DrillAction, DrillStep};
 pub use git_commit::{ChangedFile, FileKind, FileStatus, GitCommit, Person};
 pub use git_push::GitPush;
 pub use git_tag::{GitTag, TagAction};

@@ -94,6 +94,7 @@ fn check_enum<E: serde::Serialize + serde::de::DeserializeOwned>(schema: &str, n
 
 #[test]
 fn rust_types_are_what_the_schemas_say() {
+    check(&sample::drill_step());
     check(&sample::git_commit());
     check(&sample::git_tag());
     check(&sample::git_push());
@@ -105,8 +106,10 @@ fn rust_types_are_what_the_schemas_say() {
 
 #[test]
 fn enums_have_the_schemas_symbols_in_order() {
+    use DrillAction as D;
     use FileKind::{Executable, File, Submodule, Symlink};
     use FileStatus::{Added, Copied, Deleted, Modified, Renamed, TypeChange};
+    check_enum(DrillStep::SCHEMA, "DrillAction", &[D::Ok, D::Transient, D::Permanent, D::Panic, D::Hang]);
     check_enum(GitCommit::SCHEMA, "FileStatus", &[Added, Modified, Deleted, Renamed, Copied, TypeChange]);
     check_enum(GitCommit::SCHEMA, "FileKind", &[File, Executable, Symlink, Submodule]);
     check_enum(GitTag::SCHEMA, "TagAction", &[TagAction::Created, TagAction::Moved, TagAction::Deleted]);
@@ -128,6 +131,7 @@ fn enums_have_the_schemas_symbols_in_order() {
 #[test]
 fn every_schema_file_has_a_rust_type() {
     let known = [
+        DrillStep::RECORD_NAME,
         GitCommit::RECORD_NAME,
         GitPush::RECORD_NAME,
         GitTag::RECORD_NAME,

@@ -25,7 +25,7 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
     let properties = directory.join("server.properties");
     if !properties.exists() {
-        format_storage(directory, port, &classpath)?;
+        format_storage(directory, &server_properties(directory, port, port::free(1)?[0]), &classpath)?;
     }
     let mut java = java(&classpath, directory);
     // Measured resident under a full bench: about 700 MB. The serial collector is the smallest, and on two cores not
@@ -34,12 +34,41 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     Ok(java)
 }
 
+/// A broker that shuts down under control and has nobody to hand its partitions to leaves them without a leader first, and
+/// then its coordinator drops the markers of transactions that are being committed, since "these partitions are likely
+/// deleted already" (seen with 4.3.0): such a transaction stays open for ever, in some of its partitions, and its offsets
+/// too. Whoever restarts a broker again and again under transactions cannot have that; the price is that the next start
+/// waits for the end of the broker's old session, 9 s.
+const NO_CONTROLLED_SHUTDOWN: &str = "controlled.shutdown.enable=false\n";
+
+/// As [`command`], with listeners that advertise other ports than their own.
+pub(super) fn prepare(directory: &Path, port: u16, listeners: &[u16], advertised: &[u16]) -> Result<()> {
+    let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
+    let properties = server_properties(directory, port, port::free(1)?[0]) + NO_CONTROLLED_SHUTDOWN;
+    format_storage(directory, &with_listeners(properties, listeners, advertised), &classpath)
+}
+
+/// Adds a listener `PROXIED<n>` for each port.
+fn with_listeners(properties: String, listeners: &[u16], advertised: &[u16]) -> String {
+    let list = |ports: &[u16]| -> String {
+        ports.iter().enumerate().map(|(n, port)| format!(",PROXIED{n}://127.0.0.1:{port}")).collect()
+    };
+    let protocols: String = (0..listeners.len()).map(|n| format!(",PROXIED{n}:PLAINTEXT")).collect();
+    let line = |line: &str| match line.split_once('=').map_or(line, |(key, _)| key) {
+        "listeners" => format!("{line}{}\n", list(listeners)),
+        "advertised.listeners" => format!("{line}{}\n", list(advertised)),
+        "listener.security.protocol.map" => format!("{line}{protocols}\n"),
+        _ => format!("{line}\n"),
+    };
+    properties.lines().map(line).collect()
+}
+
 /// Writes the configuration and formats the log directory. The configuration is written last: where it is, the
 /// directory is complete.
-fn format_storage(directory: &Path, port: u16, classpath: &str) -> Result<()> {
+fn format_storage(directory: &Path, properties: &str, classpath: &str) -> Result<()> {
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
     let draft = directory.join("server.properties.draft");
-    fs::write(&draft, server_properties(directory, port, port::free(1)?[0]))?;
+    fs::write(&draft, properties)?;
     let mut format = java(classpath, directory);
     format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", &cluster_id(), "-c"]).arg(&draft);
     run(&mut format).context("format Kafka's storage (Java 17 or newer: package openjdk-17-jre-headless)")?;
@@ -100,6 +129,19 @@ group.initial.rebalance.delay.ms=0
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_more_advertises_another_port() {
+        let text = with_listeners(server_properties(Path::new("/d"), 1, 2), &[3, 4], &[5, 6]);
+        for line in [
+            "listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2,PROXIED0://127.0.0.1:3,PROXIED1://127.0.0.1:4",
+            "advertised.listeners=PLAINTEXT://127.0.0.1:1,PROXIED0://127.0.0.1:5,PROXIED1://127.0.0.1:6",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED0:PLAINTEXT,PROXIED1:PLAINTEXT",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.lines().count(), server_properties(Path::new("/d"), 1, 2).lines().count());
+    }
 
     #[test]
     fn cluster_ids_are_what_kafka_prints() {

@@ -25,6 +25,13 @@ pub(crate) fn command(service: Service, directory: &Path, port: u16) -> Result<C
     }
 }
 
+/// Prepares `directory` for a broker on `port` with further `listeners`, each of which sends its clients to the port of
+/// `advertised` in the same place.
+pub(crate) fn prepare_kafka(directory: &Path, port: u16, listeners: &[u16], advertised: &[u16]) -> Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    kafka::prepare(directory, port, listeners, advertised)
+}
+
 /// Runs `command` to its end; its output becomes the error when it fails.
 fn run(command: &mut Command) -> Result<Output> {
     let name = command.get_program().display().to_string();

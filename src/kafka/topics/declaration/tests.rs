@@ -84,7 +84,8 @@ fn the_files_of_this_repository() {
     let find = |name: &str| all.iter().find(|declaration| declaration.topic == name).unwrap();
     assert_eq!(find("coafi.bitt.records").retention, Retention::Unlimited);
     assert_eq!(find("coafi.connect.offsets").cleanup, Cleanup::Compact);
-    for file in schema::schema_files() {
+    // Topics of a game day are declared by whoever holds it, so that no cluster gets them by the way.
+    for file in schema::schema_files().filter(|file| file.file != "drill.step.avsc") {
         let used = all.iter().any(|declaration| declaration.schemas.iter().any(|record| record == file.record));
         assert!(used, "avro/{} is a schema of no topic", file.file);
     }

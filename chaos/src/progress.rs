@@ -1,0 +1,162 @@
+//! Watches outcomes appear while a run goes on: when each partition last got on, and how much is left.
+//!
+//! Time here is when a reader of committed data sees an outcome, which is what anybody downstream would wait for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::reading::{Ends, Record, Said, client, said};
+use crate::reconcile::Place;
+use crate::wire::Schemas;
+use crate::world::{AUDIT_TOPIC, PARTITIONS, TOPIC};
+
+const POLL: Duration = Duration::from_millis(100);
+/// Longer than an event is in the retry topic.
+const QUIET: Duration = Duration::from_secs(4);
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Places that a record has left.
+    left: BTreeSet<Place>,
+    /// The same, in the order in which that was seen.
+    order: Vec<Place>,
+    /// The position after the last record that was read, by partition of the audit topic.
+    read: Ends,
+    /// Records that went on to a retry topic.
+    hops: usize,
+    /// When each partition of the source topic got on.
+    marks: BTreeMap<i32, Vec<Instant>>,
+    last: Option<Instant>,
+}
+
+/// A thread that reads the audit topic.
+pub struct Progress {
+    seen: Arc<Mutex<Seen>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Reads from the beginning on.
+    ///
+    /// # Errors
+    /// The broker does not say what the audit topic consists of.
+    pub fn start(kafka: &str, schemas: Schemas) -> Result<Self> {
+        let consumer = client(kafka, "chaos-progress", "read_committed")?;
+        let metadata = consumer.fetch_metadata(Some(AUDIT_TOPIC), ANSWER_LIMIT).context("look at the audit topic")?;
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            list.add_partition_offset(AUDIT_TOPIC, partition.id(), Offset::Beginning)?;
+        }
+        consumer.assign(&list)?;
+        let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (watched, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        let thread = thread::spawn(move || watch(&consumer, schemas, &stopped, &watched));
+        Ok(Self { seen, stop, thread: Some(thread) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether of so many records each has come to its end, through the retry topic too; where hops are repeated, nothing may
+    /// have happened for longer than a retry takes either.
+    #[must_use]
+    pub fn is_complete(&self, sent: usize) -> bool {
+        let seen = self.lock();
+        seen.left.len() >= sent + seen.hops && seen.last.is_none_or(|last| last.elapsed() > QUIET)
+    }
+
+    /// Whether everything below these ends has been read.
+    #[must_use]
+    pub fn has_read(&self, ends: &Ends) -> bool {
+        let seen = self.lock();
+        ends.iter().all(|(partition, end)| *end == 0 || seen.read.get(partition).is_some_and(|read| read >= end))
+    }
+
+    /// Places that a record has left, in the order in which that was seen.
+    #[must_use]
+    pub fn order(&self) -> Vec<Place> {
+        self.lock().order.clone()
+    }
+
+    /// How many places have been left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.lock().left.len()
+    }
+
+    /// Since when nothing has got on; `None` before anything has.
+    #[must_use]
+    pub fn last(&self) -> Option<Instant> {
+        self.lock().last
+    }
+
+    /// How long after `end` every partition had got on; `None` if one never did.
+    #[must_use]
+    pub fn recovery(&self, end: Instant) -> Option<Duration> {
+        let seen = self.lock();
+        let first = |partition| {
+            let marks = seen.marks.get(&partition)?;
+            let at = marks.partition_point(|mark| *mark <= end);
+            marks.get(at).map(|mark| *mark - end)
+        };
+        (0..PARTITIONS).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// The longest time in which a partition did not get on, between `begin` and `end`.
+    #[must_use]
+    pub fn longest_stall(&self, begin: Instant, end: Instant) -> Duration {
+        let seen = self.lock();
+        let longest = |partition| {
+            let marks = seen.marks.get(&partition).map(Vec::as_slice).unwrap_or_default();
+            let within = marks.iter().copied().filter(|mark| *mark > begin && *mark < end);
+            let all: Vec<Instant> = std::iter::once(begin).chain(within).chain([end]).collect();
+            all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        };
+        (0..PARTITIONS).map(longest).max().unwrap_or_default()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen: &Mutex<Seen>) {
+    while !stop.load(Ordering::Relaxed) {
+        // Errors pass: a broker that is away comes back, and the reader goes on where it was.
+        let Some(Ok(message)) = consumer.poll(POLL) else { continue };
+        let record = Record::of(&message);
+        let said = said(&record, &mut schemas);
+        let (now, mut seen) = (Instant::now(), seen.lock().unwrap_or_else(PoisonError::into_inner));
+        seen.read.insert(record.partition, record.offset + 1);
+        // What cannot be decoded is found again, and reported, when everything is read at the end.
+        let Ok(Said::Outcome(outcome)) = said else { continue };
+        if matches!(outcome.kind.as_str(), "retried_in_place" | "halted") {
+            continue;
+        }
+        seen.last = Some(now);
+        if outcome.place.topic == TOPIC {
+            seen.marks.entry(outcome.place.partition).or_default().push(now);
+        }
+        let hop = outcome.kind == "retried_topic";
+        if seen.left.insert(outcome.place.clone()) {
+            seen.order.push(outcome.place);
+            seen.hops += usize::from(hop);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The reconciler: what was sent against what everybody can see of it afterwards.
+//!
+//! A pure function of plain values, which shares no code with the product: what is compared was read from topics and tables
+//! by an ordinary client. Each harm is counted with the evidence for it.
+//!
+//! A record's **way** begins where it was sent to and ends at an outcome that says the last word about it. It leaves a place
+//! once; where it leaves for a retry topic, it goes on at the place it got there.
+
+mod attempts;
+mod coverage;
+mod doubles;
+mod epochs;
+mod losses;
+mod model;
+mod order;
+mod passing;
+mod report;
+#[cfg(test)]
+mod tests;
+mod way;
+
+pub use model::{
+    Derived, Ending, Evidence, Forward, Forwarded, Outcome, Place, Position, Receipt, Row, Sent, Snapshot,
+};
+pub use report::{Harm, Report};
+
+use way::Ways;
+
+/// Compares everything with everything.
+#[must_use]
+pub fn reconcile(evidence: &Evidence) -> Report {
+    let ways = Ways::new(evidence);
+    let mut report = Report::new(evidence.sent.len(), ways.resolved());
+    losses::check(evidence, &ways, &mut report);
+    doubles::check(evidence, &ways, &mut report);
+    order::check(evidence, &ways, &mut report);
+    attempts::check(&ways, &mut report);
+    epochs::check(evidence, &mut report);
+    passing::check(evidence, &ways, &mut report);
+    coverage::check(evidence, &ways, &mut report);
+    report
+}

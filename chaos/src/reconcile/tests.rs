@@ -1,0 +1,285 @@
+//! Every harm is found where it is planted, and nowhere else.
+
+use super::*;
+
+const TOPIC: &str = "drill.steps";
+const RETRY: &str = "drill.steps.retry.1s";
+
+fn place(topic: &str, offset: i64) -> Place {
+    Place { topic: topic.to_owned(), partition: 0, offset }
+}
+
+fn sent(offset: i64, ending: Ending) -> Sent {
+    let last = usize::try_from(offset).unwrap();
+    // The last one repeats the first.
+    let id = if ending == Ending::Duplicate { "e-0".to_owned() } else { format!("e-{last}") };
+    let processed = ending == Ending::Processed;
+    let (emits, writes) = (processed, processed);
+    Sent {
+        place: place(TOPIC, offset),
+        id: Some(id),
+        key: "k".into(),
+        sequence: offset,
+        ending,
+        max_attempts: 3,
+        emits,
+        writes,
+    }
+}
+
+/// Six records: two processed at once, one after a retry in place, one through the retry topic, one dead-lettered, one
+/// duplicate.
+fn clean() -> Evidence {
+    let outcome = |at: i64, place: Place, kind: &str, attempt: i32| Outcome {
+        at: (0, at),
+        place,
+        kind: kind.to_owned(),
+        attempt,
+        moved: false,
+        epoch: 1 + at / 4,
+        started_ms: Some(1_000 * at),
+        ended_ms: 1_000 * at + 500,
+    };
+    let derived = |n: i64, offset| Derived {
+        place: place("drill.derived", n),
+        cause: format!("e-{offset}"),
+        key: "k".into(),
+        sequence: offset,
+    };
+    let row = |n: i64, offset| Row {
+        key: "k".into(),
+        version: n,
+        cause: format!("e-{offset}"),
+        sequence: offset,
+        count: n,
+        epoch: n,
+    };
+    let forwarded = |to, topic: &str, origin| Forwarded { to, place: place(topic, 0), origin: place(TOPIC, origin) };
+    let receipt = |topic: &str, offsets: std::ops::Range<i64>, ids: &[&str]| Receipt {
+        topic: topic.to_owned(),
+        partition: 0,
+        offsets,
+        ids: ids.iter().map(|&id| id.to_owned()).collect(),
+    };
+    let position =
+        |topic: &str, committed| Position { topic: topic.to_owned(), partition: 0, committed, resolved: Vec::new() };
+    use Ending::{DeadLettered, Duplicate, Processed};
+    Evidence {
+        left: Vec::new(),
+        snapshots: Vec::new(),
+        sent: [Processed, Processed, Processed, Processed, DeadLettered, Duplicate]
+            .into_iter()
+            .zip(0..)
+            .map(|(ending, offset)| sent(offset, ending))
+            .collect(),
+        outcomes: vec![
+            outcome(0, place(TOPIC, 0), "processed", 1),
+            outcome(1, place(TOPIC, 1), "processed", 1),
+            outcome(2, place(TOPIC, 2), "retried_in_place", 1),
+            outcome(3, place(TOPIC, 2), "processed", 2),
+            outcome(4, place(TOPIC, 3), "retried_topic", 1),
+            outcome(5, place(TOPIC, 4), "dead_lettered", 1),
+            outcome(6, place(TOPIC, 5), "duplicate", 0),
+            outcome(7, place(RETRY, 0), "processed", 2),
+        ],
+        receipts: vec![
+            receipt(TOPIC, 0..4, &["e-0", "e-1", "e-2", "e-3"]),
+            receipt(TOPIC, 3..9, &["e-3", "e-4", "e-0"]),
+            receipt(RETRY, 0..1, &["e-3"]),
+        ],
+        forwarded: vec![forwarded(Forward::Retry, RETRY, 3), forwarded(Forward::DeadLetter, "drill.steps.dlq", 4)],
+        derived: vec![derived(0, 0), derived(1, 1), derived(2, 2), derived(3, 3)],
+        rows: vec![row(1, 0), row(2, 1), row(3, 2), row(4, 3)],
+        positions: vec![position(TOPIC, 6), position(RETRY, 1)],
+    }
+}
+
+/// Plants a harm, and looks that it is found with what it implies, and nothing else.
+fn check(plant: impl FnOnce(&mut Evidence), expected: &[Harm]) {
+    let mut evidence = clean();
+    plant(&mut evidence);
+    let report = reconcile(&evidence);
+    let found: Vec<Harm> = Harm::ALL.into_iter().filter(|harm| report.count(*harm) > 0).collect();
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{:#?}", report.examples);
+    assert!(expected.iter().all(|harm| report.count(*harm) == 1), "{:#?}", report.examples);
+}
+
+#[test]
+fn clean_data_has_no_harm() {
+    check(|_| {}, &[]);
+    let report = reconcile(&clean());
+    assert_eq!((report.sent, report.resolved, report.doubled()), (6, 6, 0));
+}
+
+#[test]
+fn a_record_without_an_end_is_lost() {
+    let unresolved = |evidence: &mut Evidence| {
+        evidence.outcomes.retain(|outcome| outcome.place != place(TOPIC, 4));
+        evidence.forwarded.retain(|one| one.to != Forward::DeadLetter);
+    };
+    // The position stands before it.
+    check(
+        |evidence| {
+            unresolved(evidence);
+            evidence.positions[0].committed = 4;
+        },
+        &[Harm::Lost],
+    );
+    check(unresolved, &[Harm::Lost, Harm::PassedUnresolved]);
+    // The offset map names it as resolved.
+    check(
+        |evidence| {
+            unresolved(evidence);
+            evidence.positions[0].committed = 4;
+            evidence.positions[0].resolved.extend(Some(4..6));
+        },
+        &[Harm::Lost, Harm::PassedUnresolved],
+    );
+    // It halted.
+    check(
+        |evidence| {
+            evidence.outcomes[5].kind = "halted".into();
+            evidence.forwarded.pop();
+            evidence.positions[0].committed = 4;
+        },
+        &[Harm::Lost],
+    );
+}
+
+#[test]
+fn a_position_that_passed_too_early_is_remembered() {
+    // At that time the first two had been seen to leave, and a third one above them.
+    let snapshot = |committed, resolved: Option<std::ops::Range<i64>>| {
+        move |evidence: &mut Evidence| {
+            evidence.left = [0, 1, 3].map(|offset| place(TOPIC, offset)).to_vec();
+            let position =
+                Position { topic: TOPIC.to_owned(), partition: 0, committed, resolved: resolved.into_iter().collect() };
+            evidence.snapshots = vec![Snapshot { positions: vec![position], left: 3 }];
+        }
+    };
+    check(snapshot(2, None), &[]);
+    check(snapshot(2, Some(3..4)), &[]);
+    check(snapshot(3, None), &[Harm::PassedUnresolved]);
+    check(snapshot(1, Some(2..4)), &[Harm::PassedUnresolved]);
+}
+
+#[test]
+fn a_record_that_never_arrives_in_its_retry_topic_is_lost() {
+    let harms = [Harm::Lost, Harm::ForwardsMissing, Harm::DoubledDerived, Harm::DoubledEffects];
+    check(|evidence| drop(evidence.forwarded.remove(0)), &harms);
+}
+
+#[test]
+fn a_dead_letter_that_is_not_there_is_missed() {
+    check(|evidence| drop(evidence.forwarded.pop()), &[Harm::ForwardsMissing]);
+}
+
+#[test]
+fn repetitions_are_found() {
+    check(
+        |evidence| {
+            let again = Outcome { at: (0, 8), epoch: 3, ..evidence.outcomes[1].clone() };
+            evidence.outcomes.push(again);
+        },
+        &[Harm::DoubledOutcomes],
+    );
+    check(
+        |evidence| {
+            let again = Derived { place: place("drill.derived", 9), ..evidence.derived[1].clone() };
+            evidence.derived.push(again);
+        },
+        &[Harm::DoubledDerived],
+    );
+    check(
+        |evidence| {
+            let again = Row { version: 5, count: 5, epoch: 5, ..evidence.rows[1].clone() };
+            evidence.rows.push(again);
+        },
+        &[Harm::DoubledEffects],
+    );
+    check(
+        |evidence| {
+            let again = Forwarded { place: place("drill.steps.dlq", 7), ..evidence.forwarded[1].clone() };
+            evidence.forwarded.push(again);
+        },
+        &[Harm::DoubledForwards],
+    );
+}
+
+#[test]
+fn a_duplicate_that_is_handled_is_doubled() {
+    let plant = |evidence: &mut Evidence| {
+        (evidence.outcomes[6].kind, evidence.outcomes[6].attempt) = ("processed".into(), 1);
+    };
+    check(plant, &[Harm::DoubledOutcomes, Harm::WrongEnd]);
+}
+
+#[test]
+fn each_witness_of_order_is_heard() {
+    check(|evidence| evidence.derived[1].place.offset = 9, &[Harm::Reordered]);
+    check(
+        |evidence| {
+            let rows = &mut evidence.rows;
+            (rows[0].version, rows[1].version) = (2, 1);
+            (rows[0].count, rows[1].count) = (2, 1);
+            (rows[0].epoch, rows[1].epoch) = (2, 1);
+        },
+        &[Harm::Reordered],
+    );
+    check(|evidence| evidence.outcomes[1].started_ms = Some(400), &[Harm::Reordered]);
+    // What has left its place may be overtaken.
+    check(|evidence| evidence.derived[3].place.offset = -1, &[]);
+}
+
+#[test]
+fn effects_that_are_missing_are_missed() {
+    check(|evidence| drop(evidence.derived.remove(1)), &[Harm::DerivedMissing]);
+    check(
+        |evidence| {
+            evidence.rows.pop();
+        },
+        &[Harm::EffectsMissing],
+    );
+}
+
+#[test]
+fn attempt_numbers_are_followed() {
+    check(|evidence| evidence.outcomes[3].attempt = 1, &[Harm::AttemptWentBack]);
+    check(|evidence| evidence.outcomes[7].attempt = 1, &[Harm::AttemptWentBack]);
+    check(|evidence| evidence.outcomes[7].attempt = 3, &[Harm::AttemptSkipped]);
+    check(|evidence| evidence.sent[2].max_attempts = 1, &[Harm::AttemptsBeyondPolicy]);
+    // A parked record that has to move says so after the attempt that it made.
+    check(
+        |evidence| {
+            let parked =
+                Outcome { at: (0, 3), kind: "retried_in_place".into(), epoch: 2, ..evidence.outcomes[4].clone() };
+            evidence.outcomes[4].moved = true;
+            evidence.outcomes[3].at = (1, 3);
+            evidence.outcomes.push(parked);
+        },
+        &[],
+    );
+}
+
+#[test]
+fn what_an_old_owner_writes_is_found() {
+    check(|evidence| evidence.rows[2].epoch = 1, &[Harm::OldEpochWrites]);
+    // On a state that did not know of the write before it.
+    check(|evidence| evidence.rows[3].count = 3, &[Harm::OldEpochWrites]);
+}
+
+#[test]
+fn what_no_receipt_covers_is_a_gap() {
+    check(|evidence| drop(evidence.receipts.remove(2)), &[Harm::AuditGaps]);
+    check(|evidence| evidence.receipts[0].offsets.start = 1, &[Harm::AuditGaps]);
+    // Its offset is covered, and its id is not named.
+    check(|evidence| drop(evidence.receipts[0].ids.remove(1)), &[Harm::AuditGaps]);
+}
+
+#[test]
+fn an_end_that_is_not_deserved_is_wrong() {
+    let plant = |evidence: &mut Evidence| evidence.sent[4].ending = Ending::Processed;
+    check(plant, &[Harm::WrongEnd]);
+}

@@ -1,0 +1,125 @@
+//! What a run comes to: a table for people, and one JSON object as the last line of the output.
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::{Map, Value, json};
+
+use crate::plan::Kind;
+use crate::reconcile::{Harm, Report};
+use crate::world::Delivery;
+
+/// A fault that happened.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    pub kind: Kind,
+    /// Since the first event was sent.
+    pub began_ms: u64,
+    pub ended_ms: u64,
+    /// From its end until every partition had got on; `None` if one never did.
+    pub recovery_ms: Option<u64>,
+}
+
+/// Everything that a run has shown.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub seed: u64,
+    pub delivery: Delivery,
+    pub seconds: u64,
+    pub report: Report,
+    /// How often committed positions were looked at while it went on.
+    pub looks: usize,
+    pub faults: Vec<Happened>,
+    pub longest_stall_ms: u64,
+    /// Markers of transactions that the broker itself dropped: what is wrong then is Kafka's doing.
+    pub dropped_markers: usize,
+    /// From the last event sent to the last one resolved.
+    pub drain_ms: u64,
+    /// Replicas that ended when nobody had told them to, or did not when they were told.
+    pub complaints: Vec<String>,
+}
+
+impl Summary {
+    /// Whether a harm is one in this kind of delivery.
+    #[must_use]
+    pub const fn is_required(&self, harm: Harm) -> bool {
+        match self.delivery {
+            Delivery::Transactional => true,
+            // Whatever is repeated after a crash is repeated with its attempt numbers.
+            Delivery::AtLeastOnce => {
+                matches!(harm, Harm::Lost | Harm::Reordered | Harm::AuditGaps | Harm::PassedUnresolved)
+            }
+        }
+    }
+
+    /// Whether every count that has to be 0 is.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let harmless = Harm::ALL.into_iter().all(|harm| !self.is_required(harm) || self.report.count(harm) == 0);
+        harmless && self.complaints.is_empty()
+    }
+
+    /// One object, on one line.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let mut object = Map::new();
+        let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+        put("seed", json!(self.seed));
+        put("delivery", json!(self.delivery.name()));
+        put("seconds", json!(self.seconds));
+        put("sent", json!(self.report.sent));
+        put("resolved", json!(self.report.resolved));
+        put("doubled", json!(self.report.doubled()));
+        for harm in Harm::ALL {
+            put(harm.name(), json!(self.report.count(harm)));
+        }
+        put("position_snapshots", json!(self.looks));
+        put("replicas_failed", json!(self.complaints.len()));
+        put("markers_dropped_by_broker", json!(self.dropped_markers));
+        put("longest_stall_ms", json!(self.longest_stall_ms));
+        put("drain_ms", json!(self.drain_ms));
+        let fault = |fault: &Happened| {
+            json!({
+                "fault": fault.kind.name(), "began_ms": fault.began_ms, "ended_ms": fault.ended_ms,
+                "recovery_ms": fault.recovery_ms,
+            })
+        };
+        put("faults", self.faults.iter().map(fault).collect());
+        put("clean", json!(self.is_clean()));
+        Value::Object(object)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut counts = Table::new();
+        counts.load_preset(NOTHING).set_header(["", "count"]);
+        counts.add_row(["sent", &self.report.sent.to_string()]);
+        counts.add_row(["resolved", &self.report.resolved.to_string()]);
+        for harm in Harm::ALL {
+            let count = self.report.count(harm);
+            let allowed = if self.is_required(harm) || count == 0 { "" } else { " (allowed)" };
+            counts.add_row([harm.name(), &format!("{count}{allowed}")]);
+        }
+        counts.add_row(["positions looked at", &format!("{} times", self.looks)]);
+        counts.add_row(["longest stall", &format!("{} ms", self.longest_stall_ms)]);
+        counts.add_row(["drained after", &format!("{} ms", self.drain_ms)]);
+        let mut faults = Table::new();
+        faults.load_preset(NOTHING).set_header(["fault", "began", "lasted", "recovered after"]);
+        for fault in &self.faults {
+            faults.add_row([
+                fault.kind.name().to_owned(),
+                format!("{} ms", fault.began_ms),
+                format!("{} ms", fault.ended_ms - fault.began_ms),
+                fault.recovery_ms.map_or("never".to_owned(), |ms| format!("{ms} ms")),
+            ]);
+        }
+        format!("{faults}\n\n{counts}\n")
+    }
+
+    /// What was found, with evidence; empty if nothing was.
+    #[must_use]
+    pub fn findings(&self) -> String {
+        let harms = self.report.examples.iter().map(|(harm, example)| format!("{}: {example}\n", harm.name()));
+        harms.chain(self.complaints.iter().map(|complaint| format!("{complaint}\n"))).collect()
+    }
+}
