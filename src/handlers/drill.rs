@@ -92,6 +92,8 @@ async fn written(context: &Context<'_>, step: &DrillStep, utids: Option<String>)
         data: Some(data),
         utids,
         expected_version: Some(before.map_or(0, |entry| entry.version)),
+        // Every write of a key counts, whatever came before it.
+        position: None,
     })
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Partition<P> {
     pub(super) id: PartitionId,
     pub(super) source: TopicPartition,
     pub(super) owned: Option<Owned>,
+    /// librdkafka has it, and can be told to give it up: once.
+    pub(super) assigned: bool,
     /// Polled in the current batch and not yet given to the engine.
     pub(super) batch: Vec<Arrival<P>>,
     /// When the first of them was written.
@@ -131,7 +133,7 @@ impl<P> Partitions<P> {
         let topic = Arc::clone(&self.topics[place].0);
         self.topics[place].1.insert(partition, index);
         let source = TopicPartition { topic, partition };
-        self.all.push(Partition { id, source, owned: None, batch: Vec::new(), batch_ms: None });
+        self.all.push(Partition { id, source, owned: None, assigned: false, batch: Vec::new(), batch_ms: None });
         (index, true)
     }
 

@@ -157,6 +157,7 @@ impl<A: Application> Driver<A> {
                 deduplicated: !self.config.not_deduplicated.contains(&*located.source.topic),
             };
             let epoch = self.engine.assigned(now, &assignment);
+            partition.assigned = true;
             let mut owned = Owned::new(epoch, located.position, located.fence);
             owned.end = Some(located.end);
             partition.owned = Some(owned);
@@ -259,8 +260,10 @@ impl<A: Application> Driver<A> {
         self.engine.lost(self.clock.now(), &ids);
     }
 
+    /// Gives up what of these librdkafka has. It takes an empty list as an answer to the group, but none that names a
+    /// partition which was given up before: by a shutdown, say, that the group's revocation came after.
     pub(super) fn unassign(&mut self, indices: &[usize]) -> Result<(), DriverError> {
-        let list = self.list(indices);
+        let list = self.take_assigned(indices);
         // A pause outlives the assignment inside librdkafka.
         self.set_paused(&list, false);
         self.consumer.incremental_unassign(&list).map_err(|error| self.rebalance_error(&error.to_string()))
@@ -277,7 +280,7 @@ impl<A: Application> Driver<A> {
         let mut answers = Vec::new();
         match self.state.round.take() {
             Some(Round::Assigning { .. }) => answers.push(None),
-            Some(Round::Revoking { all, .. }) => answers.push(Some(self.list(&all))),
+            Some(Round::Revoking { all, .. }) => answers.push(Some(self.take_assigned(&all))),
             Some(Round::Relocating { .. } | Round::Reclaiming { .. }) | None => {}
         }
         for rebalance in std::mem::take(&mut self.state.rebalances) {
@@ -286,7 +289,7 @@ impl<A: Application> Driver<A> {
                 Rebalance::Revoke(partitions) | Rebalance::Lost(partitions) => {
                     let indices: Vec<usize> =
                         partitions.iter().map(|(topic, partition)| self.number(topic, *partition)).collect();
-                    Some(self.list(&indices))
+                    Some(self.take_assigned(&indices))
                 }
             });
         }
@@ -300,6 +303,12 @@ impl<A: Application> Driver<A> {
                 debug!(group = self.config.group, "answer to a rebalance at the end: {error}");
             }
         }
+    }
+
+    fn take_assigned(&mut self, indices: &[usize]) -> TopicPartitionList {
+        let assigned = |index: &&usize| std::mem::take(&mut self.partitions.at(**index).assigned);
+        let had: Vec<usize> = indices.iter().filter(assigned).copied().collect();
+        self.list(&had)
     }
 
     pub(super) fn list(&self, indices: &[usize]) -> TopicPartitionList {

@@ -143,6 +143,7 @@ impl<A: Application> Driver<A> {
         }
         self.unassign(indices)?;
         self.consumer.incremental_assign(&list).map_err(|error| self.rebalance_error(&error.to_string()))?;
+        indices.iter().for_each(|&index| self.partitions.at(index).assigned = true);
         self.set_paused(&self.list(&paused), true);
         Ok(())
     }

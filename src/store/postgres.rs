@@ -57,7 +57,7 @@ const PURGE_INBOX: &str = "DELETE FROM inbox WHERE ctid IN ( \
 /// A row of [`STATES`].
 type StateRow = (String, String, i64, bool, Option<String>, Option<String>, Option<i32>, Option<i64>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Postgres {
     pool: PgPool,
     errors: Errors,
@@ -159,8 +159,16 @@ impl Store for Postgres {
         Ok(row.map(Bytes::from))
     }
 
+    /// In a task of its own, which ends within the database's time-outs. A handler may be cancelled at any point, and a
+    /// `begin` of sqlx that is dropped can leave its connection in a transaction that nobody ends: whatever is done with that
+    /// connection later is never committed. A commit that nobody waited for is found in the inbox by the next attempt (I9).
+    #[expect(clippy::disallowed_methods, reason = "a transaction must end although nobody waits for it any more")]
     async fn commit(&self, work: UnitOfWork) -> Result<Committed, StoreError> {
-        self.try_commit(&work).await.map_err(|refusal| self.refused(refusal))
+        let store = self.clone();
+        let committed = tokio::spawn(async move { store.try_commit(&work).await }).await;
+        let committed =
+            committed.map_err(|error| self.errors.unavailable(&format!("the transaction ended: {error}")))?;
+        committed.map_err(|refusal| self.refused(refusal))
     }
 
     async fn entry(&self, registry: &str, entry: &str) -> Result<Option<Entry>, StoreError> {

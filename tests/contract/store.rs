@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coafi::store::{self, Committed, Entry, EntryChange, Fence, InboxKey, Position, Store, StoreError, UnitOfWork};
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use databases::{Postgres, on_every_store};
@@ -69,6 +70,34 @@ async fn a_unit_of_work_is_written_once_and_its_result_given_back() {
     })
     .await;
 }
+
+/// A handler may be cancelled wherever it waits. What is done with the connection afterwards counts.
+#[tokio::test]
+async fn a_commit_that_is_cancelled_leaves_no_transaction_open() {
+    on_every_store(|store| async move {
+        let fence = fence(&*store).await;
+        for polls in 0..CANCELLED {
+            let unit = work(&fence, &format!("cancelled {polls}"), vec![put("a", json!(polls))]);
+            let mut commit = store.commit(unit);
+            for _ in 0..polls {
+                if (&mut commit).now_or_never().is_some() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        // One that was not committed would be given again, or wait for the row for ever.
+        let epochs = async || self::fence(&*store).await.epoch;
+        let first = epochs().await;
+        for n in 1..=CANCELLED {
+            assert_eq!(epochs().await, first + n);
+        }
+    })
+    .await;
+}
+
+/// As many polls as a commit needs at most, and some more.
+const CANCELLED: i64 = 60;
 
 #[tokio::test]
 async fn of_concurrent_commits_of_one_event_one_writes() {
