@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::Places;
 use crate::dispatch::{ConsumedTopic, dead_letter_topic};
+use crate::kafka::properties;
 
 /// For each answer of the brokers.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +28,8 @@ pub(super) fn outputs(consumed: &[String], shared: &[&str]) -> BTreeSet<String> 
 /// # Errors
 /// Why it cannot be had, or which topics are missing: for people, and worth asking again.
 pub(super) async fn id(places: &Places, outputs: &BTreeSet<String>) -> Result<String, String> {
-    let (client, servers, outputs) = (places.client_config(), places.bootstrap_servers.clone(), outputs.clone());
+    let (mut client, servers, outputs) = (places.client_config(), places.bootstrap_servers.clone(), outputs.clone());
+    client.set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1);
     let asked = tokio::task::spawn_blocking(move || {
         let silent = || format!("Kafka at {servers} does not answer");
         let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;

@@ -69,6 +69,8 @@ impl Trail {
             .set("bootstrap.servers", bootstrap_servers)
             // Never joined: the partition is assigned, and nothing is committed.
             .set("group.id", "coafi-event-show")
+            // Must fit into whatever max.poll.interval.ms the properties have.
+            .set("session.timeout.ms", "1000")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")

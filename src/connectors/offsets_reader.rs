@@ -89,6 +89,7 @@ fn consumer(client: &ClientConfig, topic: &str, partitions: i32) -> Result<BaseC
     client
         // librdkafka wants a name; the group is neither joined nor committed to.
         .set("group.id", "coafi.connect.reader")
+        .set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")

@@ -149,6 +149,7 @@ impl Config {
         own.extend([
             // `assign` needs a group; this one never joins and never commits.
             ("group.id", format!("{}.{purpose}", self.group)),
+            (properties::NEVER_JOINS.0, properties::NEVER_JOINS.1.to_owned()),
             ("auto.offset.reset", "earliest".to_owned()),
             ("queued.max.messages.kbytes", "4096".to_owned()),
             ("fetch.wait.max.ms", "10".to_owned()),
@@ -242,6 +243,7 @@ mod tests {
     fn librdkafka_accepts_every_property() {
         let mut config = Config::new("127.0.0.1:1", "g", "0", &["t"]);
         config.instance_id = Some("i".to_owned());
+        config.properties.insert("max.poll.interval.ms".into(), "6000".into());
         for compression in ["none", "gzip", "lz4", "zstd", "snappy"] {
             config.compression = compression.to_owned();
             config.receipt_producer().unwrap().create_native_config().unwrap();

@@ -163,6 +163,7 @@ fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
     client
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("group.id", &kafka.group_id)
+        .set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1)
         .set("enable.auto.commit", "false")
         // The end is then the last stable offset: what a replica can reach.
         .set("isolation.level", "read_committed")

@@ -56,6 +56,10 @@ pub(crate) fn set_common(client: &mut ClientConfig) {
     COMMON.into_iter().for_each(|(name, value)| set(client, name, value));
 }
 
+/// Of a consumer that never joins its group, which librdkafka checks all the same: the session must fit into whatever
+/// `max.poll.interval.ms` the configuration has for those that do.
+pub(crate) const NEVER_JOINS: (&str, &str) = ("session.timeout.ms", "1000");
+
 /// Why a property may not be set, and what to do instead; `None` if it may.
 #[must_use]
 pub fn refusal(name: &str) -> Option<&'static str> {

@@ -167,7 +167,7 @@ impl Store for Postgres {
         let store = self.clone();
         let committed = tokio::spawn(async move { store.try_commit(&work).await }).await;
         let committed =
-            committed.map_err(|error| self.errors.unavailable(&format!("the transaction ended: {error}")))?;
+            committed.map_err(|error| self.errors.unavailable(format!("the transaction ended: {error}")))?;
         committed.map_err(|refusal| self.refused(refusal))
     }
 
