@@ -378,7 +378,7 @@ async fn the_inbox_is_purged_in_batches_of_what_is_old() {
 
 #[tokio::test]
 async fn stores_that_open_at_once_migrate_once() {
-    databases::on_every_address(|url| async move {
+    on_every_address(|url| async move {
         let opening = (0..4).map(|_| {
             let url = url.clone();
             tokio::spawn(async move { store::open(&url, &store::Settings::default()).await })
@@ -393,7 +393,7 @@ async fn stores_that_open_at_once_migrate_once() {
 /// Somebody restored another database, say: no event is to blame, so none may be dead-lettered.
 #[tokio::test]
 async fn a_table_that_is_missing_is_an_outage() {
-    databases::on_every_address(|url| async move {
+    on_every_address(|url| async move {
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
         let fence = fence(&*store).await;
         databases::execute(&url, "ALTER TABLE registry_history RENAME TO elsewhere").await;
