@@ -79,9 +79,9 @@ pub(super) struct State<A: Application> {
     pub(super) ends_asked: bool,
     /// Ownerships whose writes the database has refused.
     pub(super) fenced: BTreeSet<(PartitionId, Epoch)>,
-    /// Partitions that were given up for that, or with a producer, assigned for the group all the while, until they begin
-    /// anew.
-    pub(super) unclaimed: BTreeSet<usize>,
+    /// Partitions that are ours and of which nothing is read yet: new ones, and those that begin anew. The latter are assigned
+    /// for librdkafka all the while.
+    pub(super) unplaced: BTreeSet<usize>,
     /// Fetching met a position that does not exist. Which one is not said: all are looked at.
     pub(super) relocate: bool,
     /// Partitions that a shutdown has given up, as they were then: what the final status shows.
@@ -106,7 +106,7 @@ impl<A: Application> State<A> {
             proof_due: None,
             ends_asked: false,
             fenced: BTreeSet::new(),
-            unclaimed: BTreeSet::new(),
+            unplaced: BTreeSet::new(),
             relocate: false,
             left: Vec::new(),
             shutdown_deadline: None,
@@ -116,7 +116,7 @@ impl<A: Application> State<A> {
 
     /// Whether it is not decided yet which partitions this replica has, or from where it reads them.
     pub(super) fn is_settling(&self) -> bool {
-        self.round.is_some() || !self.rebalances.is_empty() || !self.unclaimed.is_empty() || self.relocate
+        self.round.is_some() || !self.rebalances.is_empty() || !self.unplaced.is_empty() || self.relocate
     }
 }
 
@@ -136,7 +136,7 @@ impl<A: Application> Driver<A> {
             let mut busy = self.take_inputs();
             busy |= self.poll()?;
             self.serve_rebalances()?;
-            self.restart();
+            self.place();
             self.tick();
             busy |= self.carry_out()?;
             if let Some(error) = self.state.failed.take() {

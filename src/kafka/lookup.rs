@@ -27,14 +27,18 @@ use crate::store::Fence;
 
 /// One request to a broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long committed offsets of an open transaction are waited for in one request.
+const STABLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause before a question is asked again; the committed offset of an open transaction is such a case.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const RETRY_PAUSE_CAP: Duration = Duration::from_secs(2);
+/// Attempts to find out where partitions begin, before it is said that they wait.
+const TRIES_UNSAID: u32 = 5;
 /// How long the proof of an end may take.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) enum Question {
-    /// Where these partitions are to be read from.
+    /// Where these partitions are to be read from; the answer may be about some of them only.
     Locate { token: u64, partitions: Vec<TopicPartition> },
     /// Their ends (last stable offsets), for the lag. Without partitions: whether any broker answers.
     Ends { partitions: Vec<(PartitionId, TopicPartition)> },
@@ -80,6 +84,8 @@ pub(super) struct Lookups<P, R> {
     pub(super) stop: Stop,
     pub(super) side: Option<BaseConsumer<Reporter>>,
     pub(super) cluster: Option<String>,
+    /// Attempts to find out where partitions begin, since the last that succeeded.
+    pub(super) tries: u32,
 }
 
 impl<P, R> Lookups<P, R> {
@@ -106,41 +112,37 @@ impl<P, R> Lookups<P, R> {
         }
     }
 
-    /// `None` when the replica ends before there is an answer.
+    /// Without an answer it is an empty one, after a pause: whoever asks knows best what is to be asked for by then. `None`
+    /// when the replica ends.
     fn locate(&mut self, partitions: &[TopicPartition]) -> Option<Result<Vec<Located>, DriverError>> {
-        let mut pause = RETRY_PAUSE;
-        let mut tries = 0_u32;
-        loop {
-            match self.try_locate(partitions) {
-                Ok(found) => return Some(found),
-                Err(message) => {
-                    tries += 1;
-                    // The first few are a matter of course while a transaction of a predecessor is being ended.
-                    if tries == 5 {
-                        warn!(group = self.config.group, "assignment waits for its committed offsets: {message}");
-                    }
-                }
+        let message = match self.try_locate(partitions) {
+            Ok(found) => {
+                self.tries = 0;
+                return Some(found);
             }
-            if self.stop.wait(pause) {
-                return None;
-            }
-            pause = (pause * 2).min(RETRY_PAUSE_CAP);
+            Err(message) => message,
+        };
+        self.tries = self.tries.saturating_add(1);
+        // The first few are a matter of course while a transaction of a predecessor is being ended.
+        if self.tries == TRIES_UNSAID {
+            warn!(group = self.config.group, "partitions wait for their committed offsets: {message}");
         }
+        let pause = RETRY_PAUSE.saturating_mul(1 << self.tries.min(TRIES_UNSAID)).min(RETRY_PAUSE_CAP);
+        (!self.stop.wait(pause)).then(|| Ok(Vec::new()))
     }
 
     /// Outer error: try again. Inner error: no use.
     fn try_locate(&mut self, partitions: &[TopicPartition]) -> Result<Result<Vec<Located>, DriverError>, String> {
         let cluster = self.cluster()?;
-        let list = list_of(partitions, KafkaOffset::Invalid);
-        let committed = self.consumer.committed_offsets(list, REQUEST_TIMEOUT).map_err(text)?;
         let starts = self.offsets_at(partitions, KafkaOffset::Beginning).map_err(text)?;
         let ends = self.offsets_at(partitions, KafkaOffset::End).map_err(text)?;
-        let mut fences = self.claim(partitions);
+        let committed = self.committed(partitions)?;
+        let known: Vec<TopicPartition> =
+            partitions.iter().filter(|p| committed.find_partition(&p.topic, p.partition).is_some()).cloned().collect();
+        let mut fences = self.claim(&known);
         let mut located = Vec::with_capacity(partitions.len());
         for ((source, log_start), end) in partitions.iter().zip(starts).zip(ends) {
-            let element = committed
-                .find_partition(&source.topic, source.partition)
-                .ok_or_else(|| format!("no committed offset was answered for {source}"))?;
+            let Some(element) = committed.find_partition(&source.topic, source.partition) else { continue };
             element.error().map_err(text)?;
             let (position, metadata) = match (element.offset(), self.config.start) {
                 (KafkaOffset::Offset(offset), _) => (NextOffset(offset), metadata_of(&element)),
@@ -165,8 +167,33 @@ impl<P, R> Lookups<P, R> {
         Ok(Ok(located))
     }
 
+    /// The committed offsets of these partitions, or of those of them that have one now. Brokers do not answer a request as
+    /// long as one of its offsets belongs to an open transaction, such as that of a replica that was killed: then each
+    /// partition is asked for by itself, so that one waits and not all.
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<TopicPartitionList, String> {
+        let ask = |partitions: &[TopicPartition], timeout| {
+            self.consumer.committed_offsets(list_of(partitions, KafkaOffset::Invalid), timeout)
+        };
+        let error = match ask(partitions, STABLE_TIMEOUT) {
+            Ok(all) => return Ok(all),
+            Err(error) if partitions.len() == 1 => return Err(text(error)),
+            Err(error) => error,
+        };
+        let mut known = TopicPartitionList::new();
+        for partition in partitions.iter().take_while(|_| !self.stop.is_set()) {
+            let Ok(one) = ask(std::slice::from_ref(partition), STABLE_TIMEOUT / 2) else { continue };
+            for element in one.elements() {
+                let (topic, number) = (element.topic(), element.partition());
+                let mut copy = known.add_partition(topic, number);
+                copy.set_offset(element.offset()).map_err(text)?;
+                copy.set_metadata(metadata_of(&element));
+            }
+        }
+        if known.count() == 0 { Err(text(error)) } else { Ok(known) }
+    }
+
     /// The database's claims. Without an answer there are none, so that routes that do not need it go on: those that do
-    /// wait for it, and the first write after that is refused, which has the partition claimed (see `restart`).
+    /// wait for it, and the first write after that is refused, which has the partition claimed (see `placing`).
     fn claim(&self, partitions: &[TopicPartition]) -> Vec<Fence> {
         let Some(claims) = &self.claims else { return Vec::new() };
         let wanted: Vec<_> = partitions.iter().map(|p| (p.topic.to_string(), p.partition, 0)).collect();

@@ -2,7 +2,7 @@
 //!
 //! | thread | owns | file |
 //! |---|---|---|
-//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `restart`, `effects`, `ends` |
+//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `placing`, `effects`, `ends` |
 //! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `at_least_once` |
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
@@ -32,13 +32,13 @@ mod lag;
 mod lookup;
 mod oldest;
 mod partitions;
+mod placing;
 mod polling;
 pub mod properties;
 mod rebalance;
 mod receipts;
 mod record;
 mod replica;
-mod restart;
 mod sink;
 mod status;
 mod stop;

@@ -2,7 +2,7 @@
 //!
 //! | the group says | what follows |
 //! |---|---|
-//! | assign | committed offsets, ends and the database's claim are looked up off this thread; then the engine learns of the partitions and `incremental_assign` starts them at exact offsets |
+//! | assign | the answer, at once; then committed offsets, ends and the database's claim are looked up off this thread, the engine learns of the partitions, and `incremental_assign` starts them at exact offsets (see `placing`) |
 //! | revoke | the engine drains; polling goes on for the others; when all are released, one `incremental_unassign` answers |
 //! | lost | the engine drops everything of them; `incremental_unassign` at once |
 //!
@@ -27,12 +27,10 @@ use crate::event::{NextOffset, TopicPartition};
 
 /// The rebalance in hand.
 pub(super) enum Round {
-    /// Waits for the lookup with this token.
-    Assigning { token: u64 },
     /// Waits until the engine has released all of `waiting`.
     Revoking { all: Vec<usize>, waiting: BTreeSet<PartitionId> },
-    /// `State::unclaimed` are claimed anew. No answer to the group is due.
-    Reclaiming { token: u64 },
+    /// Where `State::unplaced` begin is being looked up. No answer to the group is due.
+    Placing { token: u64 },
     /// The positions that there are now are being looked up; `polled` are those of the asking. No answer to the group is due.
     Relocating { token: u64, polled: BTreeMap<PartitionId, NextOffset> },
 }
@@ -45,9 +43,7 @@ impl<A: Application> Driver<A> {
         }
         while let Some(next) = self.state.rebalances.front() {
             let in_hand = match (&self.state.round, next) {
-                (None | Some(Round::Relocating { .. } | Round::Reclaiming { .. }), _) | (_, Rebalance::Lost(_)) => {
-                    false
-                }
+                (None | Some(Round::Relocating { .. } | Round::Placing { .. }), _) | (_, Rebalance::Lost(_)) => false,
                 (Some(_), Rebalance::Assign(_) | Rebalance::Revoke(_)) => true,
             };
             if in_hand {
@@ -73,20 +69,18 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
+    /// The group gets its answer before anything is looked up: it cannot rebalance again until all members have answered, and
+    /// a committed offset may have to wait for somebody's open transaction.
     fn assign(&mut self, partitions: &[(String, i32)]) -> Result<(), DriverError> {
-        if partitions.is_empty() {
-            // A standing member, or nothing new: the group still waits for an answer.
-            return self.start(Vec::new());
+        self.consumer
+            .incremental_assign(&TopicPartitionList::new())
+            .map_err(|error| self.rebalance_error(&error.to_string()))?;
+        if self.state.shutdown_deadline.is_none() {
+            // Whoever leaves takes nothing new: others get the partitions when this member is gone.
+            let indices: Vec<usize> = partitions.iter().map(|(topic, number)| self.number(topic, *number)).collect();
+            self.state.unplaced.extend(indices);
         }
-        let partitions: Vec<TopicPartition> = partitions
-            .iter()
-            .map(|(topic, partition)| {
-                let index = self.number(topic, *partition);
-                self.partitions.source(index).clone()
-            })
-            .collect();
-        let token = self.ask_where(partitions);
-        self.state.round = Some(Round::Assigning { token });
+        self.publish_status();
         Ok(())
     }
 
@@ -112,9 +106,10 @@ impl<A: Application> Driver<A> {
     /// The answer to [`Driver::ask_where`].
     pub(super) fn located(&mut self, token: u64, partitions: Vec<Located>) -> Result<(), DriverError> {
         match self.state.round.take() {
-            Some(Round::Assigning { token: expected }) if expected == token => self.start(partitions),
-            Some(Round::Reclaiming { token: expected }) if expected == token => self.reclaimed(partitions),
+            Some(Round::Placing { token: expected }) if expected == token => self.placed(partitions),
             Some(Round::Relocating { token: expected, polled }) if expected == token => {
+                // What there was no answer for is asked for again.
+                self.state.relocate |= partitions.len() < polled.len();
                 self.relocated(partitions, &polled)
             }
             // Lost or revoked meanwhile.
@@ -125,10 +120,9 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    pub(super) fn start(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
+    pub(super) fn start(&mut self, partitions: Vec<Located>) -> Result<(), DriverError> {
         if self.state.shutdown_deadline.is_some() {
-            // Whoever leaves takes nothing new: the group gets its answer, and the partitions when this member is gone.
-            partitions.clear();
+            return Ok(());
         }
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for located in &partitions {
@@ -171,7 +165,7 @@ impl<A: Application> Driver<A> {
         for (topic, partition) in partitions {
             let index = self.number(topic, *partition);
             all.push(index);
-            self.state.unclaimed.remove(&index);
+            self.state.unplaced.remove(&index);
             let partition = self.partitions.at(index);
             if let Some(owned) = &mut partition.owned {
                 owned.draining = true;
@@ -253,7 +247,7 @@ impl<A: Application> Driver<A> {
             .filter_map(|&index| {
                 let partition = self.partitions.at(index);
                 partition.batch.clear();
-                self.state.unclaimed.remove(&index);
+                self.state.unplaced.remove(&index);
                 partition.owned.take().map(|_| partition.id)
             })
             .collect();
@@ -279,9 +273,8 @@ impl<A: Application> Driver<A> {
         }
         let mut answers = Vec::new();
         match self.state.round.take() {
-            Some(Round::Assigning { .. }) => answers.push(None),
             Some(Round::Revoking { all, .. }) => answers.push(Some(self.take_assigned(&all))),
-            Some(Round::Relocating { .. } | Round::Reclaiming { .. }) | None => {}
+            Some(Round::Relocating { .. } | Round::Placing { .. }) | None => {}
         }
         for rebalance in std::mem::take(&mut self.state.rebalances) {
             answers.push(match rebalance {

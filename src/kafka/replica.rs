@@ -84,6 +84,7 @@ impl<A: Application> Replica<A> {
             stop: stop.clone(),
             side: None,
             cluster: None,
+            tries: 0,
         };
         joins.push(spawn("coafi-lookup", answers.clone(), move || lookups.run(&asked))?);
         let rebuilds = Windows {

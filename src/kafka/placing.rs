@@ -1,7 +1,7 @@
-//! Partitions that begin anew without a rebalance: a claim that another member has overtaken, a producer that was replaced,
-//! a position that is gone.
+//! Where partitions begin: those that the group has given, and those that begin anew because another member has overtaken
+//! their claim, the producer was replaced, or their position is gone.
 //!
-//! Neither is answered to the group. A rebalance that comes meanwhile goes first; what it leaves is taken up afterwards.
+//! The group waits for none of it. A rebalance that comes meanwhile goes first; what it leaves is taken up afterwards.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +18,14 @@ use crate::engine::PartitionId;
 use crate::event::NextOffset;
 
 impl<A: Application> Driver<A> {
-    /// Starts what is to begin anew, when no rebalance is in hand.
-    pub(super) fn restart(&mut self) {
+    /// Has looked up where partitions begin, when no rebalance is in hand.
+    pub(super) fn place(&mut self) {
         self.give_up_fenced();
         if self.state.round.is_some() || self.state.shutdown_deadline.is_some() {
             return;
         }
-        if !self.state.unclaimed.is_empty() {
-            let sources = self.state.unclaimed.iter().map(|&index| self.partitions.source(index).clone()).collect();
-            let token = self.ask_where(sources);
-            self.state.round = Some(Round::Reclaiming { token });
-        } else if std::mem::take(&mut self.state.relocate) {
+        // Positions first: they come to an end, and a committed offset may be waited for for long.
+        if std::mem::take(&mut self.state.relocate) {
             let owned = self.partitions.iter().filter_map(|partition| {
                 let owned = partition.owned.as_ref().filter(|owned| !owned.draining)?;
                 Some((partition.source.clone(), (partition.id, owned.polled)))
@@ -36,6 +33,10 @@ impl<A: Application> Driver<A> {
             let (sources, polled) = owned.unzip();
             let token = self.ask_where(sources);
             self.state.round = Some(Round::Relocating { token, polled });
+        } else if !self.state.unplaced.is_empty() {
+            let sources = self.state.unplaced.iter().map(|&index| self.partitions.source(index).clone()).collect();
+            let token = self.ask_where(sources);
+            self.state.round = Some(Round::Placing { token });
         }
     }
 
@@ -69,26 +70,32 @@ impl<A: Application> Driver<A> {
         self.release(&leaving)
     }
 
-    /// Ends these ownerships; [`Driver::restart`] begins new ones.
+    /// Ends these ownerships; [`Driver::place`] begins new ones.
     fn give_up(&mut self, indices: Vec<usize>) {
         // Still assigned for librdkafka, so that a revocation that comes meanwhile finds them.
         self.set_paused(&self.list(&indices), true);
         self.forget(&indices);
-        self.state.unclaimed.extend(indices);
+        self.state.unplaced.extend(indices);
     }
 
-    /// The answer to [`Round::Reclaiming`]: about what was asked for. What was fenced since then is asked for next.
-    pub(super) fn reclaimed(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
+    /// The answer to [`Round::Placing`]: about what was asked for, or the part of it whose committed offset is known. The
+    /// rest is asked for again, with what has come since then.
+    pub(super) fn placed(&mut self, mut partitions: Vec<Located>) -> Result<(), DriverError> {
         let mut indices = Vec::with_capacity(partitions.len());
         partitions.retain(|located| {
             let index = self.number(&located.source.topic, located.source.partition);
-            let wanted = self.state.unclaimed.remove(&index);
+            let wanted = self.state.unplaced.remove(&index);
             if wanted {
                 indices.push(index);
             }
             wanted
         });
-        self.unassign(&indices)?;
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        if indices.iter().any(|&index| self.partitions.at(index).assigned) {
+            self.unassign(&indices)?;
+        }
         self.start(partitions)
     }
 
