@@ -38,6 +38,31 @@ pub(crate) async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) {
     }
 }
 
+/// A transaction that has a group's offset in it and is not ended.
+pub(crate) struct OpenOffsets(BaseProducer);
+
+impl OpenOffsets {
+    pub(crate) fn hold(bootstrap: &str, group: &str, topic: &str, partition: i32) -> Self {
+        let member: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", group).create().unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("transactional.id", unique("undecided"))
+            .create()
+            .unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(0)).unwrap();
+        producer.send_offsets_to_transaction(&offsets, &member.group_metadata().unwrap(), PATIENCE).unwrap();
+        Self(producer)
+    }
+
+    pub(crate) fn abort(self) {
+        self.0.abort_transaction(PATIENCE).unwrap();
+    }
+}
+
 /// Removes every record of these partitions, as retention does.
 pub(crate) async fn delete_all(bootstrap: &str, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> =

@@ -9,7 +9,8 @@ use coafi::kafka::{Config, Delivery, DriverError, Embedded, UNREADABLE_HEADERS};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::cluster::{
-    PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, delete_all, eventually, produce, unique,
+    OpenOffsets, PATIENCE, Read, Reader, Written, bootstrap, committed, create_topics, delete_all, eventually, produce,
+    unique,
 };
 use crate::echo::{self, Around, start};
 use crate::foreign::{RawHeader, produce_raw};
@@ -152,6 +153,42 @@ async fn a_claim_that_was_overtaken_is_made_again_and_nothing_is_repeated() {
     outcomes.read_to_end();
     check_exactly_once(&outcomes.records, 400);
     assert_eq!((status.counts.processed, status.counts.retried), (400, 0));
+}
+
+/// The committed offset of one partition belongs to an open transaction, as after a `kill -9`: it waits, and neither the other
+/// partitions nor the group do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_whose_committed_offset_is_not_decided_holds_up_nobody() {
+    let setup = Setup::on_kafka("undecided").await;
+    let values: Vec<(String, String)> = (0..200).map(|i| (format!("k{i}"), format!("ok {i}"))).collect();
+    produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(k, v)| written(k, v)));
+    let undecided = OpenOffsets::hold(&setup.bootstrap, &setup.group, &setup.source, 0);
+    let placed = |replica: &coafi::kafka::Replica<echo::Echo>| {
+        let assignment = replica.status().assignment;
+        let lag = assignment.iter().map(|partition| partition.lag()).sum::<Option<i64>>();
+        (assignment.iter().map(|partition| partition.source.partition).collect::<BTreeSet<i32>>(), lag)
+    };
+    let first = setup.start(setup.config("a"));
+    eventually("the others are handled", || placed(&first) == ([1, 2, 3].into(), Some(0))).await;
+    assert!(first.status().settling);
+    // The group goes on, too: whoever comes gets its share.
+    let second = setup.start(setup.config("b"));
+    eventually("both have partitions", || {
+        let (mine, theirs) = (placed(&first).0, placed(&second).0);
+        !theirs.is_empty() && mine.union(&theirs).copied().collect::<BTreeSet<_>>() == [1, 2, 3].into()
+    })
+    .await;
+    undecided.abort();
+    eventually("all is handled", || {
+        let ((mine, my_lag), (theirs, their_lag)) = (placed(&first), placed(&second));
+        mine.len() + theirs.len() == 4 && my_lag == Some(0) && their_lag == Some(0)
+    })
+    .await;
+    second.shutdown().await.unwrap();
+    first.shutdown().await.unwrap();
+    let mut outcomes = setup.outcomes();
+    outcomes.read_to_end();
+    check_exactly_once(&outcomes.records, 200);
 }
 
 /// The database does not answer when partitions are assigned: what needs no claim is handled, and what does once it answers.
