@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use object_store::ObjectStore;
@@ -14,16 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
+use super::waiting::Waiting;
 use crate::config::{Artifacts, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
 use crate::store::{self, StoreError};
-
-/// Between two attempts to reach what is needed before a replica can start: a server that is away tells nobody when it is
-/// back. A stop ends the wait.
-pub(super) const START_RETRY: Duration = Duration::from_secs(1);
 
 /// The services of one process, and the registry's client.
 #[derive(Clone)]
@@ -51,11 +47,8 @@ impl Backing {
         };
         Ok(Self { services: Arc::new(services), registry })
     }
-}
 
-impl Backing {
-    /// As [`Backing::open`], and waits for a database that does not answer: servers that are started together come up in any
-    /// order. `None` if it was stopped before that.
+    /// As [`Backing::open`], and waits for a database that does not answer. `None` if it was stopped before that.
     ///
     /// # Errors
     /// As [`Backing::open`], the database's silence excepted.
@@ -64,22 +57,15 @@ impl Backing {
         places: &Places,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
-        let mut said = false;
+        let mut waiting = Waiting::default();
         loop {
             let error = match Self::open(settings, places).await {
                 Ok(backing) => return Ok(Some(backing)),
                 Err(error) => error,
             };
-            match error.downcast_ref::<StoreError>() {
-                Some(reason @ StoreError::Unavailable { .. }) if !std::mem::replace(&mut said, true) => {
-                    tracing::warn!(reason = reason.to_string(), "waiting to start");
-                }
-                Some(StoreError::Unavailable { .. }) => {}
-                _ => return Err(error),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(None),
-                () = tokio::time::sleep(START_RETRY) => {}
+            let Some(reason @ StoreError::Unavailable { .. }) = error.downcast_ref() else { return Err(error) };
+            if !waiting.for_another_attempt(reason.to_string(), stop).await {
+                return Ok(None);
             }
         }
     }

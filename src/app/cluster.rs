@@ -29,7 +29,7 @@ pub(super) fn outputs(consumed: &[String], shared: &[&str]) -> BTreeSet<String> 
 /// Why it cannot be had, or which topics are missing: for people, and worth asking again.
 pub(super) async fn id(places: &Places, outputs: &BTreeSet<String>) -> Result<String, String> {
     let (mut client, servers, outputs) = (places.client_config(), places.bootstrap_servers.clone(), outputs.clone());
-    client.set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1);
+    properties::never_joins(&mut client);
     let asked = tokio::task::spawn_blocking(move || {
         let silent = || format!("Kafka at {servers} does not answer");
         let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;

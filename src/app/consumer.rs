@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::backing::START_RETRY;
 use super::observed::Observed;
+use super::waiting::Waiting;
 use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
@@ -163,7 +163,7 @@ async fn wait_for_audit(
     outputs: &BTreeSet<String>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Audit>> {
-    let mut said = None;
+    let mut waiting = Waiting::default();
     loop {
         let reason = match cluster::id(parts.places, outputs).await {
             Err(reason) => reason,
@@ -183,13 +183,8 @@ async fn wait_for_audit(
                 }
             }
         };
-        if said.as_ref() != Some(&reason) {
-            tracing::warn!(reason, "waiting to start");
-            said = Some(reason);
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(START_RETRY) => {}
+        if !waiting.for_another_attempt(reason, stop).await {
+            return Ok(None);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
@@ -26,16 +27,19 @@ async fn rounds<F>(purge: impl Fn() -> F, stop: &CancellationToken)
 where
     F: Future<Output = Result<u64, StoreError>>,
 {
-    loop {
-        // A statement that is under way when the process is told to stop is rolled back by the database.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = round(&purge) => {}
+    let mut ticks = tokio::time::interval(INTERVAL);
+    // After a round that took longer, the next one is not due at once.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let rounds = async {
+        loop {
+            ticks.tick().await;
+            round(&purge).await;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
+    };
+    // A statement that is under way when the process is told to stop is rolled back by the database.
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = rounds => {}
     }
 }
 
@@ -82,6 +86,7 @@ mod tests {
             answers.lock().unwrap().next().unwrap_or(Ok(0))
         };
         let ending = async {
+            // Virtual time: the clock stands still, and jumps here when nothing else is to be done before.
             tokio::time::sleep(lasting).await;
             stop.cancel();
         };

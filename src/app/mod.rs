@@ -14,6 +14,7 @@ mod observed;
 mod places;
 mod tally;
 mod topics;
+mod waiting;
 
 pub use backing::{Backing, json_schemas};
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};

@@ -89,12 +89,12 @@ fn consumer(client: &ClientConfig, topic: &str, partitions: i32) -> Result<BaseC
     client
         // librdkafka wants a name; the group is neither joined nor committed to.
         .set("group.id", "coafi.connect.reader")
-        .set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("queued.max.messages.kbytes", "16384");
+    properties::never_joins(&mut client);
     properties::set(&mut client, "fetch.queue.backoff.ms", "10");
     let consumer: BaseConsumer = client.create()?;
     let mut assignment = TopicPartitionList::new();

@@ -1,6 +1,7 @@
 //! Binds, serves, and ends gracefully.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -56,13 +57,13 @@ impl Server {
         let Self { listener, address } = self;
         let told = stop.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
-        let cut = async {
-            stop.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
+        let mut serving = pin!(serving.into_future());
+        let failed = |source| HttpError::Serve { address, source };
         tokio::select! {
-            ended = serving.into_future() => ended.map_err(|source| HttpError::Serve { address, source }),
-            () = cut => Ok(()),
+            ended = &mut serving => return ended.map_err(failed),
+            () = stop.cancelled() => {}
         }
+        // What is still open after that is cut.
+        tokio::time::timeout(GRACE, serving).await.map_or(Ok(()), |ended| ended.map_err(failed))
     }
 }

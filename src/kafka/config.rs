@@ -149,13 +149,14 @@ impl Config {
         own.extend([
             // `assign` needs a group; this one never joins and never commits.
             ("group.id", format!("{}.{purpose}", self.group)),
-            (properties::NEVER_JOINS.0, properties::NEVER_JOINS.1.to_owned()),
             ("auto.offset.reset", "earliest".to_owned()),
             ("queued.max.messages.kbytes", "4096".to_owned()),
             ("fetch.wait.max.ms", "10".to_owned()),
             ("fetch.queue.backoff.ms", "10".to_owned()),
         ]);
-        self.client(own)
+        let mut client = self.client(own)?;
+        properties::never_joins(&mut client);
+        Ok(client)
     }
 
     /// Properties of the producer that carries outcomes.

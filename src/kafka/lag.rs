@@ -163,13 +163,13 @@ fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
     client
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("group.id", &kafka.group_id)
-        .set(properties::NEVER_JOINS.0, properties::NEVER_JOINS.1)
         .set("enable.auto.commit", "false")
         // The end is then the last stable offset: what a replica can reach.
         .set("isolation.level", "read_committed")
         // One record of a partition is read, to know its time.
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", "1024");
+    properties::never_joins(&mut client);
     properties::set(&mut client, "queued.min.messages", "1");
     properties::set(&mut client, "fetch.message.max.bytes", "65536");
     client.create().map_err(LagError::Client)

@@ -58,7 +58,9 @@ pub(crate) fn set_common(client: &mut ClientConfig) {
 
 /// Of a consumer that never joins its group, which librdkafka checks all the same: the session must fit into whatever
 /// `max.poll.interval.ms` the configuration has for those that do.
-pub(crate) const NEVER_JOINS: (&str, &str) = ("session.timeout.ms", "1000");
+pub(crate) fn never_joins(client: &mut ClientConfig) {
+    client.set("session.timeout.ms", "1000");
+}
 
 /// Why a property may not be set, and what to do instead; `None` if it may.
 #[must_use]

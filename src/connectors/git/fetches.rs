@@ -159,10 +159,11 @@ impl Fetch {
             work(&told)
         });
         let early = tokio::select! {
-            fetched = &mut fetching => {
-                return fetched.unwrap_or_else(|error| Err(GitError::Panicked { url: url(), detail: error.to_string() }));
-            }
-            () = tokio::time::sleep(self.limit) => GitError::TimedOut { url: url(), seconds: self.limit.as_secs() },
+            fetched = tokio::time::timeout(self.limit, &mut fetching) => match fetched {
+                Ok(Ok(fetched)) => return fetched,
+                Ok(Err(error)) => return Err(GitError::Panicked { url: url(), detail: error.to_string() }),
+                Err(_) => GitError::TimedOut { url: url(), seconds: self.limit.as_secs() },
+            },
             () = self.stop.cancelled() => GitError::Stopped { url: url() },
         };
         interrupt.store(true, Ordering::Relaxed);

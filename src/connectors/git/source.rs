@@ -126,10 +126,8 @@ impl Source {
                     wait
                 }
             };
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            // The poll interval, or the back-off after an error; a repository does not tell when it has changed. A stop ends it.
+            let _told = tokio::time::timeout(wait, self.stop.cancelled()).await;
         }
         Ok(())
     }
