@@ -163,6 +163,8 @@ impl Audit {
             epoch: 0,
             started_at: None,
             ended_at,
+            redrive: 0,
+            origin: None,
         }
     }
 

@@ -144,6 +144,8 @@ mod tests {
             epoch: 1,
             started_at: None,
             ended_at: 1,
+            redrive: 0,
+            origin: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What travels through the engine as a record's payload: the record, what was found in it, and its route.
 
 use super::Place;
-use super::hop::{Hop, HopError, Origin};
+use super::hop::{self, Hop, HopError, Origin};
 use crate::engine::RouteId;
 use crate::event::{Attribute, Event, NotAnEvent, Record};
 
@@ -64,6 +64,12 @@ impl Delivery {
             Content::Unreadable(_, why) => Some(("not_an_event", why.to_string())),
             Content::Spoilt(_, why) => Some(("spoilt_header", why.to_string())),
         }
+    }
+
+    /// Which redrive sent the record, from 1; 0 if it is as its source published it.
+    #[must_use]
+    pub fn redrive(&self) -> u32 {
+        self.record().headers().text(hop::REDRIVE).and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     /// W3C trace context: the CloudEvents extension, or the plain header that OpenTelemetry instrumentations write.

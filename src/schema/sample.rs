@@ -111,7 +111,58 @@ pub(crate) fn outcome() -> Outcome<'static> {
         epoch: 7,
         started_at: Some(1_763_740_800_000),
         ended_at: 1_763_740_800_100,
+        redrive: 1,
+        origin: Some(place("coafi.git", 3, 40)),
     }
+}
+
+fn place(topic: &'static str, partition: i32, offset: i64) -> Place<'static> {
+    Place { topic: topic.into(), partition, offset }
+}
+
+pub(crate) fn intervention() -> Intervention<'static> {
+    Intervention {
+        cluster_id: "cluster".into(),
+        action: InterventionKind::EventRedriven,
+        topic: "coafi.git.dlq".into(),
+        partition: 1,
+        offset: 5,
+        by: "ada@desk".into(),
+        reason: Some("the repository is back".into()),
+        redrive: 1,
+        origin: Some(place("coafi.git", 3, 40)),
+        sent_to: Some(place("coafi.git", 3, 42)),
+        event_id: Some("a".into()),
+        event_type: Some("git.commit".into()),
+        source: Some("/git/repo".into()),
+        correlation_id: Some("c".into()),
+        error_class: Some("permanent".into()),
+        at: 1_763_740_800_000,
+    }
+}
+
+pub(crate) fn letter_state() -> LetterState {
+    LetterState {
+        topic: "coafi.git.dlq".into(),
+        partition: 1,
+        offset: 5,
+        status: LetterStatus::Redriven,
+        by: "ada@desk".into(),
+        reason: Some("the repository is back".into()),
+        since: 1_763_740_800_000,
+        redrive: 1,
+        sent_to: Some(place("coafi.git", 3, 42)),
+        audit: Some(place("coafi.bitt.records", 7, 1_000)),
+        event_id: Some("a".into()),
+        outcome: Some("dead_lettered".into()),
+        error_class: Some("permanent".into()),
+        error: Some("it is to fail for good".into()),
+        ended_at: Some(1_763_740_800_100),
+    }
+}
+
+pub(crate) fn claim() -> Claim {
+    Claim { topic: "coafi.git.dlq".into(), by: "ada@desk".into(), nonce: "n".into(), at: 1_763_740_800_000 }
 }
 
 pub(crate) fn source_offset() -> SourceOffset {

@@ -75,6 +75,8 @@ fn outcome() -> Outcome<'static> {
         epoch: 7,
         started_at: Some(1_763_740_800_000),
         ended_at: 1_763_740_800_100,
+        redrive: 0,
+        origin: None,
     }
 }
 

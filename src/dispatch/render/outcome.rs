@@ -7,11 +7,12 @@ use serde_json::json;
 use super::{Ending, Fault, Renderer, Staged, class_of, fault_of};
 use crate::bitt::Repeats;
 use crate::dispatch::Success;
+use crate::dispatch::hop::Origin;
 use crate::dispatch::report::Report;
 use crate::engine::Disposition;
 use crate::event::{Attribute, Outgoing, TopicPartition};
 use crate::runtime::Clock;
-use crate::schema::payloads::{Outcome, OutcomeKind};
+use crate::schema::payloads::{Outcome, OutcomeKind, Place};
 
 impl Renderer {
     pub(super) fn outcome(&self, source: &TopicPartition, output: &Staged, ending: &Ending, clock: &Clock) -> Outgoing {
@@ -44,6 +45,8 @@ impl Renderer {
             epoch: i64::try_from(output.ticket.epoch.0).unwrap_or(i64::MAX),
             started_at: report.map(|report| report.started_ms),
             error: fault.map(|Fault { message, .. }| Cow::Owned(message)),
+            redrive: i32::try_from(output.payload.redrive()).unwrap_or(i32::MAX),
+            origin: output.payload.hop.as_ref().and_then(|hop| hop.origin.as_ref()).map(origin),
             ..self.audit.blank(source, output.ticket.offset, ended_ms)
         };
         let traceparent = report.and_then(|report| report.traceparent.clone());
@@ -85,6 +88,10 @@ impl Renderer {
             }
         }
     }
+}
+
+fn origin(origin: &Origin) -> Place<'_> {
+    Place { topic: Cow::Borrowed(&origin.topic), partition: origin.partition, offset: origin.offset }
 }
 
 /// Steps and derived events have records of their own.

@@ -159,6 +159,24 @@ async fn a_retry_of_a_retry_goes_on_from_the_origin() {
 }
 
 #[tokio::test]
+async fn an_outcome_names_its_redrive_and_where_the_record_first_stood() {
+    let world = World::new().await;
+    let headers = [
+        (hop::REDRIVE, "3"),
+        (hop::ORIGIN_TOPIC, "coafi.git"),
+        (hop::ORIGIN_PARTITION, "1"),
+        (hop::ORIGIN_OFFSET, "42"),
+    ];
+    let outcome =
+        async |topic| world.outcome_of(&world.output(record(topic, 7, &headers), Disposition::Processed)).await;
+    let hop = outcome("coafi.git.retry.5s").await;
+    assert_eq!(hop.redrive, 3);
+    assert_eq!(hop.origin.map(|place| place.to_string()).as_deref(), Some("coafi.git[1]@42"));
+    let first = outcome("coafi.git").await;
+    assert_eq!((first.redrive, first.origin), (3, None), "what a source topic says of an origin is foreign");
+}
+
+#[tokio::test]
 async fn a_dead_letter() {
     let world = World::new().await;
     let disposition = Disposition::DeadLetter { class: Class::Permanent };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Encodes;
+use super::{Encodes, Place};
 use crate::schema::{Payload, embedded};
 
 /// `org.coafi.bitt.Outcome`: one record per event and attempt, in the same transaction as everything else that the attempt
@@ -72,6 +72,12 @@ pub struct Outcome<'a> {
     #[serde(default)]
     pub started_at: Option<i64>,
     pub ended_at: i64,
+    /// Which redrive sent the record, from 1; 0 if it is as its source published it.
+    #[serde(default)]
+    pub redrive: i32,
+    /// Of a record on a retry topic: where it stood before its first hop.
+    #[serde(default)]
+    pub origin: Option<Place<'a>>,
 }
 
 impl Outcome<'_> {

@@ -100,6 +100,9 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::git_push());
     check(&sample::receipt());
     check(&sample::outcome());
+    check(&sample::intervention());
+    check(&sample::letter_state());
+    check(&sample::claim());
     check(&sample::source_offset());
     check(&sample::workflow_requested());
 }
@@ -126,15 +129,22 @@ fn enums_have_the_schemas_symbols_in_order() {
         O::Lost,
     ];
     check_enum(Outcome::SCHEMA, "OutcomeKind", &outcomes);
+    use InterventionKind::{EventPurged, EventRedriven, EventRerouted};
+    check_enum(Intervention::SCHEMA, "InterventionKind", &[EventRedriven, EventRerouted, EventPurged]);
+    use LetterStatus::{Purged, Redriven, Redriving};
+    check_enum(LetterState::SCHEMA, "LetterStatus", &[Redriving, Redriven, Purged]);
 }
 
 #[test]
 fn every_schema_file_has_a_rust_type() {
     let known = [
+        Claim::RECORD_NAME,
         DrillStep::RECORD_NAME,
         GitCommit::RECORD_NAME,
         GitPush::RECORD_NAME,
         GitTag::RECORD_NAME,
+        Intervention::RECORD_NAME,
+        LetterState::RECORD_NAME,
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
         SourceOffset::RECORD_NAME,
@@ -149,4 +159,5 @@ fn every_schema_file_has_a_rust_type() {
 fn record_ids_are_deterministic() {
     assert_eq!(sample::outcome().record_id(), "cluster/topic-id/3/42/run-2/2");
     assert_eq!(sample::receipt().record_id(), "cluster/topic-id/3/40-44/7");
+    assert_eq!(sample::intervention().record_id(), "cluster/coafi.git.dlq/1/5/EVENT_REDRIVEN/1");
 }
