@@ -41,7 +41,7 @@ owner: product-tests
 partitions: PARTITIONS
 replication: 1
 key: repository
-schemas: [org.coafi.events.GitCommitEventPayload, org.coafi.events.GitPushEventPayload]
+schemas: [org.coafi.events.GitCommitEventPayload, org.coafi.events.GitPushEventPayload, org.coafi.events.GitTagEventPayload]
 retention: 1d
 cleanup: delete
 max_message_bytes: 1 MiB
