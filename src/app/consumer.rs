@@ -73,6 +73,7 @@ impl Consumer {
         let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
             limits: limits.clone(),
+            profile: parts.settings.dead_letter_headers,
             logged_payload_bytes: parts.settings.log.payload_bytes,
             otel: parts.otel,
             ..DispatcherSettings::default()

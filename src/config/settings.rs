@@ -6,12 +6,15 @@ use super::section::Section;
 use super::{
     Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
 };
+use crate::dispatch::HeaderProfile;
 
 /// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub kafka: Kafka,
     pub engine: Engine,
+    /// What retries and dead letters say to tools of others.
+    pub dead_letter_headers: HeaderProfile,
     pub workers: Workers,
     pub schema_registry: SchemaRegistry,
     pub database: Database,
@@ -36,6 +39,7 @@ impl Settings {
         Self {
             kafka,
             engine,
+            dead_letter_headers: root.section("dead_letters", |s| s.choice("headers", &HeaderProfile::ALL)),
             workers: root.section("workers", Workers::read),
             schema_registry: root.section("schema_registry", SchemaRegistry::read),
             database: root.section("database", Database::read),

@@ -11,7 +11,7 @@ use super::delivery::Delivery;
 use super::ending::Ending;
 use super::probe;
 use super::record_limits::RecordLimits;
-use super::render::{FailureLog, Renderer};
+use super::render::{FailureLog, HeaderProfile, Renderer};
 use super::report::Report;
 use super::routes::RouteCache;
 use super::shared::Shared;
@@ -32,6 +32,8 @@ pub struct Settings {
     /// How large what is produced may be; the producer's `message.max.bytes` is not below the largest.
     pub limits: RecordLimits,
     pub unprocessed_topic: String,
+    /// What retries and dead letters say to tools of others.
+    pub profile: HeaderProfile,
     /// How much of a failed event's data its log line shows, in bytes.
     pub logged_payload_bytes: usize,
     /// Whether OpenTelemetry is on: spans then join the traces of their events.
@@ -45,6 +47,7 @@ impl Default for Settings {
             workers: 2,
             limits,
             unprocessed_topic: "coafi.unprocessed".to_owned(),
+            profile: HeaderProfile::Coafi,
             logged_payload_bytes: 512,
             otel: false,
         }
@@ -85,7 +88,7 @@ impl Dispatcher {
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
             cache: RouteCache::new(&routes),
-            renderer: Renderer::new(routes, audit, &settings.unprocessed_topic, settings.limits.clone()),
+            renderer: Renderer::new(routes, audit, settings),
             failures: FailureLog::new(settings.logged_payload_bytes),
             shared,
             submit,

@@ -3,7 +3,7 @@
 //! are foreign.
 
 use crate::dispatch::ConsumedTopic;
-use crate::event::{Headers, Record};
+use crate::event::{Headers, Record, Timestamp};
 
 pub const ATTEMPT: &str = "coafi-attempt";
 /// Handlers that have succeeded, by name and separated by commas, so that a change of the route's list misleads nobody.
@@ -22,6 +22,8 @@ pub const REASON: &str = "coafi-reason";
 pub const ORIGIN_TOPIC: &str = "coafi-origin-topic";
 pub const ORIGIN_PARTITION: &str = "coafi-origin-partition";
 pub const ORIGIN_OFFSET: &str = "coafi-origin-offset";
+/// As [`Timestamp`] writes it: the record has another one in each topic that it is moved to.
+pub const ORIGIN_TIMESTAMP: &str = "coafi-origin-timestamp";
 /// The number of a redrive from a dead-letter topic; the one header of ours that outlives a hop.
 pub const REDRIVE: &str = "coafi-redrive";
 /// How many headers were left out so that the record fits.
@@ -52,6 +54,7 @@ pub struct Hop {
     pub not_before_ms: Option<i64>,
     pub first_failure_ms: Option<i64>,
     pub origin: Option<Origin>,
+    pub origin_timestamp: Option<Timestamp>,
 }
 
 /// Where a record stood before its first hop.
@@ -91,6 +94,7 @@ impl Hop {
             not_before_ms: number(&headers, NOT_BEFORE)?,
             first_failure_ms: number(&headers, FIRST_FAILURE)?,
             origin,
+            origin_timestamp: parsed(&headers, ORIGIN_TIMESTAMP, "CreateTime: or LogAppendTime: and milliseconds")?,
         }))
     }
 
@@ -112,8 +116,16 @@ fn text<'h>(headers: &'h Headers, name: &'static str) -> Result<Option<&'h str>,
 }
 
 fn number<N: std::str::FromStr>(headers: &Headers, name: &'static str) -> Result<Option<N>, HopError> {
+    parsed(headers, name, "a whole number")
+}
+
+fn parsed<T: std::str::FromStr>(
+    headers: &Headers,
+    name: &'static str,
+    allowed: &'static str,
+) -> Result<Option<T>, HopError> {
     let Some(value) = text(headers, name)? else { return Ok(None) };
-    value.parse().map(Some).map_err(|_| HopError { name, value: value.to_owned(), allowed: "a whole number" })
+    value.parse().map(Some).map_err(|_| HopError { name, value: value.to_owned(), allowed })
 }
 
 #[cfg(test)]
@@ -164,6 +176,7 @@ mod tests {
             (NOT_BEFORE, b"soon"),
             (ORIGIN_PARTITION, b""),
             (ORIGIN_OFFSET, b"1.5"),
+            (ORIGIN_TIMESTAMP, b"1763740800000"),
         ] {
             let error = read("coafi.git.retry.5s", &[(name, value)]).unwrap_err();
             assert!(error.to_string().starts_with(&format!("header {name} is ")), "{error}");

@@ -34,6 +34,7 @@ pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Place, Regi
 pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;
+pub use render::HeaderProfile;
 pub use report::{HandlerRun, Refusal, Report};
 pub use routes::{Known, Route, Routes, RoutesError};
 pub use topic::{ConsumedTopic, dead_letter_topic, retry_topic};

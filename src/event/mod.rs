@@ -9,6 +9,7 @@ mod identity;
 mod offset;
 mod outgoing;
 mod record;
+mod timestamp;
 
 pub use attributes::{Attribute, Event, NotAnEvent};
 pub use headers::{Headers, HeadersBuilder};
@@ -16,3 +17,4 @@ pub use identity::{Identity, lane_hash};
 pub use offset::{NextOffset, Offset, TopicPartition};
 pub use outgoing::Outgoing;
 pub use record::{Record, RecordBuilder};
+pub use timestamp::{Timestamp, TimestampKind};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::headers::{self, Headers};
-use super::{Offset, TopicPartition};
+use super::{Offset, Timestamp, TimestampKind, TopicPartition};
 
 /// A Kafka record. Key, value and headers are ranges of one reference-counted buffer, so a clone copies no bytes.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Record {
     topic: Arc<str>,
     partition: i32,
     offset: Offset,
-    timestamp_ms: Option<i64>,
+    timestamp: Option<Timestamp>,
     buffer: Bytes,
     key: Option<Range<u32>>,
     value: Option<Range<u32>>,
@@ -42,10 +42,15 @@ impl Record {
         TopicPartition { topic: Arc::clone(&self.topic), partition: self.partition }
     }
 
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.timestamp
+    }
+
     /// The broker's or producer's timestamp, milliseconds since the Unix epoch.
     #[must_use]
     pub fn timestamp_ms(&self) -> Option<i64> {
-        self.timestamp_ms
+        self.timestamp.map(|timestamp| timestamp.ms)
     }
 
     #[must_use]
@@ -92,6 +97,7 @@ pub struct RecordBuilder {
     key: Option<Range<u32>>,
     value: Option<Range<u32>>,
     headers_start: u32,
+    timestamp_kind: TimestampKind,
 }
 
 impl RecordBuilder {
@@ -108,11 +114,16 @@ impl RecordBuilder {
         let key = key.map(&mut put);
         let value = value.map(&mut put);
         let headers_start = position(&buffer);
-        Self { buffer, key, value, headers_start }
+        Self { buffer, key, value, headers_start, timestamp_kind: TimestampKind::CreateTime }
     }
 
     pub fn header(&mut self, name: &[u8], value: Option<&[u8]>) {
         headers::encode(&mut self.buffer, name, value);
+    }
+
+    /// The timestamp is the broker's.
+    pub fn log_append_time(&mut self) {
+        self.timestamp_kind = TimestampKind::LogAppendTime;
     }
 
     #[must_use]
@@ -122,7 +133,7 @@ impl RecordBuilder {
             topic,
             partition,
             offset,
-            timestamp_ms,
+            timestamp: timestamp_ms.map(|ms| Timestamp { ms, kind: self.timestamp_kind }),
             buffer: self.buffer.freeze(),
             key: self.key,
             value: self.value,

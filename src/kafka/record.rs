@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 
 use crate::event::{Offset, Record, RecordBuilder};
 
@@ -37,7 +37,11 @@ pub(super) fn from_message(message: &BorrowedMessage<'_>, topic: Arc<str>) -> (R
     if unreadable > 0 {
         builder.header(UNREADABLE_HEADERS.as_bytes(), Some(unreadable.to_string().as_bytes()));
     }
-    let record = builder.build(topic, message.partition(), Offset(message.offset()), message.timestamp().to_millis());
+    let timestamp = message.timestamp();
+    if matches!(timestamp, Timestamp::LogAppendTime(_)) {
+        builder.log_append_time();
+    }
+    let record = builder.build(topic, message.partition(), Offset(message.offset()), timestamp.to_millis());
     (record, unreadable == 0)
 }
 

@@ -1,7 +1,7 @@
 //! Makes a forwarded record fit its topic's limit without touching key or value.
 //!
 //! Room is made by leaving headers out, and the record says how many. In order: foreign headers, the largest first; our texts
-//! (message, place); then, for a dead letter, the event's own attributes, the largest first; at last everything. The record
+//! (message, place), and what is written for other tools; then, for a dead letter, the event's own attributes, the largest first; at last everything. The record
 //! was accepted by a broker with these very key and value, so without headers it fits; where it does not (a larger limit was in
 //! force then), the value is left out, and its size and SHA-256 say which it was: it is still at its origin.
 
@@ -33,18 +33,24 @@ pub(super) enum Keep {
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) name: &'static str,
-    pub(super) value: String,
+    pub(super) value: Bytes,
     /// Left out before any attribute of the event is.
-    pub(super) is_text: bool,
+    pub(super) is_expendable: bool,
 }
 
 impl Own {
     pub(super) fn fact(name: &'static str, value: impl ToString) -> Self {
-        Self { name, value: value.to_string(), is_text: false }
+        Self { name, value: value.to_string().into(), is_expendable: false }
     }
 
     pub(super) fn text(name: &'static str, value: &str, max_bytes: usize) -> Self {
-        Self { name, value: value[..value.floor_char_boundary(max_bytes)].to_owned(), is_text: true }
+        let value = value[..value.floor_char_boundary(max_bytes)].to_owned();
+        Self { name, value: value.into(), is_expendable: true }
+    }
+
+    /// For tools of others, in their bytes; what it says stands in a fact or text too.
+    pub(super) fn courtesy(name: &'static str, value: impl Into<Bytes>) -> Self {
+        Self { name, value: value.into(), is_expendable: true }
     }
 }
 
@@ -58,7 +64,7 @@ pub(super) struct Fitted {
 enum Rank {
     Fact,
     Attribute,
-    Text,
+    Expendable,
     Foreign,
 }
 
@@ -96,13 +102,14 @@ pub(super) fn fit(record: &Record, own: &[Own], keep: Keep, max_bytes: usize) ->
 }
 
 fn choose(original: &Headers, own: &[Own], keep: Keep, room: usize) -> Option<Headers> {
-    let theirs = original.iter().filter(|(name, _)| !is_ours(name));
+    let is_replaced = |name: &[u8]| is_ours(name) || own.iter().any(|own| own.name.as_bytes() == name);
+    let theirs = original.iter().filter(|(name, _)| !is_replaced(name));
     let mut all: Vec<Candidate<'_>> = theirs
         .map(|(name, value)| Candidate { name, value, rank: rank(name), kept: true })
         .chain(own.iter().map(|own| Candidate {
             name: own.name.as_bytes(),
-            value: Some(own.value.as_bytes()),
-            rank: if own.is_text { Rank::Text } else { Rank::Fact },
+            value: Some(&own.value),
+            rank: if own.is_expendable { Rank::Expendable } else { Rank::Fact },
             kept: true,
         }))
         .collect();

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fit::{Fitted, Keep, Own, fit};
-use super::{Renderer, Staged, class_of, fault_of};
+use super::profile::{self, Failed};
+use super::{Fault, Renderer, Staged, class_of, fault_of};
 use crate::dispatch::hop::{self, Origin};
-use crate::event::{Outgoing, TopicPartition};
+use crate::event::{Outgoing, Timestamp, TopicPartition};
 
 const MAX_MESSAGE_BYTES: usize = 2_048;
 const MAX_LOCATION_BYTES: usize = 512;
@@ -24,6 +25,7 @@ impl Renderer {
         if !done.is_empty() {
             own.push(Own::fact(hop::DONE, done));
         }
+        own.extend(self.courtesies(source, output, Some(due_ms)));
         own.extend(texts(output));
         let fitted = fit(output.payload.record(), &own, Keep::Attributes, self.limits.of(topic))?;
         Some(outgoing(topic.into(), output, fitted))
@@ -31,6 +33,7 @@ impl Renderer {
 
     pub(super) fn dead_letter(&self, source: &TopicPartition, output: &Staged, topic: &str) -> Outgoing {
         let mut own = self.facts(source, output);
+        own.extend(self.courtesies(source, output, None));
         own.extend(texts(output));
         self.put_away(topic.into(), output, &own)
     }
@@ -58,29 +61,54 @@ impl Renderer {
 
     /// Where it first stood, how often it was tried, and what became of it; the most important first.
     fn facts(&self, source: &TopicPartition, output: &Staged) -> Vec<Own> {
-        let payload = &output.payload;
-        let here =
-            || Origin { topic: source.topic.to_string(), partition: source.partition, offset: output.ticket.offset.0 };
-        let origin = payload.hop.as_ref().and_then(|hop| hop.origin.clone()).unwrap_or_else(here);
+        let (origin, timestamp) = origin(source, output);
         let mut own = vec![
             Own::fact(hop::ORIGIN_TOPIC, origin.topic),
             Own::fact(hop::ORIGIN_PARTITION, origin.partition),
             Own::fact(hop::ORIGIN_OFFSET, origin.offset),
             Own::fact(hop::ATTEMPT, output.attempt),
         ];
+        own.extend(timestamp.map(|timestamp| Own::fact(hop::ORIGIN_TIMESTAMP, timestamp)));
         let Some(class) = class_of(&output.disposition) else { return own };
         own.push(Own::fact(hop::ERROR_CLASS, class));
-        let ended_ms = output.report.as_ref().map_or(payload.received_ms, |report| report.ended_ms);
-        let first = payload.hop.as_ref().and_then(|hop| hop.first_failure_ms).unwrap_or(ended_ms);
-        own.push(Own::fact(hop::FIRST_FAILURE, first));
+        let first = output.payload.hop.as_ref().and_then(|hop| hop.first_failure_ms);
+        own.push(Own::fact(hop::FIRST_FAILURE, first.unwrap_or_else(|| ended_ms(output))));
         if let Some(route) = self.route(output) {
-            own.push(Own::fact(hop::ROUTE, cut(&route.name)));
-            let failed = fault_of(output).and_then(|fault| fault.handler);
-            if let Some(name) = failed.and_then(|index| route.handlers.get(usize::from(index))) {
-                own.push(Own::fact(hop::HANDLER, cut(name)));
-            }
+            own.push(Own::fact(hop::ROUTE, cut(&route.name, MAX_NAME_BYTES)));
+            own.extend(self.failed_handler(output).map(|name| Own::fact(hop::HANDLER, name)));
         }
         own
+    }
+
+    /// What the profile in force adds for tools of others. `due_ms` is that of a retry.
+    fn courtesies(&self, source: &TopicPartition, output: &Staged, due_ms: Option<i64>) -> Vec<Own> {
+        let (Some(class), Some(Fault { code, message, location, .. })) =
+            (class_of(&output.disposition), fault_of(output))
+        else {
+            return Vec::new();
+        };
+        let (origin, timestamp) = origin(source, output);
+        let failed = Failed {
+            origin: &origin,
+            timestamp,
+            group: cut(&self.audit.writer().group, MAX_NAME_BYTES),
+            class: class.name(),
+            code,
+            message: cut(&message, MAX_MESSAGE_BYTES),
+            location: location.as_deref().map(|location| cut(location, MAX_LOCATION_BYTES)),
+            handler: self.failed_handler(output),
+            attempt: output.attempt,
+            due_ms: due_ms.unwrap_or_else(|| ended_ms(output)),
+        };
+        match due_ms {
+            Some(_) => profile::of_retry(self.profile, &failed),
+            None => profile::of_dead_letter(self.profile, &failed),
+        }
+    }
+
+    fn failed_handler(&self, output: &Staged) -> Option<&str> {
+        let index = fault_of(output)?.handler?;
+        self.route(output)?.handlers.get(usize::from(index)).map(|name| cut(name, MAX_NAME_BYTES))
     }
 
     /// Names of the handlers that have succeeded.
@@ -101,8 +129,26 @@ fn texts(output: &Staged) -> Vec<Own> {
     own
 }
 
-fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
+/// Where and when the record was first written: told by its hop, or here and now.
+fn origin(source: &TopicPartition, output: &Staged) -> (Origin, Option<Timestamp>) {
+    let hop = output.payload.hop.as_ref();
+    match hop.and_then(|hop| hop.origin.clone()) {
+        Some(origin) => (origin, hop.and_then(|hop| hop.origin_timestamp)),
+        None => {
+            let (topic, offset) = (source.topic.to_string(), output.ticket.offset.0);
+            let origin = Origin { topic, partition: source.partition, offset };
+            (origin, output.payload.record().timestamp())
+        }
+    }
+}
+
+/// When the attempt ended, or the record was polled, if there was none.
+fn ended_ms(output: &Staged) -> i64 {
+    output.report.as_ref().map_or(output.payload.received_ms, |report| report.ended_ms)
+}
+
+fn cut(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
 }
 
 fn outgoing(topic: Arc<str>, output: &Staged, fitted: Fitted) -> Outgoing {

@@ -10,6 +10,7 @@ mod failure_log;
 mod fit;
 mod forward;
 mod outcome;
+mod profile;
 mod quota;
 mod steps;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::delivery::Delivery;
+use super::dispatcher::Settings;
 use super::report::Report;
 use super::{ConsumedTopic, RecordLimits, Routes, dead_letter_topic, retry_topic};
 use crate::bitt::Audit;
@@ -26,6 +28,7 @@ use crate::event::{Outgoing, TopicPartition};
 use crate::runtime::Clock;
 
 pub(super) use failure_log::FailureLog;
+pub use profile::HeaderProfile;
 
 pub(super) type Staged = Output<Arc<Delivery>, Report>;
 
@@ -38,6 +41,7 @@ pub(super) struct Renderer {
     handler_details: Vec<Vec<String>>,
     unprocessed_topic: Arc<str>,
     limits: RecordLimits,
+    profile: HeaderProfile,
 }
 
 /// What an output comes to, after it is known what fits where.
@@ -52,10 +56,17 @@ pub(super) enum Ending {
 }
 
 impl Renderer {
-    pub(super) fn new(routes: Arc<Routes>, audit: Arc<Audit>, unprocessed_topic: &str, limits: RecordLimits) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, audit: Arc<Audit>, settings: &Settings) -> Self {
         let detail = |name: &String| serde_json::json!({ "handler": name }).to_string();
         let handler_details = routes.list().iter().map(|r| r.handlers.iter().map(detail).collect()).collect();
-        Self { routes, audit, handler_details, unprocessed_topic: unprocessed_topic.into(), limits }
+        Self {
+            routes,
+            audit,
+            handler_details,
+            unprocessed_topic: settings.unprocessed_topic.as_str().into(),
+            limits: settings.limits.clone(),
+            profile: settings.profile,
+        }
     }
 
     pub(super) fn audit(&self) -> &Audit {

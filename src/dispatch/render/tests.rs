@@ -1,6 +1,7 @@
 //! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
 mod failure_log;
+mod profiles;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,6 +35,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(HeaderProfile::Coafi).await
+    }
+
+    async fn with(profile: HeaderProfile) -> Self {
         let backing = Backing::new().await;
         let writer = Writer {
             cluster_id: "cluster".into(),
@@ -46,7 +51,8 @@ impl World {
         let audit = Arc::new(Audit::connect(writer, &backing.services.codec).await.unwrap());
         let routes = routes(ROUTES);
         let limits = RecordLimits::new(LIMIT, BTreeMap::new());
-        let renderer = Renderer::new(Arc::clone(&routes), audit, "coafi.unprocessed", limits);
+        let settings = Settings { limits, profile, ..Settings::default() };
+        let renderer = Renderer::new(Arc::clone(&routes), audit, &settings);
         Self { renderer, routes, clock: Clock::start(), backing }
     }
 
