@@ -27,9 +27,14 @@ DELIVERY = transactional
 # How many seeds `make simulate` runs, and with SEED only that one. `make chaos` takes a SEED too.
 SEEDS = 20000
 SEED =
+# How many mutants `make mutants` tries at once, and more arguments for cargo-mutants.
+JOBS = 2
+MUTANTS =
+MUTANT_SEEDS = 300
+MUTANTS_OUT = $(CARGO_TARGET_DIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench chaos simulate setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up env down status bench chaos simulate mutants setup-build setup-stack stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -83,13 +88,22 @@ chaos: setup-build setup-stack ## Break everything around `coafi consume` for MI
 		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
-	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) $(CARGO) test --locked --test simulation -- --nocapture
+	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) \
+		$(CARGO) test --locked --package coafi-simulation --test simulation -- --nocapture
+
+# Each job compiles in a copy of the tree, and must not share a target directory with the others.
+mutants: setup-build setup-mutants ## Change the engine in every small way, and count the changes that no test notices
+	env -u CARGO_TARGET_DIR COAFI_SIM_SEEDS=$(MUTANT_SEEDS) $(CARGO) mutants --package coafi-simulation --jobs $(JOBS) \
+		--output $(MUTANTS_OUT) $(MUTANTS)
 
 setup-build:
 	@scripts/setup build
 
 setup-stack:
 	@scripts/setup stack
+
+setup-mutants:
+	@scripts/setup mutants
 
 stack-binary:
 	@$(CARGO) build --locked --quiet --package coafi-testcontainers

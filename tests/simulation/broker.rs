@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use coafi::engine::{Disposition, Output, PartitionCommit, PartitionId, Ticket, Time, Verdict};
-use coafi::event::{Identity, NextOffset, Offset};
+use coafi_core::engine::{Disposition, Output, PartitionCommit, PartitionId, Ticket, Time, Verdict};
+use coafi_core::event::{Identity, NextOffset, Offset};
 
 use crate::handlers::{Payload, Report};
 

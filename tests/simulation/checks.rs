@@ -1,8 +1,8 @@
 //! What must hold whenever something is committed.
 
-use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Class, Disposition, PartitionCommit, PartitionId, Verdict};
-use coafi::event::{NextOffset, Offset};
+use coafi_core::engine::offset_map::OffsetMap;
+use coafi_core::engine::{Class, Disposition, PartitionCommit, PartitionId, Verdict};
+use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::{Broker, Outcome, Transaction};
 use crate::handlers::{Behaviour, Services};

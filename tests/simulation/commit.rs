@@ -1,6 +1,6 @@
 //! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
 
-use coafi::engine::{CommitResult, EventsLost, PartitionCommit, PartitionId, TransactionId};
+use coafi_core::engine::{CommitResult, EventsLost, PartitionCommit, PartitionId, TransactionId};
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coafi::engine::{PartitionId, Time};
+use coafi_core::engine::{PartitionId, Time};
 
 use crate::random::Random;
 

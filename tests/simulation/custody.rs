@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use coafi::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket};
-use coafi::event::Offset;
+use coafi_core::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket};
+use coafi_core::event::Offset;
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};

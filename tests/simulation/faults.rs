@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coafi::engine::{Dependency, PartitionId, Time};
-use coafi::event::NextOffset;
+use coafi_core::engine::{Dependency, PartitionId, Time};
+use coafi_core::event::NextOffset;
 
 use crate::profile::Profile;
 use crate::random::Random;

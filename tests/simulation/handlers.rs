@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coafi::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy, Ticket};
-use coafi::event::Offset;
+use coafi_core::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy, Ticket};
+use coafi_core::event::Offset;
 
 use crate::random::Random;
 

@@ -1,7 +1,7 @@
 //! A process in its group: partitions assigned, revoked, released, lost.
 
-use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Assignment, Epoch, PartitionId};
+use coafi_core::engine::offset_map::OffsetMap;
+use coafi_core::engine::{Assignment, Epoch, PartitionId};
 
 use crate::checks::{Checked, ensure};
 use crate::coordinator::{MemberId, Sync};

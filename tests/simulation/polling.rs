@@ -1,7 +1,7 @@
 //! How a process polls: batches of one partition at a time, their receipts, and the end of a partition.
 
-use coafi::engine::{Arrival, Epoch, PartitionId};
-use coafi::event::{NextOffset, Offset};
+use coafi_core::engine::{Arrival, Epoch, PartitionId};
+use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::Message;
 use crate::handlers::Payload;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coafi::engine::retry::{Backoff, Policy};
-use coafi::engine::{CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
+use coafi_core::engine::retry::{Backoff, Policy};
+use coafi_core::engine::{CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
 
 use crate::random::Random;
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coafi::engine::{Dependency, Effect, Engine, Epoch, Incident, Job, PartitionId, Time, TransactionId};
-use coafi::event::NextOffset;
+use coafi_core::engine::{Dependency, Effect, Engine, Epoch, Incident, Job, PartitionId, Time, TransactionId};
+use coafi_core::event::NextOffset;
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};

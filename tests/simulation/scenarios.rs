@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coafi::engine::{Dependency, Epoch, PartitionCommit, PartitionId, Verdict};
-use coafi::event::NextOffset;
+use coafi_core::engine::{Dependency, Epoch, PartitionCommit, PartitionId, Verdict};
+use coafi_core::event::NextOffset;
 
 use crate::faults::{self, Fault};
 use crate::handlers::{Behaviour, Origin};

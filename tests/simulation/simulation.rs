@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coafi::engine::{PartitionId, RouteId, Time, Verdict};
+use coafi_core::engine::{PartitionId, RouteId, Time, Verdict};
 
 use crate::checks::{Checked, ensure};
 use crate::faults::{self, Fault};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use coafi::engine::{EventsLost, Ordering, PartitionId, RouteId, RoutePolicy, Verdict};
-use coafi::event::{NextOffset, Offset};
+use coafi_core::engine::{EventsLost, Ordering, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::Message;
 use crate::checks::{Checked, ensure};

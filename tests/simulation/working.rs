@@ -1,7 +1,7 @@
 //! The workers of a process: runs of jobs, one record after another, with results that come late or not at all.
 
-use coafi::engine::offset_map::OffsetMap;
-use coafi::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
+use coafi_core::engine::offset_map::OffsetMap;
+use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
 
 use crate::checks::{Checked, ensure};
 use crate::handlers::{Begin, Payload, Report};

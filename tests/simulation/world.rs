@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use coafi::engine::{PartitionId, RouteId, Time, Verdict};
-use coafi::event::{Identity, Offset};
+use coafi_core::engine::{PartitionId, RouteId, Time, Verdict};
+use coafi_core::event::{Identity, Offset};
 
 use crate::broker::{Broker, Message};
 use crate::coordinator::Coordinator;
