@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use super::Kafka;
 use super::section::Section;
+use crate::engine::offset_map::{self, MAX_METADATA_BYTES};
 use crate::engine::{CircuitSettings, Settings, retry::Backoff};
+
+/// Bytes that the offset map has at least for what is resolved out of order: a window of 2,000 offsets.
+const OFFSET_MAP_ROOM_MIN: usize = 250;
 
 /// See [`crate::engine::Settings`], which this becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +18,7 @@ pub struct Engine {
     pub max_in_flight: usize,
     pub max_run: usize,
     pub max_parked: usize,
+    pub max_metadata_bytes: usize,
     pub dedup_window: u32,
     pub dedup_max_entries: usize,
     pub suspect_after: u32,
@@ -43,6 +48,7 @@ impl Engine {
             max_in_flight: section.integer("max_in_flight", 1_024, 1..=1_000_000),
             max_run: section.integer("max_run", 64, 1..=10_000),
             max_parked: section.integer("max_parked", 100, 1..=1_000),
+            max_metadata_bytes: section.integer("max_metadata_bytes", MAX_METADATA_BYTES, 512..=MAX_METADATA_BYTES),
             dedup_window,
             dedup_max_entries,
             suspect_after: section.integer("suspect_after", 3, 1..=1_000),
@@ -59,6 +65,9 @@ impl Engine {
         }
         if self.max_run > self.max_in_flight {
             section.reject("max_run", "must not exceed engine.max_in_flight");
+        }
+        if offset_map::room(self.max_parked, self.max_metadata_bytes) < OFFSET_MAP_ROOM_MIN {
+            section.reject("max_parked", "leaves the offset map no room within engine.max_metadata_bytes");
         }
         if kafka.commit.max_records > self.max_records {
             section.reject("max_records", "must not be below kafka.commit.max_records, or a transaction never fills");
@@ -77,6 +86,7 @@ impl Engine {
             dedup_window: self.dedup_window,
             dedup_max_entries: self.dedup_max_entries,
             max_parked: self.max_parked,
+            max_metadata_bytes: self.max_metadata_bytes,
             suspect_after: self.suspect_after,
             crash_deaths: self.crash_deaths,
             circuit: CircuitSettings {

@@ -238,6 +238,11 @@ fn values_that_make_no_sense_together_are_refused() {
         expect!["c.yaml: engine.max_run: must not exceed engine.max_in_flight"],
     );
     check(
+        "engine: {max_parked: 300}",
+        &[],
+        expect!["c.yaml: engine.max_parked: leaves the offset map no room within engine.max_metadata_bytes"],
+    );
+    check(
         "kafka: {client: {enable.auto.commit: true, group.id: x, message.max.bytes: 1, linger.ms: 5}}",
         &[],
         expect![[r#"

@@ -1,6 +1,7 @@
 //! Partitions come and go: assigned, revoked and drained, lost.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::census::Tally;
@@ -39,6 +40,19 @@ pub struct Assignment<'a> {
     pub deduplicated: bool,
 }
 
+/// What retention took between the position and the oldest offset there is, without what was resolved before.
+fn unresolved(resolved: &[Range<i64>], position: NextOffset, log_start: NextOffset) -> Vec<Range<i64>> {
+    let mut lost = Vec::new();
+    let mut at = position.0;
+    for range in resolved.iter().take_while(|range| range.start < log_start.0) {
+        lost.push(at..range.start);
+        at = range.end;
+    }
+    lost.push(at..log_start.0);
+    lost.retain(|range| !range.is_empty());
+    lost
+}
+
 impl<P: Clone, R> Engine<P, R> {
     pub fn assigned(&mut self, now: Time, assignment: &Assignment<'_>) -> Epoch {
         self.input(now);
@@ -57,12 +71,10 @@ impl<P: Clone, R> Engine<P, R> {
         self.partitions[index] = Some(Box::new(partition));
         self.assigned_count += 1;
         self.unbalanced = true;
-        if let Some((from, to)) = self.partition(assignment.partition).and_then(|partition| partition.lost) {
-            self.effects.push_back(Effect::Escalate(Incident::EventsLost {
-                partition: assignment.partition,
-                from,
-                to,
-            }));
+        let lost = self.partition(assignment.partition).and_then(|partition| partition.lost_span());
+        if let Some((from, to)) = lost {
+            let partition = assignment.partition;
+            self.effects.push_back(Effect::Escalate(Incident::EventsLost { partition, from, to }));
             if phase == Phase::Halted {
                 self.effects.push_back(Effect::Pause(assignment.partition));
             }
@@ -81,9 +93,9 @@ impl<P: Clone, R> Engine<P, R> {
 
     fn new_partition(&self, epoch: Epoch, assignment: &Assignment<'_>) -> Partition<P> {
         let mut map = OffsetMap::decode(assignment.metadata, assignment.identity, assignment.position);
-        let lost =
-            (assignment.log_start > assignment.position).then(|| (assignment.position.first(), assignment.log_start));
-        let goes_on = lost.is_none() || assignment.continue_after_loss;
+        let resolved = map.as_mut().map_or_else(Vec::new, |map| std::mem::take(&mut map.resolved));
+        let lost = unresolved(&resolved, assignment.position, assignment.log_start);
+        let goes_on = lost.is_empty() || assignment.continue_after_loss;
         let position = if goes_on { assignment.position.max(assignment.log_start) } else { assignment.position };
         let claim = map.as_ref().map_or(0, |map| map.claim).saturating_add(1).max(assignment.claim.unwrap_or(0));
         let deduplicated = assignment.deduplicated && self.settings.dedup_window > 0;
@@ -96,7 +108,7 @@ impl<P: Clone, R> Engine<P, R> {
             phase: if goes_on { Phase::Marking } else { Phase::Halted },
             suspicion: Suspicion::new(map.as_ref(), position, &self.settings),
             attempted: map.as_mut().map_or_else(VecDeque::new, |map| std::mem::take(&mut map.attempts).into()),
-            tracker: Tracker::new(position, map.map_or_else(Vec::new, |map| map.resolved)),
+            tracker: Tracker::new(position, resolved),
             lanes: Lanes::default(),
             deduplicated,
             window: Window::default(),

@@ -5,7 +5,7 @@ use super::partition::Phase;
 use super::tracker::State;
 use super::transaction::Stage;
 use super::{CommitResult, Effect, Engine, EventsLost, Output, PartitionCommit, PartitionId, Time, TransactionId};
-use crate::event::NextOffset;
+use crate::event::{NextOffset, Offset};
 
 impl<P: Clone, R> Engine<P, R> {
     /// Outputs that wait go into the transaction, if it takes any. Only when a step is settled: until then a partition may be
@@ -68,10 +68,14 @@ impl<P: Clone, R> Engine<P, R> {
             if let Some(commit) = self.partition_commit(id, transaction) {
                 offsets.push(commit);
             }
-            if let Some(partition) = self.partition(id)
-                && let Some((from, to)) = partition.lost
-            {
-                lost.push(EventsLost { partition: id, epoch: partition.epoch, from, to });
+            if let Some(partition) = self.partition(id) {
+                let epoch = partition.epoch;
+                lost.extend(partition.lost.iter().map(|range| EventsLost {
+                    partition: id,
+                    epoch,
+                    from: Offset(range.start),
+                    to: NextOffset(range.end),
+                }));
             }
         }
         self.effects.push_back(Effect::Commit { transaction, offsets, lost });
@@ -87,11 +91,12 @@ impl<P: Clone, R> Engine<P, R> {
 
     fn partition_commit(&mut self, id: PartitionId, transaction: TransactionId) -> Option<PartitionCommit> {
         let circuit_open = !self.down.is_empty();
+        let max_bytes = self.settings.max_metadata_bytes;
         let partition = self.partition(id)?;
         partition.changed = false;
         let ready = partition.in_flight == 0 && partition.pending == 0;
         let clean = matches!(partition.phase, Phase::Draining { .. }) && ready;
-        if clean || partition.phase == Phase::Marking || partition.lost.is_some() {
+        if clean || partition.phase == Phase::Marking || !partition.lost.is_empty() {
             partition.mark = Some(transaction);
         }
         partition.suspicion.included_in(transaction);
@@ -106,7 +111,7 @@ impl<P: Clone, R> Engine<P, R> {
             ..OffsetMap::default()
         };
         partition.suspicion.write(&mut map, position, clean, circuit_open);
-        let metadata = map.encode(partition.identity, position);
+        let metadata = map.encode(partition.identity, position, max_bytes);
         Some(PartitionCommit { partition: id, epoch: partition.epoch, position, metadata })
     }
 
@@ -150,7 +155,7 @@ impl<P: Clone, R> Engine<P, R> {
         let marked = partition.mark == Some(transaction);
         if marked {
             partition.mark = None;
-            partition.lost = None;
+            partition.lost.clear();
         }
         partition.suspicion.committed(transaction);
         let starts = marked && partition.phase == Phase::Marking;

@@ -55,8 +55,22 @@ impl<P: Clone, R> Engine<P, R> {
             && (self.down.is_empty() || !self.is_down(route))
     }
 
+    /// Bytes of the offset map that its resolved records may take.
+    fn map_room(&self) -> usize {
+        offset_map::room(self.settings.max_parked, self.settings.max_metadata_bytes)
+    }
+
+    /// Whether records of this partition wait for room in the offset map: their key is free, and a record far below theirs
+    /// is unresolved.
+    #[must_use]
+    pub fn window_is_full(&self, id: PartitionId) -> bool {
+        let Some(Some(partition)) = self.partitions.get(id.0 as usize) else { return false };
+        let heads = partition.held_lanes.iter().filter_map(|lane| partition.lanes.lane(*lane).queue.front());
+        heads.copied().any(|head| !partition.tracker.has_room_for(head, self.map_room()))
+    }
+
     fn look_at_head(&mut self, route: RouteId, id: PartitionId, lane: u32) -> Head {
-        let max_parked = self.settings.max_parked;
+        let room = self.map_room();
         let write_ahead = self.routes[route.0 as usize].policy.write_ahead;
         let Some(partition) = self.partition(id) else { return Head::Gone };
         if partition.lanes.lane(lane).state != LaneState::Ready {
@@ -65,8 +79,7 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(sequence) = partition.lanes.lane(lane).queue.front().copied() else { return Head::Gone };
         let Some(entry) = partition.tracker.entry(sequence) else { return Head::Gone };
         let offset = entry.offset;
-        let (span, records) = partition.tracker.window_to(sequence, offset);
-        if !offset_map::fits(span, records, max_parked) {
+        if !partition.tracker.has_room_for(sequence, room) {
             return Head::Held;
         }
         if write_ahead && !partition.is_receipted(offset) {
@@ -144,7 +157,7 @@ impl<P: Clone, R> Engine<P, R> {
     fn dispatch_run(&mut self, route: RouteId, id: PartitionId, lane: u32) {
         let policy = &self.routes[route.0 as usize];
         let slots = (policy.policy.concurrency - policy.in_flight).min(self.settings.max_in_flight - self.in_flight);
-        let (max_run, max_parked) = (self.settings.max_run.min(slots), self.settings.max_parked);
+        let (max_run, room) = (self.settings.max_run.min(slots), self.map_room());
         let write_ahead = policy.policy.write_ahead;
         let Some(partition) = self.partition(id) else { return };
         let epoch = partition.epoch;
@@ -153,11 +166,10 @@ impl<P: Clone, R> Engine<P, R> {
         for index in 0..partition.lanes.lane(lane).queue.len().min(max_run) {
             let sequence = partition.lanes.lane(lane).queue[index];
             let Some(entry) = partition.tracker.entry(sequence) else { break };
-            let (span, records) = partition.tracker.window_to(sequence, entry.offset);
             let runs = entry.state == State::Waiting
                 && entry.route == route
                 && (!write_ahead || partition.is_receipted(entry.offset));
-            if !runs || !offset_map::fits(span, records, max_parked) {
+            if !runs || !partition.tracker.has_room_for(sequence, room) {
                 break;
             }
             partition.tracker.start(sequence);

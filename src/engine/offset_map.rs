@@ -22,7 +22,9 @@ pub const MAX_METADATA_BYTES: usize = 4096;
 const PREFIX: &str = "coafi1:";
 
 /// Raw bytes that fit behind the prefix: base64 makes four characters of three.
-const MAX_RAW_BYTES: usize = (MAX_METADATA_BYTES - PREFIX.len()) / 4 * 3;
+const fn raw_bytes(metadata_bytes: usize) -> usize {
+    metadata_bytes.saturating_sub(PREFIX.len()) / 4 * 3
+}
 
 /// Identity, position, claim, transaction, dirty, running and counts at their longest.
 const FIXED_BYTES: usize = 8 + 10 + 10 + 10 + 5 + 10 + 2 + 2 + 1 + 4;
@@ -66,24 +68,30 @@ pub struct Attempted {
     pub done: u32,
 }
 
-/// Whether a map stays encodable whatever becomes of `records` records within `span` offsets above the position, with room
-/// for `max_parked` attempt counts: what is checked before a record is dispatched.
+/// Bytes that `max_metadata_bytes` of metadata leave for what is resolved, besides `max_parked` attempt counts.
 #[must_use]
-pub fn fits(span: u64, records: usize, max_parked: usize) -> bool {
+pub const fn room(max_parked: usize, max_metadata_bytes: usize) -> usize {
     let reserved = FIXED_BYTES + (max_parked + MAX_SUSPECTS) * ATTEMPTED_BYTES;
-    let room = MAX_RAW_BYTES.saturating_sub(reserved) as u64;
+    raw_bytes(max_metadata_bytes).saturating_sub(reserved)
+}
+
+/// Whether a map stays encodable whatever becomes of `records` records within `span` offsets above the position: what is
+/// checked before a record is dispatched. `room` as in [`room`].
+#[must_use]
+pub fn fits(span: u64, records: usize, room: usize) -> bool {
+    let room = room as u64;
     // Worst case of runs: every record on its own, a run before and a run after it.
     span.div_ceil(8) <= room || (records as u64 + 1).saturating_mul(2 * varint_len(span)) <= room
 }
 
 impl OffsetMap {
-    /// The metadata string for `position`.
+    /// The metadata string for `position`, of at most `max_bytes`.
     ///
     /// # Panics
     /// If it does not fit: the engine asks [`fits`] before every dispatch, so that is a bug of ours, and going on would
     /// repeat resolved records.
     #[must_use]
-    pub fn encode(&self, identity: u64, position: NextOffset) -> String {
+    pub fn encode(&self, identity: u64, position: NextOffset, max_bytes: usize) -> String {
         let mut raw = identity.to_le_bytes().to_vec();
         put(&mut raw, position.0.cast_unsigned());
         put(&mut raw, self.claim.cast_unsigned());
@@ -113,7 +121,7 @@ impl OffsetMap {
             raw.extend(self.bitmap(position, bitmap_len));
         }
         let text = format!("{PREFIX}{}", base64_encode(&raw));
-        assert!(text.len() <= MAX_METADATA_BYTES, "an offset map of {} bytes was let grow", text.len());
+        assert!(text.len() <= max_bytes, "an offset map of {} bytes was let grow, {max_bytes} are allowed", text.len());
         text
     }
 
@@ -162,7 +170,7 @@ impl OffsetMap {
         for _ in 0..input.count(MAX_SUSPECTS)? {
             map.suspects.push(Suspect { offset: offset(input.number()?)?, deaths: input.small()? });
         }
-        for _ in 0..input.count(MAX_RAW_BYTES)? {
+        for _ in 0..input.count(raw_bytes(MAX_METADATA_BYTES))? {
             let (delta, attempts, done) = (input.number()?, input.small()?, input.small()?);
             map.attempts.push(Attempted { offset: offset(delta)?, attempts, done });
         }
@@ -283,7 +291,7 @@ mod tests {
     const POSITION: NextOffset = NextOffset(1_000_000);
 
     fn round_trip(map: &OffsetMap) -> usize {
-        let text = map.encode(7, POSITION);
+        let text = map.encode(7, POSITION, MAX_METADATA_BYTES);
         assert_eq!(OffsetMap::decode(&text, 7, POSITION).as_ref(), Some(map));
         text.len()
     }
@@ -323,13 +331,13 @@ mod tests {
 
     #[test]
     fn what_fits_by_the_rule_is_encodable_in_the_worst_case() {
-        let parked = 64;
+        let room = room(64, MAX_METADATA_BYTES);
         let attempts = |count: i64| {
             (0..count)
                 .map(|n| Attempted { offset: Offset(POSITION.0 + 2 * n), attempts: 200, done: u32::MAX })
                 .collect()
         };
-        let span = (0..).take_while(|span| fits(*span, usize::MAX / 4, parked)).last().unwrap();
+        let span = (0..).take_while(|span| fits(*span, usize::MAX / 4, room)).last().unwrap();
         assert!(span >= 16_000, "the window is {span} offsets");
         let dense = resolved((1..span.cast_signed()).step_by(2));
         assert!(
@@ -337,7 +345,7 @@ mod tests {
                 <= MAX_METADATA_BYTES
         );
         let wide = 1 << 40;
-        let records = (0..).take_while(|records| fits(wide, *records, parked)).last().unwrap();
+        let records = (0..).take_while(|records| fits(wide, *records, room)).last().unwrap();
         assert!(records >= 100, "{records} records in a sparse window");
         let sparse = resolved((1..=records as i64).map(|n| n * (wide.cast_signed() / records as i64) - 1));
         assert!(
@@ -348,7 +356,8 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_ignored() {
-        let text = OffsetMap { resolved: resolved(1..5), ..OffsetMap::default() }.encode(7, POSITION);
+        let text =
+            OffsetMap { resolved: resolved(1..5), ..OffsetMap::default() }.encode(7, POSITION, MAX_METADATA_BYTES);
         assert_eq!(OffsetMap::decode(&text, 8, POSITION), None, "another topic");
         assert_eq!(OffsetMap::decode(&text, 7, NextOffset(5)), None, "another position");
         for foreign in ["", "{\"a\":1}", "coafi1:", "coafi1:!!!!", "coafi2:AAAA", "coafi1:A"] {

@@ -1,6 +1,7 @@
 //! What the engine holds for one assigned partition.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::census::{Census, Tally};
 use super::dedup::Window;
@@ -76,8 +77,8 @@ pub(super) struct Partition<P> {
     pub(super) changed: bool,
     /// The transaction whose commit carries the mark that the phase waits for.
     pub(super) mark: Option<TransactionId>,
-    /// Offsets that retention took, until their audit record is committed.
-    pub(super) lost: Option<(Offset, NextOffset)>,
+    /// Offsets that retention took, until their audit records are committed: ascending, none of them resolved before.
+    pub(super) lost: Vec<Range<i64>>,
 }
 
 impl<P> Partition<P> {
@@ -94,6 +95,11 @@ impl<P> Partition<P> {
             }
         }
         census.staged += self.tally.total();
+    }
+
+    /// From the first to the last offset that is lost.
+    pub(super) fn lost_span(&self) -> Option<(Offset, NextOffset)> {
+        Some((Offset(self.lost.first()?.start), NextOffset(self.lost.last()?.end)))
     }
 
     /// Whether records may be handed to workers.

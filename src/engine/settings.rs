@@ -27,6 +27,9 @@ pub struct Settings {
     pub dedup_max_entries: usize,
     /// Records parked in place per partition; the next one follows the overflow policy.
     pub max_parked: usize,
+    /// Bytes of metadata that the broker keeps beside a committed offset: at most [`super::offset_map::MAX_METADATA_BYTES`], and
+    /// enough for the counts of `max_parked` ([`super::offset_map::room`]).
+    pub max_metadata_bytes: usize,
     /// Unclean ends of a partition's owners after which its records run one at a time.
     pub suspect_after: u32,
     /// Deaths that a record must be named by before it is dead-lettered as a crash.

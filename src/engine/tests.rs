@@ -21,6 +21,7 @@ fn settings() -> Settings {
         dedup_window: 100,
         dedup_max_entries: 1_000,
         max_parked: 8,
+        max_metadata_bytes: offset_map::MAX_METADATA_BYTES,
         suspect_after: 2,
         crash_deaths: 3,
         circuit: CircuitSettings {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::offset_map::Attempted;
-use super::{RouteId, TransactionId};
+use super::{RouteId, TransactionId, offset_map};
 use crate::event::{NextOffset, Offset};
 
 /// Where a record stands (I5). Ended records are `Resolved` until they leave the tracker.
@@ -130,8 +130,16 @@ impl<P> Tracker<P> {
         unresolved.map_or(self.next, |entry| NextOffset(entry.offset.0))
     }
 
+    /// Whether the offset map can hold whatever becomes of this record and those below it, in `room` bytes. The lowest
+    /// record always has room: its end moves the position, and makes the map smaller.
+    pub(super) fn has_room_for(&self, sequence: u64, room: usize) -> bool {
+        let Some(entry) = self.entry(sequence) else { return false };
+        let (span, records) = self.window_to(sequence, entry.offset);
+        sequence == self.first || offset_map::fits(span, records, room)
+    }
+
     /// Offsets and records between the committed position and this record: what the offset map must be able to hold.
-    pub(super) fn window_to(&self, sequence: u64, offset: Offset) -> (u64, usize) {
+    fn window_to(&self, sequence: u64, offset: Offset) -> (u64, usize) {
         let span =
             (offset.next().0 - self.low().0).max(self.inherited.back().map_or(0, |range| range.end - self.low().0));
         let records = usize::try_from(sequence + 1 - self.first).unwrap_or(usize::MAX);

@@ -177,6 +177,7 @@ pub(crate) fn settings() -> Settings {
         dedup_window: 0,
         dedup_max_entries: 0,
         max_parked: 64,
+        max_metadata_bytes: coafi::engine::offset_map::MAX_METADATA_BYTES,
         suspect_after: 3,
         crash_deaths: 3,
         circuit: CircuitSettings {

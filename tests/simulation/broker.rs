@@ -42,6 +42,10 @@ struct Log {
 }
 
 impl Log {
+    fn new(base: i64) -> Self {
+        Self { base, start: base, slots: Vec::new(), open: 0 }
+    }
+
     fn end(&self) -> i64 {
         self.base + self.slots.len() as i64
     }
@@ -64,6 +68,8 @@ impl Log {
 pub(crate) struct Committed {
     pub(crate) position: NextOffset,
     pub(crate) metadata: String,
+    /// Not by the partition's owner: an operator's tool, a mirroring tool, a member that does not own it.
+    pub(crate) by_a_stranger: bool,
 }
 
 /// What one transaction made visible.
@@ -80,6 +86,8 @@ pub(crate) struct Transaction {
 struct Producer {
     epoch: u32,
     open: Option<Transaction>,
+    /// Its last transaction timed out, and nobody has taken the id anew since.
+    timed_out: bool,
 }
 
 /// The producer's epoch is not the newest one of its transactional id.
@@ -99,18 +107,37 @@ pub(crate) struct Fetched {
 
 #[derive(Debug)]
 pub(crate) struct Broker {
-    sources: u32,
+    base: i64,
+    /// Partitions of the source topic, then of each retry topic.
+    topics: Vec<Vec<PartitionId>>,
     logs: Vec<Log>,
     committed: BTreeMap<PartitionId, Committed>,
+    /// What the owners had committed before that.
+    earlier: BTreeMap<PartitionId, Committed>,
     producers: BTreeMap<usize, Producer>,
 }
 
 impl Broker {
     /// `sources` partitions of the source topic, and as many for each of `tiers` retry topics.
     pub(crate) fn new(sources: u32, tiers: u32, base: i64) -> Self {
-        let log = || Log { base, start: base, slots: Vec::new(), open: 0 };
-        let logs = (0..sources * (1 + tiers)).map(|_| log()).collect();
-        Self { sources, logs, committed: BTreeMap::new(), producers: BTreeMap::new() }
+        let logs = (0..sources * (1 + tiers)).map(|_| Log::new(base)).collect();
+        let topic = |tier| (tier * sources..(tier + 1) * sources).map(PartitionId).collect();
+        Self {
+            base,
+            topics: (0..=tiers).map(topic).collect(),
+            logs,
+            committed: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            producers: BTreeMap::new(),
+        }
+    }
+
+    /// One more for the source topic.
+    pub(crate) fn add_partition(&mut self) -> PartitionId {
+        let added = PartitionId(self.logs.len() as u32);
+        self.logs.push(Log::new(self.base));
+        self.topics[0].push(added);
+        added
     }
 
     pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionId> + use<> {
@@ -151,7 +178,8 @@ impl Broker {
         let log = &self.logs[partition.0 as usize];
         let end = log.stable_end();
         let mut messages = Vec::new();
-        let mut next = from.0.max(log.start);
+        debug_assert!(from.0 >= log.start, "a position out of range is looked at before");
+        let mut next = from.0;
         while next < end && messages.len() < limit {
             if let Some(Slot::Message(message)) = log.slot(next) {
                 messages.push((Offset(next), message.clone()));
@@ -189,7 +217,7 @@ impl Broker {
     /// What is committed, whatever is open.
     pub(crate) fn last_committed(&self, partition: PartitionId) -> Committed {
         let base = NextOffset(self.logs[partition.0 as usize].base);
-        let first_start = || Committed { position: base, metadata: String::new() };
+        let first_start = || Committed { position: base, metadata: String::new(), by_a_stranger: false };
         self.committed.get(&partition).cloned().unwrap_or_else(first_start)
     }
 
@@ -197,14 +225,21 @@ impl Broker {
     pub(crate) fn init_producer(&mut self, id: usize) -> u32 {
         let producer = self.producers.entry(id).or_default();
         producer.epoch += 1;
+        producer.timed_out = false;
         let (epoch, open) = (producer.epoch, producer.open.take());
         self.abort(open);
         epoch
     }
 
-    pub(crate) fn produce(&mut self, id: usize, epoch: u32, now: Time, outcome: &Outcome) -> Result<(), Fenced> {
+    pub(crate) fn produce(
+        &mut self,
+        (id, epoch): (usize, u32),
+        now: Time,
+        outcome: &Outcome,
+        not_before: impl FnOnce(Time) -> Time,
+    ) -> Result<(), Fenced> {
         self.transaction(id, epoch, now)?;
-        let appended = self.retry_record(outcome).map(|(partition, message)| {
+        let appended = self.retry_record(outcome, not_before).map(|(partition, message)| {
             let log = &mut self.logs[partition.0 as usize];
             log.slots.push(Slot::Open(message));
             log.open += 1;
@@ -217,8 +252,12 @@ impl Broker {
     }
 
     /// At-least-once: visible at once.
-    pub(crate) fn produce_outside_transactions(&mut self, outcome: &Outcome) -> Option<(PartitionId, Offset)> {
-        let (partition, message) = self.retry_record(outcome)?;
+    pub(crate) fn produce_outside_transactions(
+        &mut self,
+        outcome: &Outcome,
+        not_before: impl FnOnce(Time) -> Time,
+    ) -> Option<(PartitionId, Offset)> {
+        let (partition, message) = self.retry_record(outcome, not_before)?;
         Some((partition, self.append(partition, message)))
     }
 
@@ -236,8 +275,29 @@ impl Broker {
 
     pub(crate) fn commit_offsets(&mut self, offsets: &[PartitionCommit]) {
         for PartitionCommit { partition, position, metadata, .. } in offsets {
-            self.committed.insert(*partition, Committed { position: *position, metadata: metadata.clone() });
+            let committed = Committed { position: *position, metadata: metadata.clone(), by_a_stranger: false };
+            let replaced = self.committed.insert(*partition, committed);
+            if let Some(replaced) = replaced.filter(|replaced| !replaced.by_a_stranger) {
+                self.earlier.insert(*partition, replaced);
+            }
         }
+    }
+
+    /// Somebody commits who does not own the partition, or while nobody does. The broker does not mind.
+    pub(crate) fn commit_by_a_stranger(&mut self, partition: PartitionId, position: NextOffset, metadata: String) {
+        self.committed.insert(partition, Committed { position, metadata, by_a_stranger: true });
+    }
+
+    /// An owner begins from it: it is its own from now on.
+    pub(crate) fn taken_over(&mut self, partition: PartitionId) {
+        if let Some(committed) = self.committed.get_mut(&partition) {
+            committed.by_a_stranger = false;
+        }
+    }
+
+    /// What the owner of the partition had committed before its last commit.
+    pub(crate) fn earlier_commit(&self, partition: PartitionId) -> Option<Committed> {
+        self.earlier.get(&partition).cloned()
     }
 
     pub(crate) fn commit(&mut self, id: usize, epoch: u32, now: Time) -> Result<Transaction, Fenced> {
@@ -273,12 +333,18 @@ impl Broker {
         for producer in self.producers.values_mut() {
             if producer.open.as_ref().is_some_and(|open| open.since.0 + TRANSACTION_TIMEOUT_MICROS < now.0) {
                 producer.epoch += 1;
+                producer.timed_out = true;
                 expired.push(producer.open.take());
             }
         }
         let count = expired.len();
         expired.into_iter().for_each(|open| self.abort(open));
         count
+    }
+
+    /// Whether this id was fenced by the time-out of its transaction.
+    pub(crate) fn timed_out(&self, id: usize) -> bool {
+        self.producers.get(&id).is_some_and(|producer| producer.timed_out)
     }
 
     fn transaction(&mut self, id: usize, epoch: u32, now: Time) -> Result<&mut Transaction, Fenced> {
@@ -305,8 +371,9 @@ impl Broker {
         touched.into_iter().for_each(|partition| self.append_gap(partition));
     }
 
-    /// The record that moves to a retry topic with this outcome, and where to.
-    fn retry_record(&self, outcome: &Outcome) -> Option<(PartitionId, Message)> {
+    /// The record that moves to a retry topic with this outcome, and where to. `not_before` puts its due time on the wall
+    /// clock.
+    fn retry_record(&self, outcome: &Outcome, not_before: impl FnOnce(Time) -> Time) -> Option<(PartitionId, Message)> {
         let Disposition::RetryTopic { tier, due, .. } = outcome.disposition else { return None };
         let Ticket { partition, offset, .. } = outcome.ticket;
         let source = self.message(partition, offset)?;
@@ -314,9 +381,10 @@ impl Broker {
             identity: None,
             attempts: outcome.attempt,
             done: outcome.done,
-            not_before: Some(due),
+            not_before: Some(not_before(due)),
             ..source.clone()
         };
-        Some((PartitionId((tier as u32 + 1) * self.sources + partition.0 % self.sources), message))
+        let topic = &self.topics[tier + 1];
+        Some((topic[partition.0 as usize % topic.len()], message))
     }
 }

@@ -86,7 +86,9 @@ impl Truth {
     fn attempts_follow(&self, outcome: &Outcome, fate: &Fate) -> Checked {
         let origin = fate.message.payload.origin;
         let before = match self.mode {
-            Mode::Transactional => self.runs.get(&origin).map_or(0, |run| run.attempts),
+            Mode::Transactional => {
+                self.runs.get(&origin).filter(|run| !run.again).map_or(fate.attempts, |run| run.attempts)
+            }
             Mode::AtLeastOnce => fate.attempts,
         };
         let attempt = outcome.attempt;
@@ -261,7 +263,7 @@ fn place(outcome: &Outcome) -> String {
 }
 
 /// Every name that [`Truth::ended`] can have; a run over many seeds has met them all.
-pub(crate) const ENDS: [&str; 16] = [
+pub(crate) const ENDS: [&str; 19] = [
     "processed",
     "duplicate",
     "filtered",
@@ -278,6 +280,9 @@ pub(crate) const ENDS: [&str; 16] = [
     "dead letter: crash",
     "lost",
     "escalated outage",
+    "escalated loss",
+    "escalated halt",
+    "escalated crash",
 ];
 
 fn name(disposition: &Disposition) -> &'static str {

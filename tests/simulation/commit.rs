@@ -1,6 +1,6 @@
 //! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
 
-use coafi_core::engine::{CommitResult, EventsLost, PartitionCommit, PartitionId, TransactionId};
+use coafi_core::engine::{Class, CommitResult, Disposition, EventsLost, PartitionCommit, PartitionId, TransactionId};
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
@@ -27,18 +27,47 @@ impl Commit {
     }
 }
 
+fn see_overwritten(world: &mut World, offsets: &[PartitionCommit]) {
+    if offsets.iter().any(|offset| world.broker.last_committed(offset.partition).by_a_stranger) {
+        world.sighted("a committed offset of a stranger was overwritten by the owner");
+    }
+}
+
+/// A record that left its place, or halted in it, before its attempts in place were used up.
+fn see_overflow(world: &mut World, output: &Outcome) {
+    let Some(policy) = output.route.map(|route| &world.profile.routes[route.0 as usize]) else { return };
+    let transient = |class: &Class| *class == Class::Transient;
+    let early = output.attempt < policy.retry.in_place_attempts;
+    match &output.disposition {
+        Disposition::RetryTopic { class, .. } if early && transient(class) => {
+            world.sighted("overflow to a retry topic")
+        }
+        Disposition::DeadLetter { class } if early && transient(class) => world.sighted("overflow to the dead letters"),
+        Disposition::Halted { class } if early && transient(class) => world.sighted("overflow halted"),
+        _ => {}
+    }
+}
+
 impl Process {
+    /// Whether a commit of this partition is under way.
+    pub(crate) fn commits(&self, partition: PartitionId) -> bool {
+        self.commit.as_ref().is_some_and(|commit| commit.names(partition))
+    }
+
     pub(crate) fn stage(&mut self, world: &mut World, output: Outcome) -> Checked {
         ensure(self.commit.is_none(), "protocol", || format!("{:?} is staged during a commit", output.ticket))?;
         self.custody.staged(&output)?;
+        see_overflow(world, &output);
         match world.profile.mode {
             Mode::Transactional => {
-                if world.broker.produce(self.slot, self.producer_epoch, world.now, &output).is_err() {
+                let (producer, clock) = ((self.slot, self.producer_epoch), self.clock);
+                if world.broker.produce(producer, world.now, &output, |due| clock.on_wall_clock(due)).is_err() {
                     self.after_latency(world, Input::Fenced);
                 }
             }
             Mode::AtLeastOnce => {
-                let appended = world.broker.produce_outside_transactions(&output);
+                let clock = self.clock;
+                let appended = world.broker.produce_outside_transactions(&output, |due| clock.on_wall_clock(due));
                 if let Some((partition, offset)) = appended {
                     let message = world.broker.message(partition, offset).expect("just appended").clone();
                     world.truth.visible(partition, offset, &message);
@@ -59,6 +88,8 @@ impl Process {
     ) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "a commit is asked for during another".into())?;
         for commit in &offsets {
+            let (size, limit) = (commit.metadata.len(), world.profile.settings.max_metadata_bytes);
+            ensure(size <= limit, "I1", || format!("{size} bytes of metadata, the broker takes {limit}"))?;
             let current = self.custody.is_current(commit.partition, commit.epoch);
             ensure(current, "I4", || format!("partition {} is committed under an old epoch", commit.partition.0))?;
         }
@@ -91,13 +122,18 @@ impl Process {
         };
         let aborted = std::mem::take(&mut self.aborts_ahead);
         self.aborts_ahead = aborted.saturating_sub(1);
-        if aborted > 0 || !world.coordinator.accepts(commit.member, commit.generation) {
+        let accepted = world.coordinator.accepts(commit.member, commit.generation);
+        if !accepted {
+            world.sighted("a commit of an old generation was refused");
+        }
+        if aborted > 0 || !accepted {
             self.give_up_transaction(world, transaction);
             return Ok(());
         }
         let offsets = commit.offsets.clone();
         if world.profile.mode == Mode::AtLeastOnce {
-            commit.lost.iter().for_each(|lost| world.truth.lost(lost));
+            commit.lost.iter().try_for_each(|lost| world.truth.lost(lost))?;
+            see_overwritten(world, &offsets);
             world.broker.commit_offsets(&offsets);
             offsets.iter().try_for_each(|commit| world.truth.position(commit, map_identity, &world.broker))?;
             let answer_lost = self.answer_is_lost();
@@ -122,12 +158,15 @@ impl Process {
             self.after_latency(world, Input::Resolve(transaction));
             return Ok(());
         }
+        if let Some(commit) = &self.commit {
+            see_overwritten(world, &commit.offsets);
+        }
         let Ok(committed) = world.broker.commit(self.slot, self.producer_epoch, world.now) else {
             self.after_latency(world, Input::Fenced);
             return Ok(());
         };
         world.note(|| format!("p{} committed {}", self.id, transaction.0));
-        self.commit.iter().flat_map(|commit| &commit.lost).for_each(|lost| world.truth.lost(lost));
+        self.commit.iter().flat_map(|commit| &commit.lost).try_for_each(|lost| world.truth.lost(lost))?;
         world.truth.transaction(&committed, map_identity, &world.broker, &world.services)?;
         let answer = Input::Ended { transaction, committed: true };
         self.after_latency(world, if answer_lost { Input::Resolve(transaction) } else { answer });
@@ -141,6 +180,10 @@ impl Process {
         let committed = commit.offsets.iter().any(|offset| {
             let found = world.broker.last_committed(offset.partition);
             found.position == offset.position && found.metadata == offset.metadata
+        });
+        world.sighted(match committed {
+            true => "a commit of unknown outcome had happened",
+            false => "a commit of unknown outcome had not happened",
         });
         world.note(|| format!("p{} resolved  {} as committed: {committed}", self.id, transaction.0));
         self.transaction_ended(world, transaction, committed);
@@ -159,13 +202,16 @@ impl Process {
         } else {
             CommitResult::Aborted(staged)
         };
-        self.engine.transaction_ended(world.now, transaction, result);
+        self.engine.transaction_ended(self.clock.engine(world.now), transaction, result);
     }
 
     /// A fenced producer is discarded with the epochs that it served, and rebuilt. In which order the engine hears of it
     /// must not matter.
     pub(crate) fn rebuild_producer(&mut self, world: &mut World) -> Checked {
         world.note(|| format!("p{} fenced", self.id));
+        if world.broker.timed_out(self.slot) {
+            world.sighted("a producer was fenced by its time-out");
+        }
         self.producer_epoch = world.broker.init_producer(self.slot);
         let lost_first = world.random.chance(50);
         let again: Vec<_> = self.held.iter().filter(|(_, held)| held.revoked_at.is_none()).map(|(id, _)| *id).collect();

@@ -120,6 +120,16 @@ impl Coordinator {
         }
     }
 
+    /// A topic of the group has a partition more.
+    pub(crate) fn add_partition(&mut self, partition: PartitionId) {
+        self.partitions.push(partition);
+        self.rebalance_wanted = true;
+    }
+
+    pub(crate) fn owner(&self, partition: PartitionId) -> Option<MemberId> {
+        self.owners.get(&partition).copied()
+    }
+
     pub(crate) fn want_rebalance(&mut self) {
         self.rebalance_wanted = true;
         self.shuffle = true;

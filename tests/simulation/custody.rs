@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use coafi_core::engine::{Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket};
+use coafi_core::engine::{Disposition, Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket, Time};
 use coafi_core::event::Offset;
 
 use crate::broker::Outcome;
@@ -20,6 +20,11 @@ struct Watch {
     /// What an earlier owner resolved: the engine skips it.
     resolved_before: Vec<Range<i64>>,
     lanes: BTreeMap<Lane, LaneWatch>,
+    /// When a record that waits for its next attempt may run, on the engine's clock.
+    due: BTreeMap<Offset, Time>,
+    /// The handlers that still run were told not to begin with another record, and to stop.
+    recalled: bool,
+    cancelled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +44,16 @@ pub(crate) struct Custody {
 
 impl Custody {
     pub(crate) fn assigned(&mut self, partition: PartitionId, epoch: Epoch, resolved_before: Vec<Range<i64>>) {
-        let watch = Watch { epoch, revoked: false, live: BTreeMap::new(), resolved_before, lanes: BTreeMap::new() };
+        let watch = Watch {
+            epoch,
+            revoked: false,
+            live: BTreeMap::new(),
+            resolved_before,
+            lanes: BTreeMap::new(),
+            due: BTreeMap::new(),
+            recalled: false,
+            cancelled: false,
+        };
         self.watches.insert(partition, watch);
     }
 
@@ -55,13 +69,47 @@ impl Custody {
         self.out.retain(|ticket, _| ticket.partition != partition);
     }
 
-    pub(crate) fn delivered(&mut self, partition: PartitionId, epoch: Epoch, offset: Offset, bytes: u32) {
+    pub(crate) fn recalled(&mut self, partition: PartitionId, epoch: Epoch) {
+        if let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch) {
+            watch.recalled = true;
+        }
+    }
+
+    pub(crate) fn cancelled(&mut self, partition: PartitionId, epoch: Epoch) {
+        if let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch) {
+            watch.cancelled = true;
+        }
+    }
+
+    /// Handlers of revoked partitions know of it; those of `overdue` ones are told to stop.
+    pub(crate) fn handlers_are_told(&self, overdue: impl Fn(PartitionId) -> bool) -> Checked {
+        for (partition, watch) in self.watches.iter().filter(|(_, watch)| watch.revoked) {
+            let runs = self.runs_anything_of(*partition);
+            ensure(!runs || watch.recalled, "I4", || {
+                format!("partition {} was revoked, and what waits behind its handlers is not recalled", partition.0)
+            })?;
+            ensure(!runs || watch.cancelled || !overdue(*partition), "I8", || {
+                format!("partition {} was revoked long ago, and its handlers are not stopped", partition.0)
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delivered(
+        &mut self,
+        partition: PartitionId,
+        epoch: Epoch,
+        offset: Offset,
+        bytes: u32,
+        due: Option<Time>,
+    ) {
         let Some(watch) = self.watches.get_mut(&partition).filter(|watch| watch.epoch == epoch && !watch.revoked)
         else {
             return;
         };
         if !watch.resolved_before.iter().any(|range| range.contains(&offset.0)) {
             watch.live.insert(offset, bytes as usize);
+            watch.due.extend(due.map(|due| (offset, due)));
         }
     }
 
@@ -72,6 +120,7 @@ impl Custody {
     /// I3, I4: the engine hands out a run.
     pub(crate) fn dispatched(
         &mut self,
+        now: Time,
         run: &[Job<Payload>],
         lane_of: impl Fn(&Job<Payload>) -> Option<Lane>,
         settings: &Settings,
@@ -90,6 +139,8 @@ impl Custody {
             };
             ensure(!watch.revoked, "I4", || format!("{at} is dispatched after the partition was revoked"))?;
             ensure(watch.live.contains_key(&offset), "I5", || format!("{at} is dispatched and not held"))?;
+            let due = watch.due.remove(&offset).unwrap_or(now);
+            ensure(due <= now, "retry", || format!("{at} runs {:?} before it is due", due - now))?;
             self.out.insert(job.ticket, (job.route, lane));
             let Some(lane) = lane else { continue };
             let lane_watch = watch.lanes.entry(lane).or_default();
@@ -123,17 +174,28 @@ impl Custody {
         }
     }
 
+    /// The partition's epoch, if handlers run under it.
+    pub(crate) fn epoch_with_handlers(&self, partition: PartitionId) -> Option<Epoch> {
+        self.out.keys().find(|ticket| ticket.partition == partition).map(|ticket| ticket.epoch)
+    }
+
     pub(crate) fn runs_anything_of(&self, partition: PartitionId) -> bool {
         self.out.keys().any(|ticket| ticket.partition == partition)
     }
 
     /// I4: the engine produces something.
-    pub(crate) fn staged(&self, output: &Outcome) -> Checked {
+    pub(crate) fn staged(&mut self, output: &Outcome) -> Checked {
         let Output { ticket, .. } = output;
-        let live = self.watches.get(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch);
-        ensure(live.is_some_and(|watch| watch.live.contains_key(&ticket.offset)), "I4", || {
-            format!("an outcome of {ticket:?} is staged; it is not held under this epoch")
-        })
+        let live = self.watches.get_mut(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch);
+        let Some(watch) = live.filter(|watch| watch.live.contains_key(&ticket.offset)) else {
+            return ensure(false, "I4", || {
+                format!("an outcome of {ticket:?} is staged; it is not held under this epoch")
+            });
+        };
+        if let Disposition::RetryInPlace { due, .. } = output.disposition {
+            watch.due.insert(ticket.offset, due);
+        }
+        Ok(())
     }
 
     pub(crate) fn committed(&mut self, outcomes: &[Outcome]) {

@@ -64,15 +64,53 @@ pub(crate) enum Fault {
         lasts: Duration,
     },
     FastReceipts,
-    /// The owner is down and retention passes the committed position.
+    /// Retention passes the committed position. The owner is down, or reads on.
     Retention {
         partition: PartitionId,
         beyond: i64,
+        owner_is_down: bool,
+    },
+    /// The group is stopped, and a tool sets the committed offset: an operator's reset, or what a mirroring tool has
+    /// translated, our own metadata and all.
+    SetOffset {
+        partition: PartitionId,
+        stray: Stray,
+        down: Duration,
+    },
+    /// A member commits a partition that it does not own, and the broker takes it. Some time later the owner dies.
+    StrayCommit {
+        partition: PartitionId,
+        stray: Stray,
+        owner_lives: Duration,
+    },
+    CrashOwner {
+        partition: PartitionId,
+    },
+    /// The source topic gets a partition more, and records in it.
+    AddPartition {
+        records: u32,
+    },
+    /// The process's clock leaps ahead: its machine was suspended.
+    ClockLeap {
+        slot: usize,
+        by: Duration,
     },
 }
 
+/// What somebody commits who is not the partition's owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stray {
+    /// Another position, in hundredths of the log, with no metadata or somebody else's.
+    Plain(u64),
+    Foreign(u64),
+    /// The same with the metadata of the owner's last commit, which belongs to another position.
+    Mirrored(u64),
+    /// What the owner had committed before its last commit: an old position, with the map that belongs to it.
+    Earlier,
+}
+
 impl Fault {
-    pub(crate) const NAMES: [&'static str; 14] = [
+    pub(crate) const NAMES: [&'static str; 18] = [
         "crash",
         "crash all",
         "freeze",
@@ -87,6 +125,10 @@ impl Fault {
         "slow receipts",
         "retention",
         "recovery",
+        "set offset",
+        "stray commit",
+        "add partition",
+        "clock leap",
     ];
 
     pub(crate) fn name(&self) -> &'static str {
@@ -106,6 +148,11 @@ impl Fault {
             Self::SlowReceipts { .. } => "slow receipts",
             Self::FastReceipts => "fast receipts",
             Self::Retention { .. } => "retention",
+            Self::SetOffset { .. } => "set offset",
+            Self::StrayCommit { .. } => "stray commit",
+            Self::CrashOwner { .. } => "crash owner",
+            Self::AddPartition { .. } => "add partition",
+            Self::ClockLeap { .. } => "clock leap",
         }
     }
 
@@ -117,7 +164,8 @@ impl Fault {
 
     fn any(profile: &Profile, random: &mut Random) -> Self {
         let slot = random.index(profile.replicas);
-        match random.between(0, 15) {
+        let partition = PartitionId(random.between(0, u64::from(profile.sources) - 1) as u32);
+        match random.between(0, 19) {
             0 | 1 => Self::Crash { slot, down: random.millis(10, 3000) },
             2 => Self::CrashAll { down: random.millis(10, 2000) },
             3 => Self::Freeze { slot, lasts: random.millis(50, 2500) },
@@ -131,16 +179,25 @@ impl Fault {
             12 => Self::FenceProducer { slot },
             13 => Self::Outage { dependency: any_dependency(random), lasts: random.millis(50, 6000) },
             14 => Self::SlowReceipts { delay: random.millis(100, 800), lasts: random.millis(100, 3000) },
-            _ => Self::Retention {
-                partition: PartitionId(random.between(0, u64::from(profile.sources) - 1) as u32),
-                beyond: random.between(1, 12) as i64,
-            },
+            15 => Self::SetOffset { partition, stray: any_stray(random), down: random.millis(10, 1000) },
+            16 => Self::StrayCommit { partition, stray: any_stray(random), owner_lives: random.millis(0, 1500) },
+            17 => Self::AddPartition { records: random.between(0, 30) as u32 },
+            18 => {
+                let most_ms = random.pick(&[2000, 60_000, 7_200_000]);
+                Self::ClockLeap { slot, by: random.millis(100, most_ms) }
+            }
+            _ => Self::Retention { partition, beyond: random.pick(&[3, 12, 100]), owner_is_down: random.chance(50) },
         }
     }
 }
 
 fn any_dependency(random: &mut Random) -> Dependency {
     Dependency::new(random.pick(&[Dependency::DATABASE, Dependency::DATABASE, Dependency::ARTIFACTS]))
+}
+
+fn any_stray(random: &mut Random) -> Stray {
+    let place = random.between(0, 100);
+    random.pick(&[Stray::Plain(place), Stray::Foreign(place), Stray::Mirrored(place), Stray::Earlier])
 }
 
 pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
@@ -174,18 +231,67 @@ pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
             simulation.world.schedule_fault(now + lasts, Fault::FastReceipts);
         }
         Fault::FastReceipts => simulation.world.receipt_delay = Duration::ZERO,
-        Fault::Retention { partition, beyond } => retention(simulation, partition, beyond),
+        Fault::Retention { partition, beyond, owner_is_down } => {
+            if owner_is_down {
+                crash_owner(simulation, partition, Duration::from_millis(500));
+            }
+            retention(simulation, partition, beyond);
+        }
+        Fault::SetOffset { partition, stray, down } => {
+            (0..simulation.processes.len()).for_each(|slot| simulation.crash(slot, down));
+            // What they had open keeps the offsets of its partitions from being read; the tool waits for that.
+            for slot in 0..simulation.processes.len() {
+                simulation.world.broker.init_producer(slot);
+            }
+            commit_stray(simulation, partition, stray);
+        }
+        Fault::StrayCommit { partition, stray, owner_lives } => {
+            // A commit of unknown outcome is resolved by what is committed: who overwrites that takes its answer away.
+            let undecided = simulation.processes.iter().flatten().any(|process| process.commits(partition));
+            if !undecided && commit_stray(simulation, partition, stray) {
+                simulation.world.schedule_fault(now + owner_lives, Fault::CrashOwner { partition });
+            }
+        }
+        Fault::CrashOwner { partition } => crash_owner(simulation, partition, Duration::from_millis(500)),
+        Fault::AddPartition { records } => simulation.world.grow(records),
+        Fault::ClockLeap { slot, by } => {
+            simulation.world.sighted("a clock leapt");
+            simulation.leap(slot, by);
+        }
     }
 }
 
-/// Whoever holds the partition dies first: a running consumer that falls behind retention is a crash of another kind.
-fn retention(simulation: &mut Simulation, partition: PartitionId, beyond: i64) {
+fn crash_owner(simulation: &mut Simulation, partition: PartitionId, down: Duration) {
     for slot in 0..simulation.processes.len() {
         let holds = simulation.processes[slot].as_ref().is_some_and(|process| process.holds(partition));
         if holds {
-            simulation.crash(slot, Duration::from_millis(500));
+            simulation.crash(slot, down);
         }
     }
+}
+
+/// Commits for the partition without owning it. False if there is nothing of that kind to commit.
+fn commit_stray(simulation: &mut Simulation, partition: PartitionId, stray: Stray) -> bool {
+    let broker = &mut simulation.world.broker;
+    let committed = broker.last_committed(partition);
+    let (start, end) = (broker.log_start(partition).0, broker.stable_end(partition).0);
+    let at = |place: u64| NextOffset(start + (end - start) * place as i64 / 100);
+    let (position, metadata) = match stray {
+        Stray::Plain(place) => (at(place), String::new()),
+        Stray::Foreign(place) => (at(place), "{\"consumer\":\"somebody else's\"}".to_owned()),
+        Stray::Mirrored(place) if at(place) != committed.position => (at(place), committed.metadata),
+        Stray::Mirrored(_) => return false,
+        Stray::Earlier => match broker.earlier_commit(partition) {
+            Some(earlier) if earlier.position >= broker.log_start(partition) => (earlier.position, earlier.metadata),
+            Some(_) | None => return false,
+        },
+    };
+    simulation.world.note(|| format!("stray     {}:{position} {metadata:?}", partition.0));
+    simulation.world.broker.commit_by_a_stranger(partition, position, metadata);
+    true
+}
+
+fn retention(simulation: &mut Simulation, partition: PartitionId, beyond: i64) {
     let broker = &mut simulation.world.broker;
     let position = broker.last_committed(partition).position;
     let end = broker.stable_end(partition);

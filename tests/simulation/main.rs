@@ -13,6 +13,7 @@
 
 mod broker;
 mod checks;
+mod clock;
 mod commit;
 mod coordinator;
 mod custody;
@@ -24,6 +25,7 @@ mod profile;
 mod random;
 mod replica;
 mod scenarios;
+mod sightings;
 mod simulation;
 mod truth;
 mod working;
@@ -54,6 +56,7 @@ struct Totals {
     virtual_seconds: u64,
     records: u64,
     faults: BTreeMap<&'static str, u64>,
+    sightings: BTreeMap<&'static str, u64>,
     ends: BTreeMap<&'static str, u64>,
 }
 
@@ -64,6 +67,7 @@ impl Totals {
         self.virtual_seconds += simulation.world.now.0 / 1_000_000;
         self.records += u64::from(simulation.world.profile.events);
         simulation.world.faults.iter().for_each(|(name, count)| *self.faults.entry(name).or_default() += count);
+        simulation.world.sightings.iter().for_each(|(name, count)| *self.sightings.entry(name).or_default() += count);
         simulation.world.truth.ended.iter().for_each(|(name, count)| *self.ends.entry(name).or_default() += count);
     }
 }
@@ -116,14 +120,15 @@ fn every_seed_keeps_the_invariants() {
     });
     let totals = totals.into_inner().expect("all threads have ended");
     say(&format!(
-        "simulation: {} seeds, {} events, {} steps, {} virtual hours in {:.1} s\n  faults: {:?}\n  ends: {:?}",
+        "simulation: {} seeds, {} events, {} steps, {} virtual hours in {:.1} s\n  faults: {:?}\n  ends: {:?}\n  seen: {:#?}",
         totals.seeds,
         totals.records,
         totals.steps,
         totals.virtual_seconds / 3600,
         began.elapsed().as_secs_f64(),
         totals.faults,
-        totals.ends
+        totals.ends,
+        totals.sightings
     ));
     report_failures(&failed.into_inner().expect("all threads have ended"));
     if count >= SEEDS_FOR_COVERAGE {
@@ -132,6 +137,9 @@ fn every_seed_keeps_the_invariants() {
         }
         for end in checks::ENDS {
             assert!(totals.ends.contains_key(end), "no seed has the end {end:?}: the world is too small");
+        }
+        for sighting in sightings::ALL {
+            assert!(totals.sightings.contains_key(sighting), "in no seed {sighting}: the world is too small");
         }
     }
 }

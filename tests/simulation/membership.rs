@@ -20,7 +20,7 @@ impl Process {
             self.expected.remove(&partition);
             match self.held.get_mut(&partition) {
                 Some(held) => {
-                    held.revoked_at.get_or_insert(world.now);
+                    held.revoked_at.get_or_insert(self.clock.engine(world.now));
                     self.custody.revoked(partition);
                     revoke.push(partition);
                 }
@@ -28,7 +28,7 @@ impl Process {
             }
         }
         if !revoke.is_empty() {
-            self.engine.revoked(world.now, &revoke);
+            self.engine.revoked(self.clock.engine(world.now), &revoke);
         }
         if !self.shutting_down {
             for partition in sync.assign {
@@ -43,12 +43,15 @@ impl Process {
             return;
         }
         // A commit of its own that is under way would move the position after it was read.
-        let moving = self.commit.as_ref().is_some_and(|commit| commit.names(partition));
+        let moving = self.commits(partition);
         let Some(committed) = world.broker.committed(partition).ok().filter(|_| !moving) else {
             let delay = world.random.millis(20, 100);
             return self.later(world, delay, Input::FetchOffsets(partition));
         };
         self.expected.remove(&partition);
+        if world.broker.log_start(partition) > committed.position && self.behind_retention != Some(partition) {
+            world.sighted("retention passed a dead owner's position");
+        }
         let claim = world.services.claim(partition);
         let assignment = Assignment {
             partition,
@@ -60,24 +63,29 @@ impl Process {
             continue_after_loss: world.profile.continue_after_loss,
             deduplicated: true,
         };
-        let epoch = self.engine.assigned(world.now, &assignment);
+        let epoch = self.engine.assigned(self.clock.engine(world.now), &assignment);
         world.note(|| format!("p{} assigned  {} at {} epoch {}", self.id, partition.0, committed.position, epoch.0));
         let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position);
+        if committed.by_a_stranger {
+            world.sighted(match &map {
+                Some(_) => "an older position with its own map was read",
+                None if committed.metadata.starts_with("coafi1:") => "a map of another position was read",
+                None => "foreign metadata was read",
+            });
+            world.broker.taken_over(partition);
+            world.truth.moved_by_a_stranger(partition, committed.position, map.as_ref());
+        }
         let map = map.unwrap_or_default();
+        if !map.attempts.is_empty() {
+            world.sighted("attempts of a parked record were read by the next owner");
+        }
         if let Some(named) = map.running.filter(|_| map.dirty > 0) {
             world.truth.named_by_a_death(partition, named);
         }
         self.custody.assigned(partition, epoch, map.resolved);
-        let held = Held {
-            epoch,
-            claim,
-            fetch: committed.position,
-            reported_end: None,
-            paused: false,
-            revoked_at: None,
-            receipts_at: world.now,
-        };
-        self.held.insert(partition, held);
+        // Where retention has passed the position, the engine has seen that, and reading goes on at what there is.
+        let fetch = committed.position.max(world.broker.log_start(partition));
+        self.held.insert(partition, Held::new(epoch, claim, fetch, world.now));
     }
 
     pub(crate) fn evicted(&mut self, world: &mut World, member: MemberId) {
@@ -99,22 +107,54 @@ impl Process {
         if !current || self.shutting_down {
             return;
         }
+        self.take_again(world, partition);
+    }
+
+    /// There is nothing to read at the position any more: the partition begins anew from what is committed, and what is
+    /// lost between that and what there is gets known (I10).
+    pub(crate) fn out_of_range(&mut self, world: &mut World, partition: PartitionId, epoch: Epoch) {
+        let current = self.held.get(&partition).is_some_and(|held| held.epoch == epoch && held.revoked_at.is_none());
+        if current && !self.shutting_down {
+            world.sighted("retention passed a running reader");
+            self.behind_retention = Some(partition);
+            self.take_again(world, partition);
+        }
+    }
+
+    fn take_again(&mut self, world: &mut World, partition: PartitionId) {
         self.held.remove(&partition);
-        self.custody.dropped(partition);
-        world.truth.owner_died(partition, None);
-        self.engine.lost(world.now, &[partition]);
+        self.drop_custody(world, partition);
+        self.engine.lost(self.clock.engine(world.now), &[partition]);
         self.expected.insert(partition);
         self.soon(world, Input::FetchOffsets(partition));
+    }
+
+    /// It goes on after a freeze, as if no time had passed.
+    pub(crate) fn thaw(&mut self, world: &mut World) {
+        if world.coordinator.heartbeat(self.member) {
+            return;
+        }
+        let moved = |partition: &PartitionId| world.coordinator.owner(*partition).is_some();
+        if self.held.keys().any(moved) {
+            world.sighted("a zombie woke after its partitions had moved");
+        }
+        self.soon(world, Input::Evicted(self.member));
     }
 
     /// Every partition is gone already.
     pub(crate) fn lose_everything(&mut self, world: &mut World) {
         let partitions: Vec<_> = std::mem::take(&mut self.held).into_keys().collect();
-        for partition in &partitions {
-            world.truth.owner_died(*partition, None);
-            self.custody.dropped(*partition);
+        partitions.iter().for_each(|partition| self.drop_custody(world, *partition));
+        self.engine.lost(self.clock.engine(world.now), &partitions);
+    }
+
+    /// It is lost; what runs has to be stopped.
+    fn drop_custody(&mut self, world: &mut World, partition: PartitionId) {
+        world.truth.owner_died(partition, None);
+        if let Some(epoch) = self.custody.epoch_with_handlers(partition) {
+            self.to_stop.insert((partition, epoch));
         }
-        self.engine.lost(world.now, &partitions);
+        self.custody.dropped(partition);
     }
 
     /// I4: what is given up has nothing running and nothing half-committed, unless it took too long.
@@ -124,7 +164,7 @@ impl Process {
             let Some(revoked_at) = held.as_ref().and_then(|held| held.revoked_at) else {
                 return ensure(false, "I4", || format!("partition {} is released; it was not revoked", partition.0));
             };
-            let in_time = world.now - revoked_at <= world.profile.settings.drain_timeout;
+            let in_time = self.clock.engine(world.now) - revoked_at <= world.profile.settings.drain_timeout;
             ensure(!in_time || !self.custody.runs_anything_of(*partition), "I4", || {
                 format!("partition {} is released while a handler runs", partition.0)
             })?;

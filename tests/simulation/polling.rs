@@ -4,6 +4,7 @@ use coafi_core::engine::{Arrival, Epoch, PartitionId};
 use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::Message;
+use crate::clock::Clock;
 use crate::handlers::Payload;
 use crate::replica::{Input, Process};
 use crate::world::World;
@@ -46,6 +47,11 @@ impl Process {
             return false;
         }
         let from = held.fetch;
+        if from < world.broker.log_start(*partition) {
+            let input = Input::OutOfRange { partition: *partition, epoch: held.epoch };
+            self.soon(world, input);
+            return true;
+        }
         let fetched = world.broker.fetch(*partition, from, limit);
         let news = fetched.next > from || (fetched.at_end && held.reported_end != Some(fetched.next));
         if !news {
@@ -68,15 +74,25 @@ impl Process {
             format!("p{} polled    {}:{offsets:?} end {at_end} epoch {}", self.id, partition.0, epoch.0)
         });
         self.in_transit = false;
+        let now = self.clock.engine(world.now);
         if !messages.is_empty() {
             for (offset, message) in &messages {
-                self.custody.delivered(partition, epoch, *offset, message.bytes);
+                let due = message.not_before.map(|due| self.clock.on_engine_clock(due));
+                self.custody.delivered(partition, epoch, *offset, message.bytes, due);
             }
-            self.engine.records(world.now, partition, epoch, messages.into_iter().map(arrival).collect());
+            let clock = self.clock;
+            let slower = |message: &Message| {
+                message.not_before.is_some_and(|due| clock.on_engine_clock(due) < clock.engine(due))
+            };
+            if messages.iter().any(|(_, message)| slower(message)) {
+                world.sighted("a due time was read by a slower clock");
+            }
+            let arrivals = messages.into_iter().map(|message| arrival(clock, message)).collect();
+            self.engine.records(now, partition, epoch, arrivals);
             self.send_receipt(world, partition, epoch, from, to);
         }
         if at_end {
-            self.engine.reached_end(world.now, partition, epoch, to);
+            self.engine.reached_end(now, partition, epoch, to);
         }
     }
 
@@ -98,7 +114,7 @@ impl Process {
     }
 }
 
-fn arrival((offset, message): (Offset, Message)) -> Arrival<Payload> {
+fn arrival(clock: Clock, (offset, message): (Offset, Message)) -> Arrival<Payload> {
     Arrival {
         offset,
         bytes: message.bytes,
@@ -106,7 +122,7 @@ fn arrival((offset, message): (Offset, Message)) -> Arrival<Payload> {
         identity: message.identity,
         attempts: message.attempts,
         done: message.done,
-        not_before: message.not_before,
+        not_before: message.not_before.map(|due| clock.on_engine_clock(due)),
         payload: message.payload,
     }
 }

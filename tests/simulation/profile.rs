@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use coafi_core::engine::retry::{Backoff, Policy};
-use coafi_core::engine::{CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings};
+use coafi_core::engine::{
+    CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings, offset_map,
+};
 
 use crate::random::Random;
 
@@ -47,6 +49,7 @@ impl Profile {
         let in_flight = random.pick(&[1, 2, 4, 16, 64]);
         let max_records = random.pick(&[40, 100, 400, 2000]).max(in_flight * 2);
         let routes = routes(random, &tiers, halts);
+        let max_parked = random.pick(&[1, 3, 16, 64]);
         Self {
             mode: if random.chance(80) { Mode::Transactional } else { Mode::AtLeastOnce },
             sources: random.between(1, 6) as u32,
@@ -63,7 +66,9 @@ impl Profile {
                 drain_timeout: random.millis(50, 1000),
                 dedup_window: random.pick(&[30, 200, 1000]),
                 dedup_max_entries: 100_000,
-                max_parked: random.pick(&[1, 3, 16, 64]),
+                max_parked,
+                // With a few bytes of room a few dozen offsets fill the window.
+                max_metadata_bytes: metadata_bytes(max_parked, random.pick(&[2, 5, 12, 40, 2000])),
                 suspect_after: random.between(1, 3) as u32,
                 crash_deaths: 3,
                 circuit: circuit(),
@@ -106,6 +111,7 @@ impl Profile {
                 dedup_window: 200,
                 dedup_max_entries: 10_000,
                 max_parked: 16,
+                max_metadata_bytes: offset_map::MAX_METADATA_BYTES,
                 suspect_after: 2,
                 crash_deaths: 3,
                 circuit: circuit(),
@@ -136,6 +142,13 @@ impl Profile {
         let halts = |route: &RoutePolicy| route.exhausted == Exhausted::Halt || route.overflow == Overflow::Halt;
         !self.continue_after_loss || self.routes.iter().any(halts)
     }
+}
+
+/// The smallest limit that leaves the offset map so much room beside its parked records.
+pub(crate) fn metadata_bytes(max_parked: usize, room: usize) -> usize {
+    (0..=offset_map::MAX_METADATA_BYTES)
+        .find(|bytes| offset_map::room(max_parked, *bytes) >= room)
+        .unwrap_or(offset_map::MAX_METADATA_BYTES)
 }
 
 fn circuit() -> CircuitSettings {

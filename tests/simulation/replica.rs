@@ -9,6 +9,7 @@ use coafi_core::event::NextOffset;
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
+use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::coordinator::{MemberId, Sync};
 use crate::custody::Custody;
@@ -67,6 +68,11 @@ pub(crate) enum Input {
         partition: PartitionId,
         epoch: Epoch,
     },
+    /// Retention has passed the position that was to be read.
+    OutOfRange {
+        partition: PartitionId,
+        epoch: Epoch,
+    },
     Thaw,
     ShutDown,
 }
@@ -79,8 +85,25 @@ pub(crate) struct Held {
     pub(crate) fetch: NextOffset,
     pub(crate) reported_end: Option<NextOffset>,
     pub(crate) paused: bool,
+    /// On the engine's clock.
     pub(crate) revoked_at: Option<Time>,
     pub(crate) receipts_at: Time,
+    window_full: bool,
+}
+
+impl Held {
+    pub(crate) fn new(epoch: Epoch, claim: i64, fetch: NextOffset, now: Time) -> Self {
+        Self {
+            epoch,
+            claim,
+            fetch,
+            reported_end: None,
+            paused: false,
+            revoked_at: None,
+            receipts_at: now,
+            window_full: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -104,11 +127,18 @@ pub(crate) struct Process {
     pub(crate) commit: Option<Commit>,
     pub(crate) aborts_ahead: u32,
     pub(crate) lost_answers_ahead: u32,
+    pub(crate) clock: Clock,
     pub(crate) frozen_until: Time,
     pub(crate) shutting_down: bool,
     pub(crate) replace_after: Option<Duration>,
+    /// The last partition whose position retention has passed while it was read.
+    pub(crate) behind_retention: Option<PartitionId>,
     /// A circuit has been open.
     pub(crate) saw_outage: bool,
+    /// Lost partitions of which handlers run: they have to be stopped.
+    pub(crate) to_stop: BTreeSet<(PartitionId, Epoch)>,
+    /// The last tick, on the engine's clock.
+    ticked: Time,
     wake_at: Option<Time>,
     instant: (Time, u32),
 }
@@ -137,10 +167,14 @@ impl Process {
             commit: None,
             aborts_ahead: 0,
             lost_answers_ahead: 0,
+            clock: Clock::new(&mut world.random),
             frozen_until: Time::default(),
             shutting_down: false,
             replace_after: None,
+            behind_retention: None,
             saw_outage: false,
+            to_stop: BTreeSet::new(),
+            ticked: Time::default(),
             wake_at: None,
             instant: (Time::default(), 0),
         };
@@ -174,7 +208,7 @@ impl Process {
 
     /// One step of the process: an input, then everything that the engine wants done.
     pub(crate) fn handle(&mut self, input: Input, world: &mut World) -> Checked {
-        let now = world.now;
+        let now = self.clock.engine(world.now);
         self.instant = if self.instant.0 == now { (now, self.instant.1 + 1) } else { (now, 0) };
         ensure(self.instant.1 < SPIN_LIMIT, "I8", || format!("process {} spins: {input:?}", self.id))?;
         match input {
@@ -182,6 +216,7 @@ impl Process {
             Input::Settle => {}
             Input::Wake => {
                 self.wake_at = None;
+                self.ticked = now;
                 self.engine.tick(now);
             }
             Input::Records(batch) => self.records(world, batch),
@@ -209,11 +244,8 @@ impl Process {
             Input::FetchOffsets(partition) => self.fetch_offsets(world, partition),
             Input::Evicted(member) => self.evicted(world, member),
             Input::Refused { partition, epoch } => self.refused(world, partition, epoch),
-            Input::Thaw => {
-                if !world.coordinator.heartbeat(self.member) {
-                    self.soon(world, Input::Evicted(self.member));
-                }
-            }
+            Input::Thaw => self.thaw(world),
+            Input::OutOfRange { partition, epoch } => self.out_of_range(world, partition, epoch),
             Input::ShutDown => {
                 self.shutting_down = true;
                 world.coordinator.leaving(self.member);
@@ -240,10 +272,11 @@ impl Process {
             self.carry_out(effect, world)?;
         }
         if let Some(at) = self.engine.next_wake().filter(|at| self.wake_at.is_none_or(|planned| *at < planned)) {
-            let at = at.max(world.now);
             self.wake_at = Some(at);
-            self.later(world, at - world.now, Input::Wake);
+            let delay = at - self.clock.engine(world.now);
+            self.later(world, delay, Input::Wake);
         }
+        self.look_at_windows(world);
         self.check(world)
     }
 
@@ -252,9 +285,12 @@ impl Process {
         match effect {
             Effect::Dispatch(jobs) => self.dispatch(world, jobs)?,
             Effect::Recall { partition, epoch } => {
+                self.custody.recalled(partition, epoch);
                 self.runs_of(partition, epoch).into_iter().for_each(|run| self.soon(world, Input::Recall { run }));
             }
             Effect::Cancel { partition, epoch } => {
+                self.custody.cancelled(partition, epoch);
+                self.to_stop.remove(&(partition, epoch));
                 self.runs_of(partition, epoch).into_iter().for_each(|run| self.soon(world, Input::Stop { run }));
             }
             Effect::Stage(output) => self.stage(world, output)?,
@@ -280,9 +316,24 @@ impl Process {
         self.idle_polls = 0;
     }
 
+    fn look_at_windows(&mut self, world: &mut World) {
+        for (partition, held) in &mut self.held {
+            let full = self.engine.window_is_full(*partition);
+            if std::mem::replace(&mut held.window_full, full) != full {
+                world.sighted(if full { "a window was full" } else { "a window was full and moved on" });
+            }
+        }
+    }
+
     /// I5, I7 and the wake-up half of I8, after every step.
     fn check(&self, world: &World) -> Checked {
         self.custody.within(&world.profile.settings, world.profile.poll_batch, LARGEST)?;
+        ensure(self.to_stop.is_empty(), "I4", || format!("handlers of {:?} are not stopped", self.to_stop))?;
+        let drain_timeout = world.profile.settings.drain_timeout;
+        self.custody.handlers_are_told(|partition| {
+            let revoked_at = self.held.get(&partition).and_then(|held| held.revoked_at);
+            revoked_at.is_some_and(|at| self.ticked >= at + drain_timeout)
+        })?;
         let census = self.engine.census();
         ensure(census.adds_up(), "I5", || format!("process {}: {census:?} does not add up", self.id))?;
         let in_flight = self.custody.in_flight() as u64;
@@ -296,7 +347,9 @@ impl Process {
 fn escalated(world: &mut World, incident: &Incident) {
     let name = match incident {
         Incident::Outage { .. } => "escalated outage",
-        Incident::EventsLost { .. } | Incident::Halted { .. } | Incident::Crash { .. } => return,
+        Incident::EventsLost { .. } => "escalated loss",
+        Incident::Halted { .. } => "escalated halt",
+        Incident::Crash { .. } => "escalated crash",
     };
     *world.truth.ended.entry(name).or_default() += 1;
 }

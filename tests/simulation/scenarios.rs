@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coafi_core::engine::{Dependency, Epoch, PartitionCommit, PartitionId, Verdict};
+use coafi_core::engine::{Dependency, PartitionId, Verdict};
 use coafi_core::event::NextOffset;
 
 use crate::faults::{self, Fault};
@@ -233,7 +233,7 @@ fn foreign_metadata_is_ignored_and_the_position_counts() {
     simulation.crash(0, A_MOMENT);
     let (partition, position) = (PartitionId(0), NextOffset(4));
     let metadata = "{\"consumer\":\"somebody else's\"}".to_owned();
-    simulation.world.broker.commit_offsets(&[PartitionCommit { partition, epoch: Epoch(0), position, metadata }]);
+    simulation.world.broker.commit_by_a_stranger(partition, position, metadata);
     let after = publish_each(&mut simulation, 4..8, Behaviour::Succeed);
     simulation.settle();
     assert!(before.iter().chain(&after).all(|record| simulation.starts_of(*record) == 1));
@@ -267,7 +267,7 @@ fn lost_offsets_are_reported_and_the_rest_is_handled() {
     let mut simulation = ready(Profile::quiet());
     simulation.crash(0, Duration::from_secs(1));
     let records = publish_each(&mut simulation, 0..10, Behaviour::Succeed);
-    faults::apply(&mut simulation, Fault::Retention { partition: PartitionId(0), beyond: 4 });
+    faults::apply(&mut simulation, Fault::Retention { partition: PartitionId(0), beyond: 4, owner_is_down: true });
     simulation.settle();
     assert!(records[..4].iter().all(|record| simulation.end_of(*record).is_none()));
     assert_eq!((ended(&simulation, "lost"), ended(&simulation, "processed")), (1, 6));

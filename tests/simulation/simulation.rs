@@ -136,6 +136,9 @@ impl Simulation {
     }
 
     fn deliver(&mut self, slot: usize, process: u64, input: Input) -> Checked {
+        if self.processes.iter().flatten().filter(|process| !process.held.is_empty()).nth(1).is_some() {
+            self.world.sighted("several replicas");
+        }
         let Some(running) = self.processes[slot].as_mut().filter(|running| running.id == process) else {
             return Ok(());
         };
@@ -146,6 +149,8 @@ impl Simulation {
         }
         running.handle(input, &mut self.world)?;
         if running.is_finished() {
+            let held: Vec<_> = running.held.keys().collect();
+            ensure(held.is_empty(), "I8", || format!("process {process} says that it is drained, and holds {held:?}"))?;
             self.world.coordinator.remove(running.member);
             if let Some(down) = running.replace_after {
                 let at = self.world.now + down;
@@ -161,6 +166,7 @@ impl Simulation {
         world.coordinator.expire_sessions(world.now);
         let expired = world.broker.expire_transactions(world.now);
         if expired > 0 {
+            world.sighted("a transaction timed out");
             world.note(|| format!("{expired} transactions timed out"));
         }
         if world.coordinator.rebalance_wanted() {
@@ -220,6 +226,13 @@ impl Simulation {
         let at = self.world.now + self.world.random.millis(0, 200);
         let event = Event::Process { slot, process: process.id, input: Input::Evicted(process.member) };
         self.world.schedule(at, event);
+    }
+
+    /// The clock of a process goes ahead; whatever it waits for is due.
+    pub(crate) fn leap(&mut self, slot: usize, by: Duration) {
+        let Some(process) = self.processes[slot].as_mut() else { return };
+        process.clock.leap(by);
+        process.later(&mut self.world, Duration::ZERO, Input::Wake);
     }
 
     pub(crate) fn scale_up(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use coafi_core::engine::offset_map::OffsetMap;
 use coafi_core::engine::{EventsLost, Ordering, PartitionId, RouteId, RoutePolicy, Verdict};
 use coafi_core::event::{NextOffset, Offset};
 
@@ -41,6 +42,8 @@ pub(crate) struct Run {
     /// Committed ends other than a move to a retry topic.
     pub(crate) ends: Vec<&'static str>,
     pub(crate) starts: u32,
+    /// A committed offset that a stranger set back has made it run again.
+    pub(crate) again: bool,
     /// Deaths that named it and that no other record has caused.
     pub(crate) deaths: u32,
 }
@@ -110,12 +113,18 @@ impl Truth {
         }
     }
 
-    /// The audit record of lost offsets is committed (I10).
-    pub(crate) fn lost(&mut self, lost: &EventsLost) {
-        for (_, fate) in self.fates.range_mut((lost.partition, lost.from)..(lost.partition, lost.to.first())) {
+    /// The audit record of lost offsets is committed (I10): it names nothing that was resolved.
+    pub(crate) fn lost(&mut self, lost: &EventsLost) -> Checked {
+        let known = self.mode == Mode::Transactional;
+        for ((_, offset), fate) in self.fates.range_mut((lost.partition, lost.from)..(lost.partition, lost.to.first()))
+        {
+            ensure(!known || fate.end.is_none(), "I10", || {
+                format!("partition {} offset {offset} is reported lost; it ended as {:?}", lost.partition.0, fate.end)
+            })?;
             fate.lost = true;
         }
         *self.ended.entry("lost").or_default() += 1;
+        Ok(())
     }
 
     pub(crate) fn started(&mut self, origin: Origin) {
@@ -155,6 +164,32 @@ impl Truth {
         self.fates.iter().filter(|(_, fate)| fate.end.is_none() && !fate.lost).map(|(at, _)| *at)
     }
 
+    /// Somebody who does not own the partition has committed this, and an owner begins from it: what was done above the
+    /// position counts for nothing, unless the map says so; what is below it is passed over. (A new run, in the words of I6.)
+    pub(crate) fn moved_by_a_stranger(
+        &mut self,
+        partition: PartitionId,
+        position: NextOffset,
+        map: Option<&OffsetMap>,
+    ) {
+        self.positions.insert(partition, position);
+        for ((_, offset), fate) in self.fates.range_mut((partition, Offset(i64::MIN))..=(partition, Offset(i64::MAX))) {
+            if position.covers(*offset) {
+                fate.lost |= fate.end.is_none();
+                continue;
+            }
+            if map.is_some_and(|map| map.resolved.iter().any(|range| range.contains(&offset.0))) {
+                continue;
+            }
+            let known = map.and_then(|map| map.attempts.iter().find(|known| known.offset == *offset));
+            let message = &fate.message;
+            (fate.attempts, fate.done) = known.map_or((message.attempts, message.done), |k| (k.attempts, k.done));
+            fate.end = None;
+            fate.lost = false;
+            self.runs.entry(fate.message.payload.origin).or_default().again = true;
+        }
+    }
+
     /// At the end of a run in which nothing may stand still for ever.
     pub(crate) fn every_event_ended(&self) -> Checked {
         for ((partition, offset), fate) in &self.fates {
@@ -164,7 +199,8 @@ impl Truth {
                 continue;
             }
             let ends = self.runs.get(&origin).map_or(&[][..], |run| &run.ends);
-            let right = if self.mode == Mode::Transactional { ends.len() == 1 } else { !ends.is_empty() };
+            let once = self.mode == Mode::Transactional && !self.runs.get(&origin).is_some_and(|run| run.again);
+            let right = if once { ends.len() == 1 } else { !ends.is_empty() };
             ensure(right, "I2", || format!("partition {} offset {offset} ended as {ends:?}", partition.0))?;
         }
         Ok(())

@@ -22,13 +22,17 @@ impl Process {
         let lane_of = |job: &Job<Payload>| {
             world.broker.message(job.ticket.partition, job.ticket.offset).and_then(|message| world.truth.lane(message))
         };
-        self.custody.dispatched(&jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
+        let now = self.clock.engine(world.now);
+        self.custody.dispatched(now, &jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
         let partition = jobs[0].ticket.partition;
         let write_ahead = world.profile.routes[jobs[0].route.0 as usize].write_ahead;
         let early = jobs.iter().find(|job| write_ahead && !world.truth.is_receipted(partition, job.ticket.offset));
         ensure(early.is_none(), "I2", || format!("{:?} runs ahead of its receipt", early.map(|job| job.ticket)))?;
         let claim = self.held.get(&partition).map_or(0, |held| held.claim);
         dirty_mark_is_committed(world, partition, claim, self.saw_outage)?;
+        if is_announced(world, &jobs[0].ticket) {
+            world.sighted("a suspect record ran alone");
+        }
         self.runs += 1;
         let run = self.runs;
         self.running.insert(run, Running { jobs, at: 0, claim, stopped: false });
@@ -113,8 +117,16 @@ impl Process {
         let ticket = job.ticket;
         world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
         self.custody.reported(&ticket);
-        self.engine.finished(world.now, Finished { ticket, verdict, done, report });
+        let now = self.clock.engine(world.now);
+        self.engine.finished(now, Finished { ticket, verdict, done, report });
     }
+}
+
+/// Whether the committed metadata names this record as the one that is about to run.
+fn is_announced(world: &World, ticket: &Ticket) -> bool {
+    let committed = world.broker.last_committed(ticket.partition);
+    let map = OffsetMap::decode(&committed.metadata, map_identity(ticket.partition), committed.position);
+    map.is_some_and(|map| map.running == Some(ticket.offset))
 }
 
 /// A process that dies from now on is counted: the mark of this assignment is committed before its first dispatch. While
@@ -122,7 +134,7 @@ impl Process {
 fn dirty_mark_is_committed(world: &World, partition: PartitionId, claim: i64, saw_outage: bool) -> Checked {
     let committed = world.broker.last_committed(partition);
     let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position).unwrap_or_default();
-    // A zombie finds the claim of its successor.
-    let marked = map.claim > claim || (map.claim == claim && (map.dirty > 0 || saw_outage));
+    // A zombie finds the claim of its successor, and a stranger's commit takes the mark away.
+    let marked = committed.by_a_stranger || map.claim > claim || (map.claim == claim && (map.dirty > 0 || saw_outage));
     ensure(marked, "crash", || format!("partition {} dispatches before its dirty mark is committed", partition.0))
 }

@@ -13,6 +13,7 @@ use crate::handlers::{Behaviour, Origin, Payload, Services};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::replica::Input;
+use crate::sightings;
 use crate::truth::Truth;
 
 /// Lines of the trace that a failing seed prints.
@@ -57,6 +58,8 @@ pub(crate) struct World {
     pub(crate) receipt_delay: Duration,
     /// Faults that happened, by name.
     pub(crate) faults: BTreeMap<&'static str, u64>,
+    /// Situations that came about, by name (`sightings.rs`).
+    pub(crate) sightings: BTreeMap<&'static str, u64>,
     pub(crate) trace: Trace,
     queue: BTreeMap<(Time, u64), Event>,
     sequence: u64,
@@ -87,11 +90,18 @@ impl World {
             truth,
             receipt_delay: Duration::ZERO,
             faults: BTreeMap::new(),
+            sightings: BTreeMap::new(),
             trace: Trace::default(),
             queue: BTreeMap::new(),
             sequence: 0,
             ahead: 0,
         }
+    }
+
+    /// Counts a situation of [`crate::sightings::ALL`].
+    pub(crate) fn sighted(&mut self, what: &'static str) {
+        debug_assert!(sightings::ALL.contains(&what), "{what:?} is not in the list");
+        *self.sightings.entry(what).or_default() += 1;
     }
 
     pub(crate) fn schedule(&mut self, at: Time, event: Event) {
@@ -138,10 +148,13 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         self.is_calm()
             && self.truth.unresolved().next().is_none()
-            && self
-                .broker
-                .partitions()
-                .all(|partition| self.broker.last_committed(partition).position == self.broker.stable_end(partition))
+            && self.broker.partitions().all(|partition| self.is_caught_up(partition))
+    }
+
+    /// Its committed position is its end, unless a stranger's commit was the last: the owner sees no reason to commit again.
+    fn is_caught_up(&self, partition: PartitionId) -> bool {
+        let committed = self.broker.last_committed(partition);
+        committed.by_a_stranger || committed.position == self.broker.stable_end(partition)
     }
 
     pub(crate) fn publish(&mut self, publication: Publication) -> Option<Offset> {
@@ -189,6 +202,22 @@ impl World {
             }
         }
     }
+
+    /// Adds a partition to the source topic, and records for it. Keys keep their partition: a topic of ours is drained before
+    /// it grows, so to the engine the records of a new partition have nothing to do with those of the others.
+    pub(crate) fn grow(&mut self, records: u32) {
+        self.sighted("a partition was added while others ran");
+        let partition = self.broker.add_partition();
+        self.coordinator.add_partition(partition);
+        let (keys, mut random) = (self.profile.keys, self.random.split());
+        for record in 0..records {
+            let event = ADDED_EVENTS + (partition.0 << 12) + record;
+            let key = keys * u64::from(partition.0 + 1) + random.between(0, keys - 1);
+            let publication = any_record(&self.profile, &mut random, partition, event, key);
+            let at = self.now + random.millis(0, 1500);
+            self.schedule(at, Event::Publish(publication));
+        }
+    }
 }
 
 fn any_record(profile: &Profile, random: &mut Random, partition: PartitionId, event: u32, key: u64) -> Publication {
@@ -202,6 +231,9 @@ fn any_record(profile: &Profile, random: &mut Random, partition: PartitionId, ev
     let bytes = random.between(10, LARGEST as u64 / 4).max(if random.chance(2) { LARGEST as u64 } else { 0 }) as u32;
     Publication::Record { partition, event, key, behaviour, verdict, bytes }
 }
+
+/// Events of added partitions are numbered from here.
+const ADDED_EVENTS: u32 = 1 << 24;
 
 /// Bytes of the largest record.
 pub(crate) const LARGEST: usize = 1600;
