@@ -1,187 +1,6 @@
-//! The engine's way of working, one behaviour a test. `tests/simulation` puts it under stress.
+//! A record's way through the engine, one behaviour a test.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use super::retry::{Backoff, Policy};
 use super::*;
-use crate::event::{Identity, NextOffset, Offset};
-
-const P0: PartitionId = PartitionId(0);
-
-fn settings() -> Settings {
-    Settings {
-        max_records: 3_000,
-        max_bytes: 3 << 20,
-        max_in_flight: 100,
-        max_run: 16,
-        commit_interval: Duration::from_millis(100),
-        commit_max_records: 1_000,
-        drain_timeout: Duration::from_secs(1),
-        dedup_window: 100,
-        dedup_max_entries: 1_000,
-        max_parked: 8,
-        max_metadata_bytes: offset_map::MAX_METADATA_BYTES,
-        suspect_after: 2,
-        crash_deaths: 3,
-        circuit: CircuitSettings {
-            failures: 3,
-            decide_within: Duration::from_millis(50),
-            same_error_lanes: 4,
-            probe: Backoff { initial: Duration::from_millis(10), cap: Duration::from_secs(1) },
-            escalate_after: Duration::from_secs(60),
-        },
-    }
-}
-
-fn route() -> RoutePolicy {
-    RoutePolicy {
-        ordering: Ordering::Key,
-        retry: Policy {
-            in_place_attempts: 2,
-            backoff: Backoff { initial: Duration::from_millis(10), cap: Duration::from_secs(1) },
-            tiers: vec![Duration::from_secs(5)],
-            fault_attempts: 2,
-        },
-        overflow: Overflow::RetryTopic,
-        exhausted: Exhausted::DeadLetter,
-        concurrency: 100,
-        dependencies: vec![Dependency::new("database")],
-        write_ahead: false,
-    }
-}
-
-/// A driver that does at once what the engine says; commits succeed unless told otherwise.
-struct Bench {
-    engine: Engine<i64, ()>,
-    now: Time,
-    epoch: Epoch,
-    running: VecDeque<Job<i64>>,
-    staged: Vec<Output<i64, ()>>,
-    ends: Vec<(i64, u32, Disposition)>,
-    committed: Option<(NextOffset, String)>,
-    others: Vec<Effect<i64, ()>>,
-    abort_next: bool,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::assigned(0, "")
-    }
-
-    fn assigned(position: i64, metadata: &str) -> Self {
-        Self::with(settings(), position, metadata)
-    }
-
-    fn with(settings: Settings, position: i64, metadata: &str) -> Self {
-        let mut bench = Self {
-            engine: Engine::new(settings, vec![route()], 7),
-            now: Time(1),
-            epoch: Epoch(0),
-            running: VecDeque::new(),
-            staged: Vec::new(),
-            ends: Vec::new(),
-            committed: None,
-            others: Vec::new(),
-            abort_next: false,
-        };
-        bench.epoch = bench.engine.assigned(
-            bench.now,
-            &Assignment {
-                partition: P0,
-                position: NextOffset(position),
-                metadata,
-                identity: 9,
-                claim: None,
-                log_start: NextOffset(position),
-                continue_after_loss: false,
-                deduplicated: true,
-            },
-        );
-        bench.settle();
-        bench
-    }
-
-    fn settle(&mut self) {
-        while let Some(effect) = self.engine.poll_effect() {
-            match effect {
-                Effect::Dispatch(run) => self.running.extend(run),
-                Effect::Stage(output) => self.staged.push(output),
-                Effect::Commit { transaction, .. } if std::mem::take(&mut self.abort_next) => {
-                    let outputs = std::mem::take(&mut self.staged);
-                    self.engine.transaction_ended(self.now, transaction, CommitResult::Aborted(outputs));
-                }
-                Effect::Commit { transaction, offsets, .. } => {
-                    if let Some(commit) = offsets.into_iter().next_back() {
-                        self.committed = Some((commit.position, commit.metadata));
-                    }
-                    for output in self.staged.drain(..) {
-                        self.ends.push((output.payload, output.attempt, output.disposition));
-                    }
-                    self.engine.transaction_ended(self.now, transaction, CommitResult::Committed);
-                }
-                other => self.others.push(other),
-            }
-        }
-        assert!(self.engine.census().adds_up(), "{:?}", self.engine.census());
-    }
-
-    fn poll(&mut self, records: &[(i64, u64)]) {
-        let records = records.iter().map(|(offset, lane)| arrival(*offset, *lane)).collect();
-        self.poll_arrivals(records);
-    }
-
-    fn poll_arrivals(&mut self, records: Vec<Arrival<i64>>) {
-        let next = records.last().unwrap().offset.next();
-        self.engine.records(self.now, P0, self.epoch, records);
-        self.engine.receipts_acknowledged(self.now, P0, self.epoch, next);
-        self.settle();
-    }
-
-    /// Ends the running attempt of the record at `offset`.
-    fn finish(&mut self, offset: i64, verdict: Attempt) {
-        let index = self.running.iter().position(|job| job.ticket.offset.0 == offset).expect("it runs");
-        let job = self.running.remove(index).unwrap();
-        self.engine.finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, report: None });
-        self.settle();
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
-        self.engine.tick(self.now);
-        self.settle();
-    }
-
-    fn running(&self) -> Vec<i64> {
-        self.running.iter().map(|job| job.ticket.offset.0).collect()
-    }
-
-    fn position(&self) -> i64 {
-        self.committed.as_ref().unwrap().0.0
-    }
-
-    fn restarted(&self) -> Self {
-        let (position, metadata) = self.committed.clone().unwrap();
-        Self::assigned(position.0, &metadata)
-    }
-}
-
-fn arrival(offset: i64, lane: u64) -> Arrival<i64> {
-    Arrival {
-        offset: Offset(offset),
-        bytes: 100,
-        verdict: Verdict::Routed { route: RouteId(0), lane },
-        identity: Some(Identity(u128::try_from(offset).unwrap())),
-        attempts: 0,
-        done: 0,
-        not_before: None,
-        payload: offset,
-    }
-}
-
-fn transient(code: u64) -> Attempt {
-    Attempt::Failed { class: Class::Transient, code }
-}
 
 #[test]
 fn a_slow_head_lets_other_lanes_go_on_and_a_restart_redoes_nothing() {
@@ -205,7 +24,7 @@ fn nothing_is_dispatched_before_the_dirty_mark_is_committed() {
     let mut bench = Bench::new();
     assert_eq!(bench.position(), 0);
     let (_, metadata) = bench.committed.clone().unwrap();
-    assert_eq!(offset_map::OffsetMap::decode(&metadata, 9, NextOffset(0)).unwrap().dirty, 1);
+    assert_eq!(offset_map::OffsetMap::decode(&metadata, IDENTITY, NextOffset(0)).unwrap().dirty, 1);
     bench.poll(&[(0, 1)]);
     assert_eq!(bench.running(), [0]);
 }
@@ -257,7 +76,7 @@ fn a_revoked_partition_drains_commits_cleanly_and_is_released() {
     assert!(bench.engine.is_drained());
     let (position, metadata) = bench.committed.clone().unwrap();
     assert_eq!(position, NextOffset(2));
-    assert_eq!(offset_map::OffsetMap::decode(&metadata, 9, position).unwrap().dirty, 0);
+    assert_eq!(offset_map::OffsetMap::decode(&metadata, IDENTITY, position).unwrap().dirty, 0);
 }
 
 #[test]
@@ -342,7 +161,7 @@ fn the_end_of_the_partition_moves_the_position_over_markers() {
     let mut bench = Bench::new();
     bench.poll(&[(0, 1)]);
     bench.finish(0, Attempt::Succeeded);
-    bench.engine.reached_end(bench.now, P0, bench.epoch, NextOffset(2));
+    bench.engine.reached_end(bench.now, P0, bench.epochs[&P0], NextOffset(2));
     bench.pass(Duration::from_millis(100));
     assert_eq!(bench.position(), 2);
 }
@@ -372,7 +191,7 @@ fn a_position_that_retention_has_passed_is_audited_and_stands_still() {
         partition: P0,
         position: NextOffset(5),
         metadata: "",
-        identity: 9,
+        identity: IDENTITY,
         claim: None,
         log_start: NextOffset(50),
         continue_after_loss: false,
