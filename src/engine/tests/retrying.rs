@@ -1,1 +1,203 @@
+//! Retries: how many, where, and what becomes of what cannot stay in its place.
+
 use super::*;
+
+/// Everything that becomes of a record whose attempts all end like this, until it leaves its place.
+fn fate(policy: RoutePolicy, verdict: &Attempt) -> Vec<(u32, Disposition)> {
+    let mut bench = Bench::with_routes(settings(), vec![policy]);
+    bench.poll(&[(0, 1)]);
+    for _ in 0..20 {
+        if bench.running().is_empty() {
+            break;
+        }
+        bench.finish(0, verdict.clone());
+        // A transient failure is held back, then the record waits for its due time.
+        bench.pass(milliseconds(50));
+        bench.pass(Duration::from_secs(1));
+    }
+    bench.ends.into_iter().map(|(_, attempt, disposition)| (attempt, disposition)).collect()
+}
+
+fn names(fate: &[(u32, Disposition)]) -> Vec<String> {
+    let name = |(attempt, disposition): &(u32, Disposition)| match disposition {
+        Disposition::RetryInPlace { class, .. } => format!("{attempt} in place {class}"),
+        Disposition::RetryTopic { class, tier, .. } => format!("{attempt} tier {tier} {class}"),
+        Disposition::DeadLetter { class } => format!("{attempt} dead letter {class}"),
+        Disposition::Halted { class } => format!("{attempt} halted {class}"),
+        other => format!("{attempt} {other:?}"),
+    };
+    fate.iter().map(name).collect()
+}
+
+fn failed(class: Class) -> Attempt {
+    Attempt::Failed { class, code: 1 }
+}
+
+fn policy(in_place_attempts: u32, fault_attempts: u32, tiers: &[u64]) -> RoutePolicy {
+    let tiers = tiers.iter().map(|delay_s| Duration::from_secs(*delay_s)).collect();
+    let retry = Policy { in_place_attempts, fault_attempts, tiers, ..route().retry };
+    RoutePolicy { retry, ..route() }
+}
+
+#[test]
+fn classes_and_policies_decide_what_follows() {
+    for (policy, class, expected) in [
+        (
+            policy(3, 2, &[]),
+            Class::Transient,
+            &["1 in place transient", "2 in place transient", "3 dead letter transient"][..],
+        ),
+        (policy(1, 1, &[5, 60]), Class::Transient, &["1 tier 0 transient"]),
+        (policy(2, 2, &[5]), Class::Transient, &["1 in place transient", "2 tier 0 transient"]),
+        (policy(3, 2, &[]), Class::Panic, &["1 in place panic", "2 dead letter panic"]),
+        (policy(3, 1, &[]), Class::Deadline, &["1 dead letter deadline"]),
+        (policy(1, 2, &[5]), Class::Deadline, &["1 tier 0 deadline"]),
+        (policy(1, 9, &[]), Class::Panic, &["1 dead letter panic"]),
+        (policy(3, 3, &[5]), Class::Poison, &["1 dead letter poison"]),
+        (policy(3, 3, &[5]), Class::Invalid, &["1 dead letter invalid"]),
+        (policy(3, 3, &[5]), Class::Permanent, &["1 dead letter permanent"]),
+    ] {
+        assert_eq!(names(&fate(policy, &failed(class))), expected);
+    }
+    let halts = RoutePolicy { exhausted: Exhausted::Halt, ..policy(2, 2, &[]) };
+    assert_eq!(names(&fate(halts, &failed(Class::Transient))), ["1 in place transient", "2 halted transient"]);
+}
+
+#[test]
+fn later_attempts_go_to_later_tiers() {
+    for (attempts, expected) in [(1, "2 tier 0"), (2, "3 tier 1"), (3, "4 dead letter")] {
+        let mut bench = Bench::with_routes(settings(), vec![policy(2, 2, &[5, 60])]);
+        bench.poll_arrivals(vec![Arrival { attempts, ..arrival(0, 1) }]);
+        bench.finish(0, transient(1));
+        bench.pass(milliseconds(50));
+        bench.pass(milliseconds(100));
+        let ends: Vec<_> = bench.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+        assert!(names(&ends)[0].starts_with(expected), "{ends:?}");
+        if let (_, Disposition::RetryTopic { due, tier, .. }) = &ends[0] {
+            let delay = [5, 60][*tier];
+            assert_eq!(*due, Time(1) + milliseconds(50) + Duration::from_secs(delay));
+        }
+    }
+}
+
+#[test]
+fn records_that_used_up_their_attempts_elsewhere_do_not_run() {
+    let at_arrival = |exhausted, attempts| {
+        let mut bench = Bench::with_routes(settings(), vec![RoutePolicy { exhausted, ..policy(2, 2, &[5]) }]);
+        bench.poll_arrivals(vec![Arrival { attempts, ..arrival(0, 1) }, arrival(1, 1)]);
+        let halts = bench.count(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. })));
+        (bench.running(), bench.ends.len() + bench.staged.len(), halts)
+    };
+    assert_eq!(at_arrival(Exhausted::DeadLetter, 2), (vec![0, 1], 0, 0));
+    assert_eq!(at_arrival(Exhausted::DeadLetter, 3), (vec![1], 1, 0));
+    assert_eq!(at_arrival(Exhausted::Halt, 3), (vec![], 0, 1), "and its lane stands still");
+}
+
+/// Parks one record with one place for it, then has a second one fail.
+fn second_that_fails(policy: RoutePolicy) -> (Vec<String>, Vec<i64>) {
+    let mut bench = Bench::with_routes(Settings { max_parked: 1, ..settings() }, vec![policy]);
+    bench.poll(&[(0, 1), (1, 2), (2, 3), (3, 2)]);
+    for offset in [0, 1] {
+        bench.finish(offset, failed(Class::Panic));
+        bench.running.retain(|job| job.ticket.offset.0 != 3 || offset == 1);
+    }
+    bench.pass(milliseconds(100));
+    let ends: Vec<_> = bench.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+    (names(&ends), bench.running())
+}
+
+#[test]
+fn what_finds_no_place_to_park_goes_by_the_overflow_policy() {
+    let with = |overflow, ordering, tiers: &[u64]| {
+        second_that_fails(RoutePolicy { overflow, ordering, ..policy(3, 3, tiers) }).0.pop().unwrap()
+    };
+    assert_eq!(with(Overflow::RetryTopic, Ordering::Key, &[5]), "1 tier 0 panic");
+    assert_eq!(with(Overflow::RetryTopic, Ordering::Key, &[]), "1 dead letter panic");
+    assert_eq!(with(Overflow::RetryTopic, Ordering::Strict, &[5]), "1 dead letter panic");
+    assert_eq!(with(Overflow::DeadLetter, Ordering::Key, &[5]), "1 dead letter panic");
+    assert_eq!(with(Overflow::Halt, Ordering::Strict, &[]), "1 halted panic");
+}
+
+#[test]
+fn a_record_that_is_parked_already_keeps_its_place() {
+    let mut bench = Bench::with_routes(Settings { max_parked: 1, ..settings() }, vec![policy(3, 3, &[])]);
+    bench.poll(&[(0, 1), (1, 2)]);
+    bench.finish(0, failed(Class::Panic));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running(), [1, 0]);
+    bench.finish(0, failed(Class::Panic));
+    bench.pass(milliseconds(100));
+    let ends: Vec<_> = bench.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+    assert_eq!(names(&ends), ["1 in place panic", "2 in place panic"]);
+}
+
+#[test]
+fn places_are_free_again_when_parked_records_end() {
+    let mut bench = Bench::with_routes(Settings { max_parked: 1, ..settings() }, vec![policy(3, 3, &[])]);
+    bench.poll(&[(0, 1), (1, 2), (2, 3)]);
+    bench.finish(0, failed(Class::Panic));
+    bench.pass(Duration::from_secs(1));
+    bench.finish(0, Attempt::Succeeded);
+    bench.finish(1, failed(Class::Panic));
+    bench.pass(milliseconds(100));
+    let ends: Vec<_> = bench.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+    assert_eq!(names(&ends)[2], "1 in place panic", "{ends:?}");
+}
+
+#[test]
+fn places_of_an_earlier_owner_count() {
+    let mut bench = Bench::with_routes(settings(), vec![policy(3, 3, &[])]);
+    bench.poll(&[(0, 1), (5, 2)]);
+    bench.finish(5, failed(Class::Panic));
+    bench.pass(milliseconds(100));
+    let (position, metadata) = bench.committed.clone().unwrap();
+    for (max_parked, expected) in [(1, "1 dead letter panic"), (2, "1 in place panic")] {
+        let mut next = Bench::with(Settings { max_parked, ..settings() }, position.0, &metadata);
+        next.engine.records(next.now, P0, next.epochs[&P0], vec![arrival(0, 1)]);
+        next.settle();
+        next.finish(0, failed(Class::Panic));
+        acknowledge_all(&mut next);
+        next.pass(milliseconds(100));
+        let ends: Vec<_> = next.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+        assert!(names(&ends)[0].starts_with(&expected[..6]) || max_parked == 1, "{ends:?}");
+        assert_eq!(matches!(ends[0].1, Disposition::RetryInPlace { .. }), max_parked == 2, "{ends:?}");
+    }
+}
+
+fn acknowledge_all(bench: &mut Bench) {
+    bench.engine.receipts_acknowledged(bench.now, P0, bench.epochs[&P0], NextOffset(1_000));
+    bench.settle();
+}
+
+#[test]
+fn a_record_of_a_retry_topic_waits_for_its_due_time_and_its_lane_with_it() {
+    let mut bench = Bench::new();
+    let due = |not_before, offset| Arrival { not_before: Some(not_before), ..arrival(offset, 1) };
+    let now = bench.now;
+    bench.poll_arrivals(vec![due(now, 0)]);
+    assert_eq!(bench.running(), [0], "due now");
+    bench.poll_arrivals(vec![due(now + milliseconds(10), 1), arrival(2, 1), arrival(3, 2)]);
+    bench.finish(0, Attempt::Succeeded);
+    assert_eq!(bench.running(), [3]);
+    assert_eq!(bench.engine.next_wake(), Some(now + milliseconds(10)));
+    bench.pass(milliseconds(9));
+    assert_eq!(bench.running(), [3]);
+    bench.pass(milliseconds(1));
+    assert_eq!(bench.running(), [3, 1, 2]);
+}
+
+#[test]
+fn handlers_that_are_done_stay_done() {
+    let mut bench = Bench::new();
+    bench.poll_arrivals(vec![Arrival { done: 0b1, ..arrival(0, 1) }, arrival(1, 2)]);
+    assert_eq!(bench.running.iter().map(|job| job.done).collect::<Vec<_>>(), [0b1, 0]);
+    let ticket = bench.running.pop_front().unwrap().ticket;
+    let failed = Finished { ticket, verdict: failed(Class::Panic), done: 0b100, report: None };
+    bench.engine.finished(bench.now, failed);
+    bench.settle();
+    bench.pass(milliseconds(100));
+    assert_eq!(bench.map().attempts[0].done, 0b101);
+    let mut next = bench.restarted();
+    next.poll(&[(0, 1), (1, 2)]);
+    assert_eq!(next.running.iter().map(|job| (job.attempt, job.done)).collect::<Vec<_>>(), [(2, 0b101), (1, 0)]);
+}
