@@ -81,6 +81,8 @@ impl<P: Clone, R> Engine<P, R> {
             Disposition::RetryInPlace { due, .. } if self.may_park(id, sequence) => {
                 self.park(id, sequence, due);
                 self.output(id, sequence, disposition, false, report);
+                // Lanes that found the window full because of it, while it ran, have the policy decide.
+                self.retry_held_lanes(id);
             }
             Disposition::RetryInPlace { class, .. } => {
                 let disposition = overflow(&self.routes[route.0 as usize].policy, class, self.now);

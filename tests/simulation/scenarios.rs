@@ -13,7 +13,7 @@ use crate::simulation::Simulation;
 use crate::world::Publication;
 
 /// A running replica, or several, that have nothing to do yet.
-fn ready(profile: Profile) -> Simulation {
+pub(crate) fn ready(profile: Profile) -> Simulation {
     let mut simulation = Simulation::new(profile, Random::new(1));
     simulation.world.trace.on = true;
     simulation.until("the partitions are assigned", |simulation| {
@@ -22,22 +22,26 @@ fn ready(profile: Profile) -> Simulation {
     simulation
 }
 
-fn holder(simulation: &Simulation, partition: PartitionId) -> Option<usize> {
+pub(crate) fn holder(simulation: &Simulation, partition: PartitionId) -> Option<usize> {
     simulation
         .processes
         .iter()
         .position(|process| process.as_ref().is_some_and(|process| process.held.contains_key(&partition)))
 }
 
-fn running(simulation: &Simulation, record: Origin) -> bool {
+pub(crate) fn running(simulation: &Simulation, record: Origin) -> bool {
     simulation.processes.iter().flatten().flat_map(|process| process.running()).any(|job| job.payload.origin == record)
 }
 
-fn publish_each(simulation: &mut Simulation, keys: std::ops::Range<u64>, behaviour: Behaviour) -> Vec<Origin> {
+pub(crate) fn publish_each(
+    simulation: &mut Simulation,
+    keys: std::ops::Range<u64>,
+    behaviour: Behaviour,
+) -> Vec<Origin> {
     keys.map(|key| simulation.publish(key as u32, key, behaviour)).collect()
 }
 
-fn ended(simulation: &Simulation, end: &str) -> u64 {
+pub(crate) fn ended(simulation: &Simulation, end: &str) -> u64 {
     simulation.world.truth.ended.get(end).copied().unwrap_or(0)
 }
 
@@ -49,7 +53,7 @@ fn recovery(simulation: &mut Simulation, dependency: &str) {
     simulation.world.services.down.remove(&Dependency::new(dependency));
 }
 
-const A_MOMENT: Duration = Duration::from_millis(100);
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_slow_head_holds_up_nobody_and_a_crash_redoes_nothing_that_is_resolved() {
