@@ -177,6 +177,21 @@ fn the_same_error_across_keys_is_an_outage() {
 }
 
 #[test]
+fn keys_that_fail_alike_while_others_of_their_route_succeed_are_no_outage_for_ever() {
+    let mut simulation = ready(Profile::quiet());
+    outage(&mut simulation, Dependency::ARTIFACTS);
+    let failing = publish_each(&mut simulation, 0..6, Behaviour::SameError);
+    let mut good = Vec::new();
+    for event in 100..500 {
+        good.push(simulation.publish(event, u64::from(event), Behaviour::Succeed));
+        simulation.pass(A_MOMENT);
+    }
+    assert!(good.iter().all(|record| simulation.end_of(*record) == Some("processed")));
+    let held = failing.iter().filter(|record| simulation.end_of(**record).is_none()).count();
+    assert_eq!(held, 0, "their attempts are used up, by policy");
+}
+
+#[test]
 fn a_burst_of_poison_holds_up_nobody() {
     let mut simulation = ready(Profile::quiet());
     for event in 0..300 {
