@@ -281,8 +281,6 @@ impl<P: Clone, R> Engine<P, R> {
             self.paused.remove(records, bytes);
         }
         self.changed.retain(|changed| *changed != id);
-        self.transaction
-            .pending
-            .retain(|output| output.ticket.partition != id || output.ticket.epoch != partition.epoch);
+        self.transaction.pending.retain(|output| output.ticket.partition != id);
     }
 }

@@ -191,6 +191,20 @@ fn the_map_says_whose_assignment_and_which_transaction_it_is_of() {
 }
 
 #[test]
+fn the_mark_of_an_end_is_clean_when_nothing_runs_or_waits_for_a_commit() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 2), (2, 3)]);
+    bench.revoke(&[P0]);
+    bench.finish(0, Attempt::Succeeded);
+    bench.pass(milliseconds(100));
+    assert_eq!((bench.position(), bench.map().dirty), (1, 1), "two still run");
+    bench.finish(1, Attempt::Succeeded);
+    bench.finish(2, Attempt::NotStarted);
+    assert_eq!((bench.position(), bench.map().dirty), (2, 0));
+    assert!(bench.engine.is_drained());
+}
+
+#[test]
 fn attempts_of_records_that_are_not_polled_yet_stay_in_the_map() {
     let mut bench = Bench::new();
     bench.poll(&[(0, 1), (1, 2), (2, 3)]);
