@@ -281,6 +281,7 @@ impl<P: Clone, R> Engine<P, R> {
             self.paused.remove(records, bytes);
         }
         self.changed.retain(|changed| *changed != id);
+        self.exclusive.take_if(|(exclusive, ..)| *exclusive == id);
         self.transaction.pending.retain(|output| output.ticket.partition != id);
     }
 }

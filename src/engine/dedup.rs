@@ -84,4 +84,37 @@ mod tests {
         assert_eq!(window.len(), 3);
         assert_eq!(window.note(Identity(0), Offset(100)), None);
     }
+
+    #[test]
+    fn the_window_reaches_exactly_so_far_back() {
+        for (again, found) in [(10, Some(Offset(0))), (11, None)] {
+            let mut window = Window::default();
+            window.note(Identity(1), Offset(0));
+            window.trim(Offset(again), 10, 1_000);
+            assert_eq!(window.note(Identity(1), Offset(again)), found, "{again}");
+        }
+    }
+
+    #[test]
+    fn sightings_that_come_late_do_not_shorten_what_is_known() {
+        let mut window = Window::default();
+        window.note(Identity(1), Offset(5));
+        window.note(Identity(1), Offset(20));
+        // The rebuilt window may come after the first polled records.
+        assert_eq!(window.note(Identity(1), Offset(10)), Some(Offset(5)));
+        window.trim(Offset(25), 10, 1_000);
+        assert_eq!(window.note(Identity(1), Offset(25)), Some(Offset(5)));
+    }
+
+    #[test]
+    fn entries_are_bounded_exactly() {
+        let mut window = Window::default();
+        for n in 0..5 {
+            window.note(Identity(n), Offset(i64::try_from(n).unwrap()));
+        }
+        window.trim(Offset(4), 100, 5);
+        assert_eq!(window.len(), 5);
+        window.trim(Offset(4), 100, 4);
+        assert_eq!((window.len(), window.note(Identity(0), Offset(5))), (4, None), "the oldest went");
+    }
 }

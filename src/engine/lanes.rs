@@ -119,6 +119,7 @@ impl Hasher for Prehashed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::BuildHasher;
 
     #[test]
     fn an_empty_lane_gives_its_place_to_the_next_key() {
@@ -137,5 +138,42 @@ mod tests {
         assert_eq!(key(Ordering::Partition, 1, 1), key(Ordering::Partition, 2, 2));
         assert_eq!(key(Ordering::Key, 1, 1), key(Ordering::Strict, 1, 2));
         assert_ne!(key(Ordering::None, 1, 1), key(Ordering::None, 1, 2));
+    }
+
+    #[test]
+    fn lanes_with_records_or_a_run_keep_their_place() {
+        let mut lanes = Lanes::default();
+        let (full, runs) = (lanes.push(1, 0), lanes.push(2, 1));
+        lanes.lane_mut(runs).queue.clear();
+        lanes.lane_mut(runs).state = LaneState::Running(1);
+        for index in [full, runs] {
+            lanes.release_if_empty(index);
+        }
+        assert_eq!((lanes.push(1, 2), lanes.push(2, 3)), (full, runs));
+        assert_eq!(lanes.occupied().collect::<Vec<_>>(), [full, runs]);
+        assert_eq!(lanes.lane(full).queue, [0, 2]);
+    }
+
+    #[test]
+    fn a_lane_is_released_once() {
+        let mut lanes = Lanes::default();
+        let first = lanes.push(1, 0);
+        lanes.lane_mut(first).queue.clear();
+        lanes.lane_mut(first).state = LaneState::Blocked;
+        lanes.release_if_empty(first);
+        lanes.release_if_empty(first);
+        assert_eq!(lanes.lane(first).state, LaneState::Idle);
+        assert_ne!(lanes.push(2, 1), lanes.push(3, 2), "one place is not given twice");
+    }
+
+    #[test]
+    fn keys_that_are_hashes_stay_as_they_are() {
+        let hash = |number: u64| BuildHasherDefault::<Prehashed>::default().hash_one(number);
+        assert_eq!((hash(7), hash(1 << 63)), (7, 1 << 63));
+        let wide = |number: u128| BuildHasherDefault::<Prehashed>::default().hash_one(number);
+        assert_eq!((wide(7), wide(u128::from(u64::MAX)), wide(3 << 64 | 5)), (7, u64::MAX, 5));
+        let mut bytes = Prehashed::default();
+        bytes.write(&[1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(bytes.finish(), 3);
     }
 }

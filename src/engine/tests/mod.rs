@@ -2,8 +2,10 @@
 
 mod bounds;
 mod committing;
+mod outages;
 mod partitions;
 mod retrying;
+mod suspects;
 mod working;
 
 use std::collections::{BTreeMap, VecDeque};
