@@ -151,22 +151,14 @@ fn places_of_an_earlier_owner_count() {
     bench.finish(5, failed(Class::Panic));
     bench.pass(milliseconds(100));
     let (position, metadata) = bench.committed.clone().unwrap();
-    for (max_parked, expected) in [(1, "1 dead letter panic"), (2, "1 in place panic")] {
+    for (max_parked, polled, parks) in [(1, 1, false), (1, 2, false), (2, 1, true), (2, 2, true)] {
         let mut next = Bench::with(Settings { max_parked, ..settings() }, position.0, &metadata);
-        next.engine.records(next.now, P0, next.epochs[&P0], vec![arrival(0, 1)]);
-        next.settle();
+        next.poll(&[(0, 1), (5, 2)][..polled]);
         next.finish(0, failed(Class::Panic));
-        acknowledge_all(&mut next);
         next.pass(milliseconds(100));
-        let ends: Vec<_> = next.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
-        assert!(names(&ends)[0].starts_with(&expected[..6]) || max_parked == 1, "{ends:?}");
-        assert_eq!(matches!(ends[0].1, Disposition::RetryInPlace { .. }), max_parked == 2, "{ends:?}");
+        let parked = matches!(next.ends[0], (0, 1, Disposition::RetryInPlace { .. }));
+        assert_eq!(parked, parks, "{max_parked} places, {polled} polled: {:?}", next.ends);
     }
-}
-
-fn acknowledge_all(bench: &mut Bench) {
-    bench.engine.receipts_acknowledged(bench.now, P0, bench.epochs[&P0], NextOffset(1_000));
-    bench.settle();
 }
 
 #[test]
