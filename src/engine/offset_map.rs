@@ -8,6 +8,10 @@
 //! ```text
 //! "coafi1:" base64( identity u64 LE · position · claim · transaction · dirty · running · suspects · attempts · form · resolved )
 //! ```
+//! Every version begins in this way, up to the position, so that any version knows whether a map is its own business. One
+//! that is, and of a newer version, must not be taken for foreign: what it names as resolved would be done again (see
+//! [`newer_version`]).
+//!
 //! Numbers are LEB128 varints. `resolved` is, whichever is shorter, alternating run lengths (form 0: unresolved, resolved,
 //! unresolved, …, from the position on) or a bitmap (form 1: bit n is offset position + n).
 
@@ -18,8 +22,11 @@ use crate::event::{NextOffset, Offset};
 /// Kafka's default `offset.metadata.max.bytes`.
 pub const MAX_METADATA_BYTES: usize = 4096;
 
-/// Version and origin: metadata that starts otherwise is somebody else's.
+/// Origin and version: metadata that starts otherwise is somebody else's or of another version. A new version is read by one
+/// release and written by the next, since replicas of two releases take partitions over from each other.
 const PREFIX: &str = "coafi1:";
+const ORIGIN: &str = "coafi";
+const VERSION: u32 = 1;
 
 /// Raw bytes that fit behind the prefix: base64 makes four characters of three.
 const fn raw_bytes(metadata_bytes: usize) -> usize {
@@ -82,6 +89,16 @@ pub fn fits(span: u64, records: usize, room: usize) -> bool {
     let room = room as u64;
     // Worst case of runs: every record on its own, a run before and a run after it.
     span.div_ceil(8) <= room || (records as u64 + 1).saturating_mul(2 * varint_len(span)) <= room
+}
+
+/// The version of a map that belongs to this identity and position but that a newer release wrote: whoever reads it must
+/// not go on.
+#[must_use]
+pub fn newer_version(text: &str, identity: u64, position: NextOffset) -> Option<u32> {
+    let (version, raw) = text.strip_prefix(ORIGIN)?.split_once(':')?;
+    let version = version.parse().ok().filter(|version| *version > VERSION)?;
+    let raw = base64_decode(raw)?;
+    Reader(&raw).belongs_to(identity, position).then_some(version)
 }
 
 impl OffsetMap {
@@ -147,13 +164,12 @@ impl OffsetMap {
         bits
     }
 
-    /// Reads metadata back. `None`: foreign, of another identity or position, or damaged; the position still counts.
+    /// Reads metadata back. `None`: foreign, of another version, identity or position, or damaged; the position still counts.
     #[must_use]
     pub fn decode(text: &str, identity: u64, position: NextOffset) -> Option<Self> {
         let raw = base64_decode(text.strip_prefix(PREFIX)?)?;
         let mut input = Reader(&raw);
-        let ours = input.bytes(8)? == identity.to_le_bytes() && input.number()?.cast_signed() == position.0;
-        if !ours {
+        if !input.belongs_to(identity, position) {
             return None;
         }
         let offset = |delta: u64| i64::try_from(delta).ok().and_then(|delta| position.0.checked_add(delta)).map(Offset);
@@ -242,6 +258,12 @@ impl<'a> Reader<'a> {
             }
         }
         None
+    }
+
+    /// Reads the head that every version has.
+    fn belongs_to(&mut self, identity: u64, position: NextOffset) -> bool {
+        self.bytes(8).is_some_and(|bytes| bytes == identity.to_le_bytes())
+            && self.number().is_some_and(|number| number.cast_signed() == position.0)
     }
 
     fn small(&mut self) -> Option<u32> {

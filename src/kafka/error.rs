@@ -23,7 +23,7 @@ pub enum DriverError {
          give each replica a slot of its own"
     )]
     SlotConflict { id: String, times: usize },
-    #[error("group.instance.id {id:?} is used by another live replica; give each replica an id of its own: {message}")]
+    #[error("group.instance.id {id:?} is used by another live replica; give each replica a slot of its own: {message}")]
     InstanceConflict { id: String, message: String },
     #[error("producer failed for good: {message}")]
     Producer { message: String },
@@ -36,6 +36,12 @@ pub enum DriverError {
          truncated or made anew; reset the group's offset explicitly"
     )]
     PositionBeyondEnd { topic: String, partition: i32, position: NextOffset, end: NextOffset },
+    #[error(
+        "the committed offset {position} of {topic}[{partition}] carries an offset map of version {version}, which a newer \
+         release wrote and this one cannot read: going on would do again what the map says is done; start that release \
+         again (docs/operations.md, \"Upgrade and rollback\")"
+    )]
+    NewerOffsetMap { topic: String, partition: i32, position: NextOffset, version: u32 },
     #[error("thread {0:?} ended by a panic")]
     Panicked(&'static str),
     #[error("not drained within {0:?}; what was unresolved will be handled again by the partitions' next owner")]

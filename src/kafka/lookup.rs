@@ -21,7 +21,7 @@ use super::partitions::Live;
 use super::record::quietly;
 use super::stop::Stop;
 use super::{Claims, DriverError};
-use crate::engine::{Epoch, PartitionId};
+use crate::engine::{Epoch, PartitionId, offset_map};
 use crate::event::{NextOffset, TopicPartition};
 use crate::store::Fence;
 
@@ -157,11 +157,15 @@ impl<P, R> Lookups<P, R> {
                     end,
                 }));
             }
+            let identity = identity(&cluster, source);
+            if let Some(version) = offset_map::newer_version(&metadata, identity, position) {
+                let (topic, partition) = (source.topic.to_string(), source.partition);
+                return Ok(Err(DriverError::NewerOffsetMap { topic, partition, position, version }));
+            }
             let fence = fences
                 .iter()
                 .position(|f| *f.topic == *source.topic && f.partition == source.partition)
                 .map(|place| fences.swap_remove(place));
-            let identity = identity(&cluster, source);
             located.push(Located { source: source.clone(), position, metadata, log_start, end, identity, fence });
         }
         Ok(Ok(located))

@@ -1,5 +1,6 @@
 //! One contract, every implementation.
 
 #![allow(clippy::disallowed_methods, reason = "test harness: tasks that race each other")]
+mod older_database;
 mod registry;
 mod store;

@@ -1,6 +1,6 @@
 //! The store's contract, over SQLite and Postgres.
 
-mod databases;
+pub(crate) mod databases;
 mod proxy;
 
 use std::sync::Arc;

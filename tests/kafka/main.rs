@@ -8,4 +8,5 @@ mod echo;
 mod foreign;
 mod git_connector;
 mod lag;
+mod newer;
 mod topics;

@@ -191,6 +191,41 @@ mod tests {
         assert_eq!(state.part("refs/heads/gone"), None);
     }
 
+    /// One directory of tests/golden/formats per version, oldest first.
+    const VERSIONS: [&str; 1] = [include_str!("../../../tests/golden/formats/0.1.0/git_offsets.json")];
+
+    #[test]
+    fn offsets_of_every_version_are_read_to_the_same_value_and_the_last_one_reads_todays() {
+        let branch = |published: &[u8]| BranchState {
+            published: published.iter().copied().map(sha).collect(),
+            ..BranchState::default()
+        };
+        let walk = WalkState {
+            target: sha(1),
+            hidden: Some(vec![sha(2)]),
+            done: 7,
+            last: Some(sha(3)),
+            push: Some(PushState { before: None, forced: true }),
+        };
+        let branches = [
+            ("a/b", BranchState { walk: Some(walk), ..branch(&[5]) }),
+            ("gone", BranchState { deleted_at_ms: Some(9), ..branch(&[5, 6]) }),
+            ("main", BranchState { tip: Some(sha(5)), ..branch(&[5]) }),
+        ];
+        let state = RepositoryState {
+            started: Some(Started { start: "history".into(), at_ms: 5 }),
+            branches: branches.map(|(name, branch)| (name.to_owned(), branch)).into(),
+            tags: [("v1".into(), TagState { object: sha(4) })].into(),
+        };
+        for version in VERSIONS {
+            assert_eq!(RepositoryState::from_parts(&serde_json::from_str(version).unwrap()).unwrap(), state);
+        }
+        let last: BTreeMap<String, Value> = serde_json::from_str(VERSIONS[VERSIONS.len() - 1]).unwrap();
+        for (part, value) in last {
+            assert_eq!(state.part(&part), Some(value), "{part}: a member that is new is for the next version to write");
+        }
+    }
+
     #[test]
     fn a_newer_version_is_refused_and_named() {
         let parts = [("refs/tags/v1".to_owned(), serde_json::json!({"v": 2, "object": "00"}))].into();
