@@ -199,7 +199,7 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
         config::Start::Earliest => Start::Earliest,
         config::Start::Latest => Start::Latest,
     };
-    config.instance_id = kafka.group_instance_id.clone();
+    config.instance_id = kafka.instance_id(&parts.slot);
     config.session_timeout = kafka.session_timeout;
     config.heartbeat_interval = kafka.heartbeat_interval;
     config.transaction_timeout = kafka.transaction_timeout;

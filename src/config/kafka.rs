@@ -16,6 +16,15 @@ pub enum Delivery {
     AtLeastOnce,
 }
 
+/// How the group takes a replica that starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// One that comes back within the session timeout is the one that was there, and has its partitions at once.
+    Static,
+    /// Each is new: the partitions of one that was killed wait for the end of its session.
+    Dynamic,
+}
+
 /// Where a group without a committed offset starts. It never moves a group that has one (I10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -31,8 +40,9 @@ pub struct Kafka {
     pub group_id: String,
     /// Part of the ids of audit records and of effects: new with an offset reset or a replay, empty for the first run.
     pub run: String,
-    /// Static membership.
-    pub group_instance_id: Option<String>,
+    membership: Membership,
+    /// Of a static member; else it is made from the slot: see [`Kafka::instance_id`].
+    group_instance_id: Option<String>,
     /// What stays the same when this replica restarts: see [`Kafka::slot`].
     slot: Option<String>,
     pub delivery: Delivery,
@@ -74,6 +84,8 @@ impl Kafka {
             client: section.properties("client", "client_files", refusal, is_secret),
             group_id: section.text("group_id", "coafi"),
             run: section.parsed("run", String::new(), RUN, parse_run, Clone::clone),
+            membership: section
+                .choice("membership", &[("static", Membership::Static), ("dynamic", Membership::Dynamic)]),
             group_instance_id: section.optional_text("group_instance_id"),
             slot: section.optional_text("slot"),
             delivery: section.choice(
@@ -106,6 +118,9 @@ impl Kafka {
         if self.heartbeat_interval * 3 > self.session_timeout {
             section.reject("session_timeout", "must be at least three times kafka.heartbeat_interval");
         }
+        if self.membership == Membership::Dynamic && self.group_instance_id.is_some() {
+            section.reject("group_instance_id", "is of static members; kafka.membership is dynamic");
+        }
     }
 
     /// The stable half of `transactional.id`: the configured slot, else the host's name. Two replicas on one host need two
@@ -113,6 +128,21 @@ impl Kafka {
     #[must_use]
     pub fn slot(&self) -> String {
         self.slot.clone().unwrap_or_else(host_name)
+    }
+
+    /// `group.instance.id` of the replica with this slot; `None` for a dynamic member. Kafka allows letters, digits and
+    /// `._-`: other bytes, and `_` itself, become `_` and two hexadecimal digits, so that no two slots share an id.
+    #[must_use]
+    pub fn instance_id(&self, slot: &str) -> Option<String> {
+        if self.membership == Membership::Dynamic {
+            return None;
+        }
+        let encoded = |byte: u8| match byte {
+            b'.' | b'-' => char::from(byte).to_string(),
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("_{byte:02x}"),
+        };
+        Some(self.group_instance_id.clone().unwrap_or_else(|| slot.bytes().map(encoded).collect()))
     }
 }
 

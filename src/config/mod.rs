@@ -33,7 +33,7 @@ pub use engine::{Circuit, Engine};
 pub use error::{ConfigError, Problem};
 pub use findings::Entry;
 pub use git::{Git, Repository, Start as GitStart};
-pub use kafka::{Commit, Delivery, Kafka, Queues, Start};
+pub use kafka::{Commit, Delivery, Kafka, Membership, Queues, Start};
 pub use load::{CONFIG_VARIABLE, DEFAULT_FILE, Loaded, Sources, load};
 pub use secret::{Endpoint, Secret};
 pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};

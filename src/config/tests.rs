@@ -111,7 +111,7 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
         "kafka: {gruop_id: x}",
         &[],
         expect![[
-            r#"c.yaml: kafka.gruop_id: unknown key (did you mean "group_id"?); allowed here: bootstrap_servers, client_files, client, group_id, run, group_instance_id, slot, delivery, start, commit, transaction_timeout, drain, session_timeout, heartbeat_interval, queues"#
+            r#"c.yaml: kafka.gruop_id: unknown key (did you mean "group_id"?); allowed here: bootstrap_servers, client_files, client, group_id, run, membership, group_instance_id, slot, delivery, start, commit, transaction_timeout, drain, session_timeout, heartbeat_interval, queues"#
         ]],
     );
     check(

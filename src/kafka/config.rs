@@ -64,7 +64,8 @@ pub struct Config {
     pub not_deduplicated: BTreeSet<String>,
     /// Topics whose partitions go on after retention has passed their position, instead of standing still (I10).
     pub continue_after_loss: BTreeSet<String>,
-    /// Static membership (`group.instance.id`).
+    /// Static membership (`group.instance.id`): who comes back under it before the session is over has its partitions at
+    /// once. A shutdown leaves the group all the same.
     pub instance_id: Option<String>,
     /// After this long without a heartbeat the group takes the replica's partitions away; 6 to 10 s.
     pub session_timeout: Duration,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,6 +14,10 @@ use tracing::{debug, error, info, warn};
 
 use super::inbox::Rebalance;
 use super::status::StatusCell;
+
+/// How often, and how long each time, leaving looks for the question what to give back.
+const LEAVE_POLLS: usize = 20;
+const LEAVE_POLL: Duration = Duration::from_millis(10);
 
 /// The group's consumer.
 pub(super) type GroupConsumer = BaseConsumer<GroupContext>;
@@ -68,16 +73,35 @@ pub(super) struct GroupContext {
     record: Box<dyn Fn(Rebalance) + Send + Sync>,
     /// While the consumer is closed nobody else answers a revocation.
     closing: AtomicBool,
+    /// What was asked back while closing has been given back.
+    gave_back: AtomicBool,
 }
 
 impl GroupContext {
     pub(super) fn new(reporter: Reporter, record: impl Fn(Rebalance) + Send + Sync + 'static) -> Self {
-        Self { reporter, record: Box::new(record), closing: AtomicBool::new(false) }
+        Self { reporter, record: Box::new(record), closing: AtomicBool::new(false), gave_back: AtomicBool::new(false) }
     }
 
     /// From now on partitions are given up as soon as they are revoked: for the end, when nothing runs any more.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Leaves the group, so that others have the partitions at once. Closing does it too, but not for a static member, which
+    /// the group would wait for. Nothing is waited for that does not come: librdkafka asks back what it takes for assigned,
+    /// within this call, unless there is nothing.
+    pub(super) fn leave(consumer: &GroupConsumer) {
+        let context = consumer.context();
+        context.close();
+        context.gave_back.store(false, Ordering::SeqCst);
+        consumer.unsubscribe();
+        for _ in 0..LEAVE_POLLS {
+            if context.gave_back.load(Ordering::SeqCst) {
+                break;
+            }
+            // What else comes, nobody handles any more.
+            let _ = consumer.poll(LEAVE_POLL);
+        }
     }
 }
 
@@ -96,7 +120,14 @@ impl ConsumerContext for GroupContext {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
             // `close` waits for this answer; an error means that there is nothing left to give up.
-            let answer = if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+            let answer = if assigned {
+                consumer.incremental_assign(list)
+            } else {
+                self.gave_back.store(true, Ordering::SeqCst);
+                // A shutdown has given it up before, and then the answer must not name it.
+                let nothing = TopicPartitionList::new();
+                consumer.incremental_unassign(list).or_else(|_| consumer.incremental_unassign(&nothing))
+            };
             if let Err(error) = answer {
                 debug!("rebalance while closing: {error}");
             }

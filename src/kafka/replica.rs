@@ -217,6 +217,7 @@ fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandl
     driver.publish_status();
     stop.set();
     driver.answer_all();
+    GroupContext::leave(&driver.consumer);
     let Driver { consumer, writer, receipts, questions, windows, config, inbox, answers, .. } = driver;
     // The receipts' thread holds a sender to itself, so it is told.
     let _ = receipts.send(Receipt::Stop);
@@ -225,7 +226,7 @@ fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandl
         // Each thread catches its own panics and reports them.
         let _ = join.join();
     }
-    // The last owner: leaves the group and waits for that.
+    // The last owner: waits until it has left the group.
     drop(consumer);
     drop((inbox, answers));
     info!(group = config.group, "replica has ended");
