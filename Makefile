@@ -24,6 +24,9 @@ OUTPUT =
 # `make chaos`: how long, which faults and events (random without), and which delivery.
 MINUTES = 3
 DELIVERY = transactional
+# `make upgrade`: the release before, by default the last one whose formats are kept; and what happens beside the upgrades.
+PREVIOUS =
+UPGRADE_FAULTS = upgrade,kill,freeze,database_outage
 # How many seeds `make simulate` runs, and with SEED only that one. `make chaos` takes a SEED too.
 SEEDS = 20000
 SEED =
@@ -34,14 +37,14 @@ MUTANT_SEEDS = 300
 MUTANTS_OUT = $(CARGO_TARGET_DIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench chaos simulate mutants setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up env down status bench chaos upgrade simulate mutants setup-build setup-stack stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
-	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once"
+	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once    make upgrade PREVIOUS=v0.1.0"
 
 run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
 	@$(DEBUG)/coafi dev $(ARGS)
@@ -60,7 +63,7 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous .ci/run; \
 	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi
@@ -86,6 +89,12 @@ chaos: setup-build setup-stack ## Break everything around `coafi consume` for MI
 	@$(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos
 	@$(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --minutes $(MINUTES) --delivery $(DELIVERY) \
 		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+upgrade: setup-build setup-stack ## Roll replicas from the release before to this one and back, under load, and count the same
+	@previous=$$(scripts/previous $(PREVIOUS)) \
+		&& $(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos \
+		&& $(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --previous "$$previous" --only $(UPGRADE_FAULTS) \
+			--minutes $(MINUTES) --delivery $(DELIVERY) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
 	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) \

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ struct Replica {
 pub struct Fleet {
     world: World,
     kafka: Vec<String>,
+    /// Which `coafi` the replica of each slot is, from its next start on.
+    binaries: Vec<PathBuf>,
     /// In order of their slots.
     replicas: Vec<Replica>,
     /// What ended that nobody ended, and what did not end when it was told to.
@@ -41,7 +44,8 @@ impl Fleet {
     #[must_use]
     pub fn new(world: World, servers: &Servers, slots: usize) -> Self {
         let kafka = (0..slots).map(|slot| servers.kafka_for(slot)).collect();
-        Self { world, kafka, replicas: Vec::new(), complaints: Vec::new() }
+        let binaries = vec![world.binary.clone(); slots];
+        Self { world, kafka, binaries, replicas: Vec::new(), complaints: Vec::new() }
     }
 
     #[must_use]
@@ -58,6 +62,19 @@ impl Fleet {
     #[must_use]
     pub fn slot(&self, nth: usize) -> usize {
         self.replicas[nth % self.replicas.len()].slot
+    }
+
+    /// From its next start on, the replica of this slot is this `coafi`.
+    pub fn set_binary(&mut self, slot: usize, binary: &Path) {
+        binary.clone_into(&mut self.binaries[slot]);
+    }
+
+    /// Has a release make the topics and schemas that it needs and that are not there.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub fn prepare_for(&self, binary: &Path) -> Result<()> {
+        World { binary: binary.to_owned(), ..self.world.clone() }.prepare()
     }
 
     /// One replica more, with the lowest free slot; false if there is none.
@@ -80,7 +97,8 @@ impl Fleet {
             return Ok(());
         }
         let log = File::options().create(true).append(true).open(self.world.path(&log_name(slot)))?;
-        let mut command = self.world.command(&["consume", "--slot", &slot.to_string()], &self.kafka[slot]);
+        let world = World { binary: self.binaries[slot].clone(), ..self.world.clone() };
+        let mut command = world.command(&["consume", "--slot", &slot.to_string()], &self.kafka[slot]);
         command.stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().context("start a replica")?;
         let reaped = reaper::Entry::group(child.id())?;

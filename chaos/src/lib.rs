@@ -6,6 +6,8 @@
 //! - [`run`](run::run) lets the producer write, the faults happen and the replicas catch up, and then has the
 //!   [`reconcile`]r compare what was sent with what [`reading`] finds.
 //!
+//! - [`recovery`] measures how long the end of a replica is felt.
+//!
 //! The crate does not depend on `coafi`: what judges the product shares no code with it. The product is a binary here,
 //! configured by its environment.
 
@@ -22,6 +24,7 @@ pub mod proxy;
 pub mod random;
 pub mod reading;
 pub mod reconcile;
+pub mod recovery;
 pub mod run;
 pub mod servers;
 pub mod summary;

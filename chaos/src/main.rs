@@ -41,6 +41,9 @@ struct Arguments {
     /// The `coafi` to test
     #[arg(long, env = "COAFI_CHAOS_BINARY")]
     binary: PathBuf,
+    /// The `coafi` of the release before: replicas begin as this one, and `upgrade` changes them to the other and back
+    #[arg(long, value_name = "PATH", env = "COAFI_CHAOS_PREVIOUS")]
+    previous: Option<PathBuf>,
     /// Keep logs and configuration here; by default only of a run that found something
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -89,6 +92,7 @@ fn execute(arguments: &Arguments) -> Result<bool> {
     };
     let options = Options {
         binary: arguments.binary.canonicalize()?,
+        previous: arguments.previous.as_ref().map(|path| path.canonicalize()).transpose()?,
         directory,
         seed,
         length: Duration::from_secs_f64(arguments.minutes * 60.0),

@@ -21,10 +21,12 @@ pub enum Kind {
     Reset,
     DatabaseOutage,
     RegistryOutage,
+    /// Every replica in turn ends and comes back as the other release.
+    Upgrade,
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Kill,
         Self::Terminate,
         Self::Freeze,
@@ -39,6 +41,7 @@ impl Kind {
         Self::Reset,
         Self::DatabaseOutage,
         Self::RegistryOutage,
+        Self::Upgrade,
     ];
 
     /// As in the JSON object.
@@ -59,6 +62,7 @@ impl Kind {
             Self::Reset => "network_reset",
             Self::DatabaseOutage => "database_outage",
             Self::RegistryOutage => "registry_outage",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -66,6 +70,12 @@ impl Kind {
     #[must_use]
     pub const fn is_of_the_network(self) -> bool {
         matches!(self, Self::Cut | Self::Delay | Self::Reset)
+    }
+
+    /// Whether it takes a second release to change to.
+    #[must_use]
+    pub const fn is_of_releases(self) -> bool {
+        matches!(self, Self::Upgrade)
     }
 
     /// Shortest and longest duration in milliseconds, where it has one.
@@ -82,6 +92,8 @@ impl Kind {
             Self::BrokerKill => (0, 6_000),
             Self::BrokerFreeze => (3_000, 9_000),
             Self::DatabaseOutage | Self::RegistryOutage => (3_000, 10_000),
+            // How long both releases share the group before the other half follows.
+            Self::Upgrade => (1_000, 8_000),
             Self::Start | Self::Stop | Self::Roll | Self::BrokerRestart | Self::Reset => (0, 0),
         }
     }
@@ -91,7 +103,7 @@ impl Kind {
         match self {
             Self::BrokerRestart | Self::BrokerKill => 6_000,
             Self::RegistryOutage => 7_000,
-            Self::Roll => 6_000,
+            Self::Roll | Self::Upgrade => 6_000,
             Self::Terminate | Self::Stop | Self::DatabaseOutage => 2_000,
             Self::Kill | Self::Freeze | Self::Start | Self::BrokerFreeze | Self::Cut | Self::Delay | Self::Reset => 200,
         }

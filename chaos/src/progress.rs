@@ -82,6 +82,17 @@ impl Progress {
         ends.iter().all(|(partition, end)| *end == 0 || seen.read.get(partition).is_some_and(|read| read >= end))
     }
 
+    /// Whether in each of these partitions of the source topic a record at or behind the end has come to its end.
+    #[must_use]
+    pub fn is_beyond(&self, ends: &Ends) -> bool {
+        let seen = self.lock();
+        let at = |partition: i32, offset| Place { topic: TOPIC.to_owned(), partition, offset };
+        let beyond = |(&partition, &end): (&i32, &i64)| {
+            seen.left.range(at(partition, end)..=at(partition, i64::MAX)).next().is_some()
+        };
+        ends.iter().all(beyond)
+    }
+
     /// Places that a record has left, in the order in which that was seen.
     #[must_use]
     pub fn order(&self) -> Vec<Place> {

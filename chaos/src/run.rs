@@ -1,5 +1,6 @@
 //! A run: the stack, the replicas, the producer, the faults one after another, the end, the judgement.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -36,6 +37,8 @@ const DRAIN_SILENCE: Duration = Duration::from_secs(60);
 pub struct Options {
     /// The `coafi` that is tested.
     pub binary: PathBuf,
+    /// The release before, if upgrades are tested: the replicas begin as this one.
+    pub previous: Option<PathBuf>,
     /// Where logs and configuration go.
     pub directory: PathBuf,
     pub seed: u64,
@@ -58,7 +61,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Summary> {
     let servers = Servers::start(MAX_REPLICAS)?;
     let world = World {
-        binary: options.binary.clone(),
+        binary: options.previous.as_ref().unwrap_or(&options.binary).clone(),
         directory: options.directory.clone(),
         kafka: servers.kafka.bootstrap_servers(),
         registry: servers.registry.url(),
@@ -73,7 +76,8 @@ pub fn run(options: &Options) -> Result<Summary> {
         schemas.latest(AUDIT_TOPIC, record)?;
     }
     let fleet = Fleet::new(world.clone(), &servers, MAX_REPLICAS);
-    let mut conduct = Conduct { servers, fleet, verbose: options.verbose, begin: Instant::now() };
+    let releases = options.previous.iter().chain([&options.binary]).cloned().collect();
+    let mut conduct = Conduct { servers, fleet, releases, verbose: options.verbose, begin: Instant::now() };
     for _ in 0..options.replicas {
         conduct.fleet.start()?;
     }
@@ -123,6 +127,8 @@ fn millis(duration: Duration) -> u64 {
 struct Conduct {
     servers: Servers,
     fleet: Fleet,
+    /// The one that replicas are, and the one that they change to next; a single one if there is no other.
+    releases: VecDeque<PathBuf>,
     verbose: bool,
     begin: Instant,
 }
@@ -131,8 +137,10 @@ impl Conduct {
     /// Every fault of the plan, with its beginning and end; then waits until the time is over.
     fn carry_out(&mut self, options: &Options) -> Result<Vec<(Kind, Instant, Instant)>> {
         let network = !self.servers.proxies.is_empty();
-        let kinds: Vec<Kind> =
-            options.kinds.iter().copied().filter(|kind| network || !kind.is_of_the_network()).collect();
+        let possible = |kind: &Kind| {
+            (network || !kind.is_of_the_network()) && (options.previous.is_some() || !kind.is_of_releases())
+        };
+        let kinds: Vec<Kind> = options.kinds.iter().copied().filter(possible).collect();
         let end = self.begin + options.length;
         let mut happened = Vec::new();
         for fault in plan::generate(options.seed, options.length, &kinds) {
@@ -172,11 +180,9 @@ impl Conduct {
             Kind::Stop => drop(self.fleet.start()?),
             Kind::Roll => {
                 let slots: Vec<usize> = (0..self.fleet.len()).map(|nth| self.fleet.slot(nth)).collect();
-                for slot in slots {
-                    self.fleet.terminate(slot)?;
-                    self.fleet.start_at(slot)?;
-                }
+                self.roll(&slots)?;
             }
+            Kind::Upgrade => self.change_release(fault.lasts)?,
             Kind::BrokerRestart => {
                 self.servers.kafka.stop()?;
                 self.servers.kafka.restart()?;
@@ -212,6 +218,29 @@ impl Conduct {
                 self.wait(fault.lasts)?;
                 self.servers.registry.restart()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Half of the replicas become the other release, share the group with the rest for a while, and then all are. The first
+    /// time is an upgrade, the next a rollback. Topics and schemas are brought up to date first, as an operator does; an older
+    /// release leaves them as they are.
+    fn change_release(&mut self, half_way: Duration) -> Result<()> {
+        self.releases.rotate_left(1);
+        let release = self.releases.front().context("a release")?.clone();
+        self.fleet.prepare_for(&release)?;
+        (0..MAX_REPLICAS).for_each(|slot| self.fleet.set_binary(slot, &release));
+        let slots: Vec<usize> = (0..self.fleet.len()).map(|nth| self.fleet.slot(nth)).collect();
+        let (first, rest) = slots.split_at(slots.len().div_ceil(2));
+        self.roll(first)?;
+        self.wait(half_way)?;
+        self.roll(rest)
+    }
+
+    fn roll(&mut self, slots: &[usize]) -> Result<()> {
+        for &slot in slots {
+            self.fleet.terminate(slot)?;
+            self.fleet.start_at(slot)?;
         }
         Ok(())
     }

@@ -155,6 +155,14 @@ impl World {
         }
         fs::write(self.directory.join("routes.yaml"), ROUTES)?;
         self.run(&["routes", "lint"])?;
+        self.prepare()
+    }
+
+    /// Has the product make the topics and schemas that are not there.
+    ///
+    /// # Errors
+    /// The product refuses.
+    pub fn prepare(&self) -> Result<()> {
         self.run(&["topics", "apply", "--replication-factor", "1"])?;
         self.run(&["schemas", "register"])
     }

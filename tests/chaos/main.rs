@@ -34,6 +34,7 @@ fn short_run(kinds: &[Kind]) -> Summary {
     let directory = tempfile::tempdir().unwrap();
     let options = Options {
         binary: env!("CARGO_BIN_EXE_coafi").into(),
+        previous: None,
         directory: directory.path().to_owned(),
         seed: SEED,
         length: LENGTH,

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::reconcile::Place;
-use crate::world::AUDIT_TOPIC;
+use crate::world::{AUDIT_TOPIC, TOPIC};
 
 /// One answer of a broker, which may just have been started.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -113,6 +113,14 @@ pub type Ends = BTreeMap<i32, i64>;
 /// The broker does not answer.
 pub fn audit_ends(kafka: &str) -> Result<Ends> {
     ends(&client(kafka, "chaos-ends", "read_uncommitted")?, AUDIT_TOPIC)
+}
+
+/// Where the source topic ends now.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn source_ends(kafka: &str) -> Result<Ends> {
+    ends(&client(kafka, "chaos-ends", "read_uncommitted")?, TOPIC)
 }
 
 fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Ends> {
