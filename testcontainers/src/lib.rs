@@ -13,6 +13,7 @@
 // Starting servers is waiting for them: this crate reads clocks, sleeps between probes, and is no part of the product.
 #![allow(clippy::disallowed_methods, reason = "edge: test harness")]
 
+mod backup;
 mod docker;
 mod native;
 mod port;
@@ -24,6 +25,7 @@ pub mod runner;
 mod server;
 mod service;
 mod stack;
+mod tools;
 
 pub use server::{Kafka, Postgres, Registry, Server};
 pub use service::Service;

@@ -15,6 +15,7 @@ mod journal;
 mod outages;
 mod process;
 mod readme;
+mod recovery;
 mod replicas;
 #[path = "../support/repositories.rs"]
 mod repositories;

@@ -51,6 +51,19 @@ impl Database {
         format!("{server}/{}", self.name)
     }
 
+    /// What is in it now, under a name of its own; nobody may be connected.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { server: self.server.clone(), name: unique("copy") };
+        copy.at_server(format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name)).unwrap();
+        copy
+    }
+
+    /// It is what `copy` is.
+    pub(crate) fn put_back(&self, copy: &Self) {
+        self.at_server(format!("DROP DATABASE {} WITH (FORCE)", self.name)).unwrap();
+        self.at_server(format!("CREATE DATABASE {} TEMPLATE {}", self.name, copy.name)).unwrap();
+    }
+
     /// The number that a query asks for.
     pub(crate) fn number(&self, query: &str) -> i64 {
         let options: PgConnectOptions = self.url().parse().unwrap();

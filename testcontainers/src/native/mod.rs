@@ -15,6 +15,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Service;
 
+/// Kafka's classpath, as `java -cp` takes it.
+pub(crate) fn kafka_classpath() -> Result<String> {
+    Ok(format!("{}/*", artifacts::kafka_jars()?.display()))
+}
+
 /// Prepares `directory` (idempotent: existing data is kept) and returns the command of a server on `port`.
 pub(crate) fn command(service: Service, directory: &Path, port: u16) -> Result<Command> {
     std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
