@@ -42,7 +42,7 @@ use std::time::Instant;
 
 use simulation::Simulation;
 
-const DEFAULT_SEEDS: u64 = 2000;
+const DEFAULT_SEEDS: u64 = 5000;
 
 /// Runs over fewer seeds need not meet everything.
 const SEEDS_FOR_COVERAGE: u64 = 1000;
