@@ -6,6 +6,7 @@ mod outages;
 mod partitions;
 mod retrying;
 mod suspects;
+mod windows;
 mod working;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,116 @@
+//! The offset map's window: what it cannot hold waits, and a head that is parked in its way goes by policy.
+
+use super::*;
+
+/// Offsets that fit: three bytes of a bit each.
+const WINDOW: i64 = 24;
+
+fn narrow(overflow: Overflow, ordering: Ordering) -> Bench {
+    let settings = Settings { max_metadata_bytes: 307, max_run: 1, ..settings() };
+    assert_eq!(8 * offset_map::room(settings.max_parked, settings.max_metadata_bytes) as i64, WINDOW);
+    let retry = Policy { in_place_attempts: 3, fault_attempts: 3, ..route().retry };
+    Bench::with_routes(settings, vec![RoutePolicy { overflow, ordering, retry, ..route() }])
+}
+
+/// A lane for each offset.
+fn poll_through(bench: &mut Bench, offsets: std::ops::Range<i64>) {
+    let records: Vec<_> = offsets.map(|offset| (offset, 100 + offset.cast_unsigned())).collect();
+    bench.poll(&records);
+}
+
+fn panicked() -> Attempt {
+    Attempt::Failed { class: Class::Panic, code: 1 }
+}
+
+#[test]
+fn records_beyond_the_window_wait_until_it_moves() {
+    let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
+    poll_through(&mut bench, 0..WINDOW);
+    assert!(!bench.engine.window_is_full(P0));
+    poll_through(&mut bench, WINDOW..WINDOW + 3);
+    assert_eq!(bench.running().last(), Some(&(WINDOW - 1)));
+    assert!(bench.engine.window_is_full(P0) && !bench.engine.window_is_full(P1));
+    for offset in 1..WINDOW {
+        bench.finish(offset, Attempt::Succeeded);
+    }
+    bench.pass(milliseconds(100));
+    assert_eq!(bench.running(), [0], "the lowest still runs, and nothing goes by policy for that");
+    bench.finish(0, Attempt::Succeeded);
+    assert_eq!(bench.running(), [WINDOW, WINDOW + 1, WINDOW + 2]);
+    assert!(!bench.engine.window_is_full(P0));
+}
+
+#[test]
+fn a_head_that_is_parked_already_leaves_when_the_window_is_full() {
+    for (overflow, ordering, tier) in [
+        (Overflow::RetryTopic, Ordering::Key, true),
+        (Overflow::RetryTopic, Ordering::Strict, false),
+        (Overflow::DeadLetter, Ordering::Key, false),
+    ] {
+        let mut bench = narrow(overflow, ordering);
+        bench.poll(&[(0, 1), (1, 1)]);
+        bench.finish(0, panicked());
+        bench.pass(milliseconds(0));
+        poll_through(&mut bench, 2..WINDOW + 1);
+        bench.pass(milliseconds(0));
+        let left = bench.staged.iter().find(|output| output.payload == 0 && output.disposition.resolves());
+        let left = left.expect("it has left");
+        assert_eq!((left.attempt, left.overflow), (1, true), "with the attempt that was reported before");
+        assert_eq!(matches!(left.disposition, Disposition::RetryTopic { tier: 0, .. }), tier);
+        assert!(bench.running().contains(&1), "its key goes on");
+    }
+}
+
+#[test]
+fn a_head_that_fails_behind_a_full_window_leaves_at_once() {
+    let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
+    bench.poll(&[(0, 1), (1, 1)]);
+    poll_through(&mut bench, 2..WINDOW + 2);
+    assert!(bench.engine.window_is_full(P0));
+    bench.finish(0, panicked());
+    bench.pass(milliseconds(0));
+    let dispositions: Vec<_> =
+        bench.staged.iter().filter(|output| output.payload == 0).map(|output| output.disposition.clone()).collect();
+    assert_eq!(dispositions.len(), 2, "{dispositions:?}");
+    assert!(matches!(dispositions[0], Disposition::RetryInPlace { .. }), "the attempt is reported");
+    assert_eq!(dispositions[1], Disposition::DeadLetter { class: Class::Transient });
+    assert!(bench.running().contains(&1));
+}
+
+#[test]
+fn a_head_halts_in_its_place_when_the_window_is_full() {
+    let mut bench = narrow(Overflow::Halt, Ordering::Strict);
+    bench.poll(&[(0, 1), (1, 1)]);
+    bench.finish(0, panicked());
+    poll_through(&mut bench, 2..WINDOW + 2);
+    assert_eq!(bench.count(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. }))), 1);
+    for offset in 2..WINDOW {
+        bench.finish(offset, Attempt::Succeeded);
+    }
+    bench.pass(Duration::from_secs(5));
+    assert!(bench.running().is_empty() && bench.engine.window_is_full(P0));
+    assert_eq!((bench.position(), bench.engine.census().halted), (0, 1));
+    assert_eq!(bench.map().resolved, [2..WINDOW]);
+    assert_eq!(bench.map().attempts.len(), 1);
+}
+
+#[test]
+fn a_head_that_waits_for_its_first_due_time_is_not_sent_away() {
+    let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
+    let due = bench.now + Duration::from_secs(60);
+    bench.poll_arrivals(vec![Arrival { not_before: Some(due), attempts: 1, ..arrival(0, 1) }]);
+    poll_through(&mut bench, 1..WINDOW + 2);
+    assert!(bench.engine.window_is_full(P0));
+    assert!(bench.staged.is_empty() && bench.ends.is_empty());
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.running().contains(&0));
+}
+
+#[test]
+fn a_run_ends_where_the_window_does() {
+    let settings = Settings { max_metadata_bytes: 307, max_run: 100, ..settings() };
+    let mut bench = Bench::with(settings, 0, "");
+    let records: Vec<_> = (0..WINDOW + 5).map(|offset| (offset, 1)).collect();
+    bench.poll(&records);
+    assert_eq!(bench.running(), (0..WINDOW).collect::<Vec<_>>());
+}
