@@ -87,7 +87,7 @@ fn the_format_is_this() {
         running: Some(Offset(POSITION.0 + 130)),
         suspects: vec![Suspect { offset: Offset(POSITION.0 + 3), deaths: 2 }],
         attempts: vec![Attempted { offset: Offset(POSITION.0 + 1), attempts: 4, done: 5 }],
-        resolved: vec![POSITION.0 + 2..POSITION.0 + 12],
+        resolved: resolved(2..12),
     };
     let raw: &[u8] = &[
         7, 0, 0, 0, 0, 0, 0, 0, // identity

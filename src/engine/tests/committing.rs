@@ -180,7 +180,7 @@ fn the_map_says_whose_assignment_and_which_transaction_it_is_of() {
     bench.pass(milliseconds(100));
     let second = bench.map();
     assert!(second.transaction > first.transaction);
-    assert_eq!(second.resolved, [1..2]);
+    assert_eq!(second.resolved, ranges(&[(1, 2)]));
     let (position, metadata) = bench.committed.clone().unwrap();
     let mut next = Bench::unassigned(settings(), vec![route()]);
     next.assign(&Assignment { claim: Some(41), ..assignment(P0, position.0, &metadata) });

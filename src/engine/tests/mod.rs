@@ -261,6 +261,11 @@ fn arrival(offset: i64, lane: u64) -> Arrival<i64> {
     }
 }
 
+/// Half-open ranges of offsets.
+fn ranges(ends: &[(i64, i64)]) -> Vec<std::ops::Range<i64>> {
+    ends.iter().map(|(start, end)| *start..*end).collect()
+}
+
 fn transient(code: u64) -> Attempt {
     Attempt::Failed { class: Class::Transient, code }
 }

@@ -101,15 +101,15 @@ fn what_the_map_names_resolved_is_not_lost_to_retention() {
         });
         (alerts.collect::<Vec<_>>(), audited.unwrap())
     };
-    assert_eq!(lost_from(11), (vec![5..10], vec![5..6, 8..10]));
-    assert_eq!(lost_from(14), (vec![5..14], vec![5..6, 8..10, 12..14]));
-    assert_eq!(lost_from(6), (vec![5..6], vec![5..6]));
+    assert_eq!(lost_from(11), (ranges(&[(5, 10)]), ranges(&[(5, 6), (8, 10)])));
+    assert_eq!(lost_from(14), (ranges(&[(5, 14)]), ranges(&[(5, 6), (8, 10), (12, 14)])));
+    assert_eq!(lost_from(6), (ranges(&[(5, 6)]), ranges(&[(5, 6)])));
     assert_eq!(lost_from(5), (vec![], vec![]));
 }
 
 #[test]
 fn a_partition_goes_on_where_retention_took_only_what_was_resolved() {
-    let map = offset_map::OffsetMap { resolved: vec![6..9], ..offset_map::OffsetMap::default() };
+    let map = offset_map::OffsetMap { resolved: ranges(&[(6, 9)]), ..offset_map::OffsetMap::default() };
     let metadata = map.encode(IDENTITY, NextOffset(5), offset_map::MAX_METADATA_BYTES);
     for (position, metadata, halts) in [(5, metadata.as_str(), true), (6, "", true)] {
         let mut bench = Bench::unassigned(settings(), vec![route()]);

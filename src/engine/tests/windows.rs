@@ -90,7 +90,7 @@ fn a_head_halts_in_its_place_when_the_window_is_full() {
     bench.pass(Duration::from_secs(5));
     assert!(bench.running().is_empty() && bench.engine.window_is_full(P0));
     assert_eq!((bench.position(), bench.engine.census().halted), (0, 1));
-    assert_eq!(bench.map().resolved, [2..WINDOW]);
+    assert_eq!(bench.map().resolved, ranges(&[(2, WINDOW)]));
     assert_eq!(bench.map().attempts.len(), 1);
 }
 

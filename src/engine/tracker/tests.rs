@@ -123,7 +123,7 @@ fn inherited_ranges_leave_when_they_are_passed() {
 
 #[test]
 fn a_range_of_an_earlier_owner_joins_what_was_resolved_before_it() {
-    let mut tracker = Tracker::new(NextOffset(10), vec![12..20]);
+    let mut tracker = Tracker::new(NextOffset(10), ranges(&[(12, 20)]));
     for offset in [10, 11] {
         push(&mut tracker, offset);
     }
