@@ -108,13 +108,13 @@ fn what_the_map_names_resolved_is_not_lost_to_retention() {
 }
 
 #[test]
-fn a_partition_goes_on_where_retention_took_only_what_was_resolved() {
-    let map = offset_map::OffsetMap { resolved: ranges(&[(6, 9)]), ..offset_map::OffsetMap::default() };
-    let metadata = map.encode(IDENTITY, NextOffset(5), offset_map::MAX_METADATA_BYTES);
-    for (position, metadata, halts) in [(5, metadata.as_str(), true), (6, "", true)] {
+fn a_partition_halts_only_where_retention_took_what_was_unresolved() {
+    for (resolved, halts) in [((6, 9), true), ((5, 8), true), ((5, 9), false), ((5, 20), false)] {
+        let map = offset_map::OffsetMap { resolved: ranges(&[resolved]), ..offset_map::OffsetMap::default() };
+        let metadata = map.encode(IDENTITY, NextOffset(5), offset_map::MAX_METADATA_BYTES);
         let mut bench = Bench::unassigned(settings(), vec![route()]);
-        bench.assign(&Assignment { log_start: NextOffset(9), ..assignment(P0, position, metadata) });
-        assert_eq!(bench.has(|effect| matches!(effect, Effect::Pause(P0))), halts);
+        bench.assign(&Assignment { log_start: NextOffset(9), ..assignment(P0, 5, &metadata) });
+        assert_eq!(bench.has(|effect| matches!(effect, Effect::Pause(P0))), halts, "{resolved:?} are resolved");
     }
 }
 
