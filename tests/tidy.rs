@@ -15,7 +15,7 @@ const EDGES: [&str; 9] = ["cli", "kafka", "http", "store", "connectors", "runtim
 const APPLICATION: [&str; 4] = ["dispatch", "handlers", "bitt", "registry"];
 
 /// Paths of an edge that the application layer may name besides the items of an edge's root module.
-const CONTRACTS_BELOW_THE_ROOT: [&str; 3] = ["connectors::git", "schema::json", "schema::payloads"];
+const CONTRACTS_BELOW_THE_ROOT: [&str; 4] = ["connectors::git", "kafka::scan", "schema::json", "schema::payloads"];
 
 /// What the engine would need to be anything but a function of its inputs.
 const IMPURE: [&str; 11] = [

@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 
 use crate::config::{Artifacts, Settings};
 use crate::kafka::properties;
+use crate::kafka::scan::Reader;
 use crate::schema::registry;
 
 /// Addresses and credentials of the cluster, the registry, the database and the artifact store.
@@ -45,6 +46,12 @@ impl Places {
         }
         properties::set_common(&mut config);
         config
+    }
+
+    /// Reads what is recorded in the cluster's topics.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(&self.bootstrap_servers, &self.client)
     }
 }
 

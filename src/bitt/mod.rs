@@ -19,4 +19,4 @@ pub use bounds::{MAX_ATTRIBUTE_BYTES, MAX_ENTRY_BYTES, MAX_RECEIPT_BYTES};
 pub use partition::partition_of;
 pub use receipts::Polled;
 pub use story::{Story, StoryStep};
-pub use trail::{MAX_RECORDS, Progress, Trail, TrailError};
+pub use trail::{MAX_RECORDS, Trail, TrailError};

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use super::{Exit, Failure};
-use crate::bitt::TrailError;
 use crate::connectors::git::{ConnectorError, GitError};
 use crate::dispatch::RoutesError;
 use crate::kafka::DriverError;
 use crate::kafka::admin::AdminError;
+use crate::kafka::scan::ScanError;
 use crate::kafka::topics::TopicError;
 use crate::schema::registry::RegistryError;
 use crate::store::StoreError;
@@ -59,11 +59,16 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             AdminError::Topic { .. } | AdminError::Refused(_) => None,
         };
     }
-    if let Some(error) = error.downcast_ref::<TrailError>() {
+    if let Some(error) = error.downcast_ref::<ScanError>() {
         return match error {
-            TrailError::Kafka { .. } | TrailError::Stalled { .. } => Some((Exit::Unavailable, Some(KAFKA))),
-            TrailError::NoTopic { .. } => Some((Exit::No, Some("run `coafi topics apply`"))),
-            _ => None,
+            ScanError::Kafka { .. } | ScanError::Stalled { .. } => Some((Exit::Unavailable, Some(KAFKA))),
+            ScanError::Client(_) => Some((Exit::Usage, Some("check kafka.client"))),
+            ScanError::NoTopic { .. } => Some((Exit::No, Some("run `coafi topics apply`, or name another topic"))),
+            ScanError::NoPartition { .. } | ScanError::Backwards { .. } => Some((Exit::Usage, None)),
+            ScanError::Expired { .. } | ScanError::Overtaken { .. } => {
+                Some((Exit::No, Some("begin later, or with --from beginning")))
+            }
+            ScanError::Thread(_) | ScanError::Ended => None,
         };
     }
     if let Some(error) = error.downcast_ref::<DriverError>() {

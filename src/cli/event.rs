@@ -5,7 +5,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::{Answer, Failure};
-use crate::bitt::{Progress, Story, Trail};
+use crate::bitt::{Story, Trail};
+use crate::kafka::scan::Progress;
 use crate::schema::Codec;
 use crate::schema::payloads::Receipt;
 
@@ -35,15 +36,15 @@ impl Show {
         &self,
         trail: &Trail,
         codec: &Codec,
-        progress: impl FnMut(Progress) + Send + Clone + 'static,
+        progress: impl Fn(Progress),
     ) -> anyhow::Result<Answer> {
-        let stories = Story::by_source(trail.outcomes(&self.id, codec, progress.clone()).await?);
+        let stories = Story::by_source(trail.outcomes(&self.id, codec, &progress).await?);
         if let Some(story) = self.only(&stories)? {
             return Ok(Answer { json: serde_json::to_value(story)?, text: table(story), yes: true });
         }
         // Receipts name no source, so they answer only for an id that no other source has used.
         let receipts = match stories.is_empty() {
-            true => trail.receipts(&self.id, codec, progress).await?,
+            true => trail.receipts(&self.id, codec, &progress).await?,
             false => Vec::new(),
         };
         Ok(self.undecided(receipts))

@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod routes;
 mod schemas;
+mod selecting;
 mod send;
 mod serving;
 mod topics;
@@ -31,7 +32,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app;
-use crate::bitt::{Progress, Trail};
+use crate::bitt::Trail;
+use crate::kafka::scan::Progress;
 
 use answer::Answer;
 pub use context::Context;
@@ -39,6 +41,7 @@ pub use dev::{Arrived, Face};
 pub use exit::{Exit, Failure};
 pub use output::{Format, Output};
 pub use progress::Bar;
+pub use selecting::{Between, Selecting};
 
 /// Ordered, exactly-once, provable event handling on Kafka.
 #[derive(Debug, Parser)]
@@ -183,10 +186,9 @@ impl Noun {
 }
 
 async fn show(command: event::Show, context: &Context) -> Result<Exit, Failure> {
-    let places = context.places();
-    let trail = Trail::new(&places.bootstrap_servers, &places.client, app::AUDIT_TOPIC);
-    let bar = std::sync::Arc::new(context.output().bar("reading audit records", None));
-    let progress = move |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
+    let trail = Trail::new(context.places().reader(), app::AUDIT_TOPIC);
+    let bar = context.output().bar("reading audit records", None);
+    let progress = |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
     let answer = command.run(&trail, &context.codec()?, progress).await?;
     context.output().answer(&answer)
 }

@@ -143,11 +143,7 @@ fn admissible(delivery: &Delivery) -> Result<&Event, Failure> {
 
 async fn wanted(shared: &Shared, route: &Route, event: &Event) -> Result<bool, Failure> {
     let Some(filter) = &route.filter else { return Ok(true) };
-    let data = if filter.reads_data() { Some(shared.services.codec.decode_json(event).await?) } else { None };
-    match contain(|| filter.wants(event, data.as_ref())) {
-        Ok(answer) => answer.map_err(|error| Failure::permanent("filter_failed", error)),
-        Err(panicked) => Err(Failure::permanent("filter_panicked", panicked.message)),
-    }
+    filter.asked(event, &shared.services.codec).await
 }
 
 /// What every handler of an attempt is given.

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
 use cel::{Context, Env, IdedExpr, Program, Value};
 
+use super::Failure;
+use super::contain::contain;
 use crate::event::{Attribute, Event};
+use crate::schema::Codec;
 
 /// A compiled filter.
 #[derive(Clone)]
@@ -68,6 +71,18 @@ impl Filter {
     #[must_use]
     pub fn reads_data(&self) -> bool {
         self.0.reads_data
+    }
+
+    /// Decodes the data only if the filter names it, and asks.
+    ///
+    /// # Errors
+    /// As [`Codec::decode_json`]; permanent if the filter itself fails.
+    pub async fn asked(&self, event: &Event, codec: &Codec) -> Result<bool, Failure> {
+        let data = if self.reads_data() { Some(codec.decode_json(event).await?) } else { None };
+        match contain(|| self.wants(event, data.as_ref())) {
+            Ok(answer) => answer.map_err(|error| Failure::permanent("filter_failed", error)),
+            Err(panicked) => Err(Failure::permanent("filter_panicked", panicked.message)),
+        }
     }
 
     /// # Errors

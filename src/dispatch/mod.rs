@@ -18,6 +18,7 @@ mod render;
 mod report;
 pub mod routes;
 mod run;
+mod selection;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -37,5 +38,6 @@ pub use registry::Handlers;
 pub use render::HeaderProfile;
 pub use report::{HandlerRun, Refusal, Report};
 pub use routes::{Known, Route, Routes, RoutesError};
+pub use selection::{Judged, Selection};
 pub use topic::{ConsumedTopic, dead_letter_topic, retry_topic};
 pub use workers::{ResultSink, WorkerEnded, Workers};

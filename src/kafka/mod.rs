@@ -39,6 +39,7 @@ mod rebalance;
 mod receipts;
 mod record;
 mod replica;
+pub mod scan;
 mod sink;
 mod status;
 mod stop;
