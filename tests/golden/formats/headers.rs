@@ -43,6 +43,7 @@ fn retries_of_every_version_go_on_where_they_are() {
                 not_before_ms: Some(1_763_740_805_000),
                 first_failure_ms: Some(first_failure_ms),
                 origin: Some(origin),
+                ..Hop::default()
             };
             assert_eq!(hop, expected, "{}: {file}", version.display());
             assert_eq!(Event::parse(record).unwrap().id(), "id-7");

@@ -1,6 +1,6 @@
 //! The metadata of committed offsets: what a partition's next owner, whichever version it is, goes on from (I1).
 
-use coafi::engine::offset_map::{Attempted, OffsetMap, Suspect, newer_version};
+use coafi::engine::offset_map::{Attempted, MAX_METADATA_BYTES, OffsetMap, Suspect, newer_version};
 use coafi::event::{NextOffset, Offset};
 
 use super::{lines, versions};
@@ -71,14 +71,16 @@ fn maps_of_every_version_are_read_to_the_same_value() {
 #[test]
 fn maps_are_written_as_the_last_version_reads_them() {
     let golden = lines(&versions().last().unwrap().join("offset_maps.txt"));
-    let written: Vec<(String, String)> =
-        maps().into_iter().map(|(name, map)| (name.to_owned(), map.encode(IDENTITY, POSITION))).collect();
+    let written: Vec<(String, String)> = maps()
+        .into_iter()
+        .map(|(name, map)| (name.to_owned(), map.encode(IDENTITY, POSITION, MAX_METADATA_BYTES)))
+        .collect();
     assert_eq!(written, golden);
 }
 
 #[test]
 fn a_map_of_a_newer_version_is_told_from_a_foreign_one() {
-    let ours = maps()[3].1.encode(IDENTITY, POSITION);
+    let ours = maps()[3].1.encode(IDENTITY, POSITION, MAX_METADATA_BYTES);
     let newer = ours.replace("coafi1:", "coafi2:");
     assert_eq!(OffsetMap::decode(&newer, IDENTITY, POSITION), None, "it cannot be read");
     assert_eq!(newer_version(&newer, IDENTITY, POSITION), Some(2), "and must not be ignored");
