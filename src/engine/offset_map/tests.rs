@@ -224,3 +224,18 @@ fn a_map_that_does_not_fit_is_a_bug() {
     assert_eq!(map.encode(7, POSITION, length).len(), length);
     let _ = map.encode(7, POSITION, length - 1);
 }
+
+#[test]
+fn a_newer_version_is_known_by_its_head_and_only_where_it_belongs() {
+    let text = OffsetMap { resolved: resolved(1..5), ..OffsetMap::default() }.encode(7, POSITION, MAX_METADATA_BYTES);
+    let of_version = |version: &str| text.replacen("coafi1", &format!("coafi{version}"), 1);
+    let newer = |text: &str| newer_version(text, 7, POSITION);
+    assert_eq!((newer(&of_version("2")), newer(&of_version("17"))), (Some(2), Some(17)));
+    for other in [text.clone(), of_version("0"), of_version(""), of_version("x"), text.replacen("coafi1:", "", 1)] {
+        assert_eq!(newer(&other), None, "{other}");
+    }
+    assert_eq!(newer_version(&of_version("2"), 8, POSITION), None, "another topic");
+    assert_eq!(newer_version(&of_version("2"), 7, NextOffset(5)), None, "another position");
+    assert_eq!(newer("coafi2:BwAA"), None, "cut short");
+    assert_eq!(OffsetMap::decode(&of_version("2"), 7, POSITION), None);
+}
