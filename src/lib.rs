@@ -5,7 +5,7 @@
 //! | layer | modules | may know |
 //! |---|---|---|
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config` | everything below |
-//! | application | `dispatch`, `handlers`, `bitt`, `registry` | `event`, `engine` and the traits of the edges |
+//! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
 //! | vocabulary | `event` | `std`, bytes |
 //!
@@ -19,6 +19,7 @@ pub mod connectors;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod group;
 pub mod handlers;
 pub mod http;
 pub mod kafka;

@@ -12,7 +12,7 @@ use std::process::Command;
 const SOURCE_LINES_MAX: usize = 450;
 
 const EDGES: [&str; 9] = ["cli", "kafka", "http", "store", "connectors", "runtime", "telemetry", "schema", "config"];
-const APPLICATION: [&str; 4] = ["dispatch", "handlers", "bitt", "registry"];
+const APPLICATION: [&str; 5] = ["dispatch", "handlers", "bitt", "registry", "group"];
 
 /// Paths of an edge that the application layer may name besides the items of an edge's root module.
 const CONTRACTS_BELOW_THE_ROOT: [&str; 4] = ["connectors::git", "kafka::scan", "schema::json", "schema::payloads"];

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
+use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
 use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
@@ -15,7 +16,7 @@ use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
 use crate::engine::{Class, Finished};
-use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StoreClaims, Watch};
+use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StatusRecords, StoreClaims, Watch};
 use crate::runtime::{Clock, Tasks};
 use crate::telemetry::Metrics;
 
@@ -30,6 +31,8 @@ pub struct ConsumerParts<'a> {
     pub group: String,
     pub slot: String,
     pub delivery: Delivery,
+    /// Whether it says in `coafi.status` what it is doing.
+    pub publishes_status: bool,
     /// Counts what is committed, if somebody wants to know.
     pub tally: Option<Arc<Tally>>,
     /// Measures handlers, if somebody wants to know.
@@ -78,6 +81,19 @@ impl Consumer {
             otel: parts.otel,
             ..DispatcherSettings::default()
         };
+        // While the registry is known to answer; else it is asked again with every report.
+        let encoder = parts.backing.services.codec.encoder(STATUS_TOPIC).await.ok();
+        let reports = parts.publishes_status.then(|| StatusReports {
+            codec: parts.backing.services.codec.clone(),
+            runtime: Handle::current(),
+            routes: Arc::clone(&routes),
+            clock,
+            key: config_of(&parts, &[]).transactional_id(),
+            group: parts.group.clone(),
+            slot: parts.slot.clone(),
+            encoder,
+            said: false,
+        });
         let policies = routes.policies();
         let lossy = topics::continue_after_loss(&routes, &topics);
         let timers = parts.metrics.iter().flat_map(|m| routes.list().iter().map(|route| m.route_timer(&route.name)));
@@ -106,6 +122,7 @@ impl Consumer {
             clock,
             seed: seed(),
             claims: Some(Box::new(claims)),
+            reports: reports.map(|reports| Box::new(reports) as Box<dyn StatusRecords>),
         })?;
         let repositories = Arc::clone(&parts.backing.services.repositories);
         let mut upkeep = Tasks::new(CancellationToken::new());

@@ -91,6 +91,8 @@ impl Dev {
             group: GROUP.to_owned(),
             slot: "dev".to_owned(),
             delivery: Delivery::AtLeastOnce,
+            // Nobody could read it: the cluster is gone with this process.
+            publishes_status: false,
             tally: Some(Arc::clone(&tally)),
             metrics: None,
             otel,

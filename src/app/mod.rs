@@ -12,6 +12,7 @@ mod git;
 mod inbox_purge;
 mod observed;
 mod places;
+mod status_reports;
 mod tally;
 mod topics;
 mod waiting;
@@ -21,6 +22,7 @@ pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use dev::{Dev, DevOptions, Moment};
 pub use git::{connector, lone_connector, repository_settings};
 pub use places::Places;
+pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};
 pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};
 

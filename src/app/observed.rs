@@ -6,7 +6,7 @@ use super::Tally;
 use crate::dispatch::{Delivery, Dispatcher, Report};
 use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
 use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
-use crate::kafka::{Application, PolledBatch};
+use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
 use crate::store::Fence;
 use crate::telemetry::RouteTimer;
@@ -67,6 +67,10 @@ impl Application for Observed {
                 report.runs.iter().for_each(|run| timer.took(run.took));
             }
         }
+    }
+
+    fn trouble(&self, report: &Self::Report) -> Option<Trouble> {
+        self.dispatcher.trouble(report)
     }
 
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {

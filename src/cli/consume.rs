@@ -82,6 +82,7 @@ impl Consume {
             group: self.group.unwrap_or_else(|| settings.kafka.group_id.clone()),
             slot: self.slot.unwrap_or_else(|| settings.kafka.slot()),
             delivery,
+            publishes_status: true,
             tally: None,
             metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),

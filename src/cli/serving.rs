@@ -38,10 +38,11 @@ pub(super) async fn serve(
 ) -> Result<(), Failure> {
     let server = Server::bind(http.listen).await?;
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
-    let (polling, member) = (Arc::clone(replica), Arc::clone(replica));
+    let (polling, member, needing) = (Arc::clone(replica), Arc::clone(replica), Arc::clone(replica));
     let since_beat = move || polling.get().map_or(Duration::ZERO, Watch::since_beat);
     let readiness = Readiness::new(http.probe_timeout)
         .with(Said::new("group", move || membership(member.get())))
+        .with(Said::new("dependencies", move || outages(needing.get())))
         .with(StoreAnswers(Arc::clone(&backing.services.store)))
         .with(RegistryAnswers(backing.registry.clone()));
     let monitor = Monitor::new(since_beat, http.liveness_timeout, readiness, Arc::clone(&metrics));
@@ -64,6 +65,17 @@ fn membership(replica: Option<&Watch>) -> Result<(), String> {
     })
 }
 
+/// Whatever the replica itself takes to be down, asked or not: what it was told by handlers, and the ledger.
+fn outages(replica: Option<&Watch>) -> Result<(), String> {
+    let Some(status) = replica.map(Watch::status) else { return Ok(()) };
+    let down = status.open_circuits.iter().map(|dependency| {
+        let error = status.outages.get(dependency).map(|trouble| format!(": {}", trouble.message));
+        format!("{dependency} is down{}", error.unwrap_or_default())
+    });
+    let down: Vec<String> = down.collect();
+    if down.is_empty() { Ok(()) } else { Err(down.join("; ")) }
+}
+
 struct RegistryAnswers(registry::Client);
 
 #[async_trait]
@@ -84,8 +96,9 @@ async fn feed(
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     let mut ticks = tokio::time::interval(METRICS_INTERVAL);
-    // Those that were ever down: a metric that was there does not disappear.
-    let mut dependencies = BTreeSet::new();
+    // Those that everybody has, and those that were ever down: a metric that was there does not disappear.
+    let common = [Dependency::DATABASE, Dependency::SCHEMA_REGISTRY, Dependency::ARTIFACTS, Dependency::LEDGER];
+    let mut dependencies: BTreeSet<Dependency> = common.into_iter().map(Dependency::new).collect();
     while !stop.is_cancelled() {
         tokio::select! {
             _ = ticks.tick() => {}

@@ -108,7 +108,7 @@ impl Circuit {
             decide_within: section.duration("decide_within", ms(2_000), ms(10)..=minutes(10)),
             same_error_lanes: section.integer("same_error_lanes", 10, 2..=10_000),
             probe_initial: section.duration("probe_initial", ms(500), ms(10)..=minutes(10)),
-            probe_cap: section.duration("probe_cap", ms(30_000), ms(10)..=minutes(60)),
+            probe_cap: section.duration("probe_cap", ms(1_000), ms(10)..=minutes(60)),
             escalate_after: section.duration("escalate_after", minutes(5), ms(100)..=minutes(24 * 60)),
         };
         if circuit.probe_cap < circuit.probe_initial {

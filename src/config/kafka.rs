@@ -161,7 +161,8 @@ fn is_secret(property: &str) -> bool {
         || matches!(property, "sasl.oauthbearer.config" | "sasl.jaas.config")
 }
 
-fn host_name() -> String {
+/// The name of this machine.
+pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())

@@ -33,6 +33,7 @@ pub use engine::{Circuit, Engine};
 pub use error::{ConfigError, Problem};
 pub use findings::Entry;
 pub use git::{Git, Repository, Start as GitStart};
+pub(crate) use kafka::host_name;
 pub use kafka::{Commit, Delivery, Kafka, Membership, Queues, Start};
 pub use load::{CONFIG_VARIABLE, DEFAULT_FILE, Loaded, Sources, load};
 pub use secret::{Endpoint, Secret};

@@ -20,7 +20,7 @@ use super::{Handlers, Routes, Services};
 use crate::bitt::{Audit, Polled};
 use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, PartitionId};
 use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
-use crate::kafka::{Application, PolledBatch};
+use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
 use crate::store::Fence;
 
@@ -123,6 +123,8 @@ impl Dispatcher {
     }
 }
 
+/// Of an error's message, where it explains why a partition stands.
+const MAX_TROUBLE_BYTES: usize = 300;
 /// Below every epoch that a database gives.
 const UNCLAIMED: i64 = -1;
 
@@ -181,6 +183,15 @@ impl Application for Dispatcher {
 
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
         outputs.iter().for_each(|output| self.failures.tell(&self.renderer, output, &self.shared.clock));
+    }
+
+    fn trouble(&self, report: &Self::Report) -> Option<Trouble> {
+        let (_, refusal) = report.refusal()?;
+        let failure = &refusal.failure;
+        // A message may hold a whole document.
+        let end = failure.message.floor_char_boundary(MAX_TROUBLE_BYTES);
+        let message = failure.message[..end].to_owned();
+        Some(Trouble { class: failure.class.name(), code: failure.code.to_string(), message })
     }
 
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {

@@ -7,8 +7,8 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use super::Services;
 use crate::engine::Dependency;
 
-/// An answer that takes longer is none.
-pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// An answer that takes longer is none. What is back while it is waited for is noticed this much later.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Written where artifacts go: a full disk answers reads.
 const PROBE_OBJECT: &str = ".coafi-probe";
@@ -34,7 +34,8 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
     match answer.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%dependency, error, "a dependency that is down does not answer yet");
+            // That it is down has been said.
+            tracing::debug!(%dependency, error, "a dependency that is down does not answer yet");
             false
         }
     }

@@ -45,6 +45,16 @@ impl Circuit {
         matches!(self.state, State::Open { .. })
     }
 
+    /// Open, or closed by an answer to a probe with no success since.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.openings > 0
+    }
+
+    /// When the outage began, if it is not over.
+    pub(super) fn since(&self) -> Option<Time> {
+        self.is_unproven().then_some(self.since)
+    }
+
     pub(super) fn failed(&mut self, now: Time, settings: &CircuitSettings, random: u64) -> Change {
         let State::Closed { failures, first } = &mut self.state else { return Change::None };
         if *failures == 0 {

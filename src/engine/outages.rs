@@ -34,14 +34,38 @@ impl<R> Default for Streak<R> {
 }
 
 impl<P: Clone, R> Engine<P, R> {
-    /// Whether a dependency of the route is down.
+    /// Whether a dependency of the route is down. Every route needs the ledger: without receipts nothing can be committed (I2).
     pub(super) fn is_down(&self, route: RouteId) -> bool {
-        self.policy(route).dependencies.iter().any(|dependency| self.down.contains(dependency))
+        self.what_is_down(route).is_some()
+    }
+
+    /// The first dependency of the route that is down.
+    pub(super) fn what_is_down(&self, route: RouteId) -> Option<&Dependency> {
+        let declared = || self.policy(route).dependencies.iter().find_map(|dependency| self.down.get(dependency));
+        self.down.iter().find(|dependency| &*dependency.0 == Dependency::LEDGER).or_else(declared)
     }
 
     /// Names of the dependencies whose circuit is open.
     pub fn open_circuits(&self) -> impl Iterator<Item = &Dependency> {
         self.down.iter()
+    }
+
+    /// Receipts have not been acknowledged for long, or they all are again. Nobody is asked in between: those that are
+    /// outstanding are produced until they are acknowledged.
+    pub fn ledger_answers(&mut self, now: Time, answers: bool) {
+        self.input(now);
+        let (now, random) = (self.now, self.random());
+        let dependency = Dependency::new(Dependency::LEDGER);
+        let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
+        let change = match (circuit.is_open(), answers) {
+            (false, false) => circuit.open(now, &self.settings.circuit, random),
+            (true, true) => circuit.probed(now, true, &self.settings.circuit, random),
+            (true, false) | (false, true) => Change::None,
+        };
+        if answers {
+            circuit.succeeded();
+        }
+        self.circuit_changed(&dependency, change);
     }
 
     /// The record waits at the head of its lane until the dependency answers.
@@ -71,6 +95,9 @@ impl<P: Clone, R> Engine<P, R> {
     pub(super) fn suspend(&mut self, route: RouteId, code: u64, suspended: Suspended<R>) {
         let (now, decide_within) = (self.now, self.settings.circuit.decide_within);
         let lanes = self.settings.circuit.same_error_lanes as usize;
+        // An outage that was declared lasts until a success: until then one failure of its kind is enough.
+        let unproven = self.circuits.get(&outage_of(route)).is_some_and(Circuit::is_unproven);
+        let known = unproven && self.routes[route.0 as usize].streak.code == code;
         if self.routes[route.0 as usize].streak.code != code {
             self.decide(route);
         }
@@ -81,7 +108,7 @@ impl<P: Clone, R> Engine<P, R> {
         let streak = &mut self.routes[route.0 as usize].streak;
         streak.code = code;
         streak.held.push(suspended);
-        if streak.held.len() >= lanes {
+        if streak.held.len() >= lanes || known {
             self.declare_outage(route);
         } else if streak.held.len() == 1 {
             self.set_timer(now + decide_within, Timer::Decide(route));
@@ -105,7 +132,7 @@ impl<P: Clone, R> Engine<P, R> {
     /// The same error in enough lanes and no success in between: what they share is down. No attempt is used.
     fn declare_outage(&mut self, route: RouteId) {
         let held = std::mem::take(&mut self.routes[route.0 as usize].streak.held);
-        let dependency = Dependency::new(&format!("route:{}", route.0));
+        let dependency = outage_of(route);
         let declared = &mut self.routes[route.0 as usize].policy.dependencies;
         if !declared.contains(&dependency) {
             declared.push(dependency.clone());
@@ -113,7 +140,8 @@ impl<P: Clone, R> Engine<P, R> {
         let (now, random) = (self.now, self.random());
         let settings = self.settings.circuit.clone();
         let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
-        let change = circuit.open(now, &settings, random);
+        // What was running when it opened fails as well, and says nothing new.
+        let change = if circuit.is_open() { Change::None } else { circuit.open(now, &settings, random) };
         self.circuit_changed(&dependency, change);
         for suspended in held {
             if let Some(lane) = self.resume_suspended(&suspended.ticket) {
@@ -171,7 +199,7 @@ impl<P: Clone, R> Engine<P, R> {
                 let incident = Incident::Outage { dependency: dependency.clone(), lasted };
                 self.effects.push_back(Effect::Escalate(incident));
             }
-            if circuit.probe_is_due(self.now) {
+            if circuit.probe_is_due(self.now) && &*dependency.0 != Dependency::LEDGER {
                 self.effects.push_back(Effect::Probe(dependency));
             }
         }
@@ -190,4 +218,9 @@ impl<P: Clone, R> Engine<P, R> {
             ids.into_iter().for_each(|id| self.note_change(id));
         }
     }
+}
+
+/// What the lanes of a route share that fail alike, whatever it is.
+fn outage_of(route: RouteId) -> Dependency {
+    Dependency::new(&format!("route:{}", route.0))
 }

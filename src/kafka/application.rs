@@ -1,5 +1,6 @@
 //! What the driver needs from the rest: everything between a polled record and the records to produce.
 
+use super::Trouble;
 use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
 use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::runtime::Clock;
@@ -53,6 +54,11 @@ pub trait Application: Send + Sync + 'static {
 
     /// These outputs are committed, each once. On the producer's thread.
     fn committed(&self, _outputs: &[Output<Self::Payload, Self::Report>]) {}
+
+    /// How a failed attempt failed, for people; at most a few hundred bytes.
+    fn trouble(&self, _report: &Self::Report) -> Option<Trouble> {
+        None
+    }
 
     /// An audit record for offsets that retention took away (I10).
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing>;

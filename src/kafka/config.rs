@@ -28,6 +28,11 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A record outside of transactions survives a broker that is gone for a minute.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Reports of the replica's status that may wait to be published.
+const STATUS_QUEUE_MESSAGES: u32 = 10;
+/// After this a report is old news.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How outcomes and offsets are made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -184,6 +189,17 @@ impl Config {
         self.client(own)
     }
 
+    /// Properties of the producer that carries the replica's status.
+    pub(super) fn status_producer(&self) -> Result<ClientConfig, DriverError> {
+        let mut own = self.producer_properties();
+        own.retain(|(name, _)| *name != "queue.buffering.max.messages");
+        own.extend([
+            ("queue.buffering.max.messages", STATUS_QUEUE_MESSAGES.to_string()),
+            ("message.timeout.ms", STATUS_TIMEOUT.as_millis().to_string()),
+        ]);
+        self.client(own)
+    }
+
     fn producer_properties(&self) -> Vec<(&'static str, String)> {
         vec![
             // A producer that is not idempotent reorders on its own retries.
@@ -251,6 +267,7 @@ mod tests {
             config.receipt_producer().unwrap().create_native_config().unwrap();
         }
         config.consumer().unwrap().create_native_config().unwrap();
+        config.status_producer().unwrap().create_native_config().unwrap();
         config.side_reader("x").unwrap().create_native_config().unwrap();
         for delivery in [Delivery::Transactional, Delivery::AtLeastOnce] {
             config.delivery = delivery;
@@ -282,8 +299,13 @@ mod tests {
     #[test]
     fn whatever_is_set_here_is_refused_or_gives_way() {
         type Made = fn(&Config) -> Result<ClientConfig, DriverError>;
-        let clients: [Made; 4] =
-            [Config::consumer, |c| c.side_reader("x"), Config::outcome_producer, Config::receipt_producer];
+        let clients: [Made; 5] = [
+            Config::consumer,
+            |c| c.side_reader("x"),
+            Config::outcome_producer,
+            Config::receipt_producer,
+            Config::status_producer,
+        ];
         let mut tuning = BTreeSet::new();
         for make in clients {
             let plain = Config::new("127.0.0.1:1", "g", "0", &["t"]);

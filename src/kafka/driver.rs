@@ -24,10 +24,13 @@ use super::lookup::Question;
 use super::partitions::{Partition, Partitions};
 use super::rebalance::Round;
 use super::receipts::Receipt;
+use super::standing::{Standing, Troubles};
 use super::status::{Counts, PartitionStatus, StatusCell};
 use super::writer::Command;
 use super::{Application, DriverError};
-use crate::engine::{Attempt, CommitResult, Engine, Epoch, Output, PartitionCommit, PartitionId, Time, TransactionId};
+use crate::engine::{
+    Attempt, CommitResult, Dependency, Engine, Epoch, Output, PartitionCommit, PartitionId, Time, TransactionId,
+};
 use crate::runtime::Clock;
 
 /// The longest sleep. Wake-ups are not lost as far as known; if one is, this is what it costs.
@@ -88,11 +91,13 @@ pub(super) struct State<A: Application> {
     pub(super) left: Vec<PartitionStatus>,
     /// When the drained replica must have ended.
     pub(super) shutdown_deadline: Option<Time>,
+    /// How attempts failed, for the status.
+    pub(super) troubles: Troubles,
     pub(super) failed: Option<DriverError>,
 }
 
 impl<A: Application> State<A> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             rebalances: VecDeque::new(),
             round: None,
@@ -110,6 +115,7 @@ impl<A: Application> State<A> {
             relocate: false,
             left: Vec::new(),
             shutdown_deadline: None,
+            troubles: Troubles::default(),
             failed: None,
         }
     }
@@ -185,6 +191,7 @@ impl<A: Application> Driver<A> {
             Input::Wake => self.awake.store(false, Ordering::Release),
             Input::Finished(results) => {
                 for finished in results {
+                    self.note_trouble(&finished);
                     if finished.verdict == Attempt::Fenced {
                         self.state.fenced.insert((finished.ticket.partition, finished.ticket.epoch));
                     }
@@ -200,6 +207,10 @@ impl<A: Application> Driver<A> {
             }
             Input::ReceiptsAcknowledged { partition, epoch, up_to } => {
                 self.engine.receipts_acknowledged(now, partition, epoch, up_to);
+            }
+            Input::LedgerAnswers { answers, error } => {
+                self.state.troubles.note_ledger(error);
+                self.engine.ledger_answers(now, answers);
             }
             Input::ProducerReplaced => {
                 if let Err(error) = self.give_up_all() {
@@ -252,13 +263,22 @@ impl<A: Application> Driver<A> {
     /// Brings the shared status up to date. Counts of outcomes are added by the writer.
     pub(super) fn publish_status(&mut self) {
         let polled = std::mem::take(&mut self.state.polled);
-        let owned = self.partitions.iter().filter_map(|partition| self.partition_status(partition));
+        let now = self.clock.now();
+        let mut standing = self.standing(now);
+        let owned = self.partitions.iter().filter_map(|partition| {
+            let status = self.partition_status(partition)?;
+            Some(PartitionStatus { standing: standing.remove(&partition.id).unwrap_or_default(), ..status })
+        });
         let assignment = owned.chain(self.state.left.iter().cloned()).collect();
+        let unplaced = self.state.unplaced.iter().map(|&index| self.partitions.source(index).clone()).collect();
         let settling = self.state.is_settling();
         let (census, buffered_bytes) = (self.engine.census(), self.engine.buffered_bytes() as u64);
-        let open_circuits = self.engine.open_circuits().cloned().collect();
+        let open_circuits: Vec<Dependency> = self.engine.open_circuits().cloned().collect();
+        let outages = self.state.troubles.outages();
+        self.tell_of_outages(&open_circuits);
         self.status.update(|status| {
             (status.assignment, status.settling) = (assignment, settling);
+            (status.unplaced, status.looked_at, status.outages) = (unplaced, now, outages);
             (status.census, status.buffered_bytes, status.open_circuits) = (census, buffered_bytes, open_circuits);
             status.counts += Counts { polled, ..Counts::default() };
         });
@@ -274,6 +294,7 @@ impl<A: Application> Driver<A> {
             oldest_ms: owned.oldest_ms(),
             census: self.engine.census_of(partition.id),
             draining: owned.draining,
+            standing: Standing::default(),
         })
     }
 

@@ -29,8 +29,8 @@ pub enum DriverError {
     Producer { message: String },
     #[error("record of {bytes} bytes for topic {topic} cannot be produced: {message}")]
     Record { topic: String, bytes: usize, message: String },
-    #[error("receipt for {topic} was not acknowledged after {attempts} attempts: {message}")]
-    Receipt { topic: String, attempts: u32, message: String },
+    #[error("topic {topic} refuses a receipt for good: {message}")]
+    Receipt { topic: String, message: String },
     #[error(
         "committed position {position} of {topic}[{partition}] lies beyond the partition's end {end}: the topic was \
          truncated or made anew; reset the group's offset explicitly"

@@ -22,6 +22,11 @@ pub(super) enum Input<P, R> {
         epoch: Epoch,
         up_to: NextOffset,
     },
+    /// Whether receipts are acknowledged in time.
+    LedgerAnswers {
+        answers: bool,
+        error: Option<String>,
+    },
     /// The outcome producer is a new one; nothing of the old one's open transaction is committed.
     ProducerReplaced,
     Rebalance(Rebalance),

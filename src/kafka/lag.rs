@@ -7,7 +7,6 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
-use serde::Serialize;
 
 use super::{oldest, properties};
 use crate::config::Kafka;
@@ -23,8 +22,7 @@ pub struct GroupLag {
 }
 
 /// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "Shown")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionOffsets {
     pub topic: String,
     pub partition: i32,
@@ -78,67 +76,114 @@ impl PartitionOffsets {
 /// # Errors
 /// The brokers do not answer, or a named topic does not exist.
 pub fn group_lag(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
-    let consumer = reader(kafka)?;
-    let (answer, answered) = sync_channel(1);
-    let (servers, topics) = (kafka.bootstrap_servers.clone(), topics.to_vec());
-    let ask = move || {
-        // Nobody listens once it has taken too long.
-        let _ = answer.send(ask(&consumer, &servers, &topics, timeout));
-        // Closing a client can take for ever while no broker answers (seen with librdkafka 2.12), so it is done here, where
-        // nobody waits for it.
-        drop(consumer);
-    };
-    std::thread::Builder::new().name("coafi-lag".to_owned()).spawn(ask).map_err(LagError::Thread)?;
-    let late = || LagError::Silent { servers: kafka.bootstrap_servers.clone() };
-    answered.recv_timeout(timeout * 5).unwrap_or_else(|_| Err(late()))
+    let (asked, topics) = (kafka.clone(), topics.to_vec());
+    in_background(kafka, timeout * 5, move |clients| {
+        let consumer = clients.add(reader(&asked, Isolation::Committed)?);
+        let patience = Patience::new(&asked, timeout);
+        let asked = asked_partitions(consumer, &topics, patience.left()).map_err(patience.unavailable(TOPICS))?;
+        if let Some(topic) = asked.unknown.into_iter().next() {
+            return Err(LagError::UnknownTopic { topic });
+        }
+        lag(consumer, asked.partitions, !topics.is_empty(), &patience)
+    })
 }
 
-fn ask(consumer: &BaseConsumer, servers: &str, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
-    let deadline = Instant::now() + timeout * 4;
-    let left = || deadline.saturating_duration_since(Instant::now()).min(timeout);
-    let unavailable = |what| move |source| LagError::Unavailable { servers: servers.to_owned(), what, source };
+/// Runs `ask` on a thread of its own. Closing a client can take for ever while no broker answers (seen with librdkafka 2.12),
+/// so the clients are closed there, where nobody waits for it.
+pub(super) fn in_background<T: Send + 'static>(
+    kafka: &Kafka,
+    wait: Duration,
+    ask: impl FnOnce(&mut Clients) -> Result<T, LagError> + Send + 'static,
+) -> Result<T, LagError> {
+    let (answer, answered) = sync_channel(1);
+    let body = move || {
+        let mut clients = Clients::default();
+        // Nobody listens once it has taken too long.
+        let _ = answer.send(ask(&mut clients));
+    };
+    std::thread::Builder::new().name("coafi-lag".to_owned()).spawn(body).map_err(LagError::Thread)?;
+    let late = || LagError::Silent { servers: kafka.bootstrap_servers.clone() };
+    answered.recv_timeout(wait).unwrap_or_else(|_| Err(late()))
+}
 
-    let asked = asked_partitions(consumer, topics, left()).map_err(|error| match error {
-        Asked::Kafka(source) => unavailable("which topics there are")(source),
-        Asked::Unknown(topic) => LagError::UnknownTopic { topic },
-    })?;
-    let committed = consumer.committed_offsets(asked, left()).map_err(unavailable("what the group has committed"))?;
+/// Clients that are to be closed after the answer was given.
+#[derive(Default)]
+pub(super) struct Clients(Vec<BaseConsumer>);
+
+impl Clients {
+    pub(super) fn add(&mut self, client: BaseConsumer) -> &BaseConsumer {
+        self.0.push(client);
+        self.0.last().expect("just added")
+    }
+}
+
+/// How long the brokers may take.
+pub(super) struct Patience {
+    servers: String,
+    each: Duration,
+    deadline: Instant,
+}
+
+impl Patience {
+    /// `each` answer, and four times as long for all together.
+    pub(super) fn new(kafka: &Kafka, each: Duration) -> Self {
+        Self { servers: kafka.bootstrap_servers.clone(), each, deadline: Instant::now() + each * 4 }
+    }
+
+    /// For the next answer.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()).min(self.each)
+    }
+
+    pub(super) fn unavailable(&self, what: &'static str) -> impl Fn(KafkaError) -> LagError {
+        move |source| LagError::Unavailable { servers: self.servers.clone(), what, source }
+    }
+}
+
+pub(super) const TOPICS: &str = "which topics there are";
+
+/// Of these partitions: of all of them if `also_uncommitted`, else of those in which the group has committed.
+pub(super) fn lag(
+    consumer: &BaseConsumer,
+    partitions: TopicPartitionList,
+    also_uncommitted: bool,
+    patience: &Patience,
+) -> Result<GroupLag, LagError> {
+    let asked = consumer.committed_offsets(partitions, patience.left());
+    let committed = asked.map_err(patience.unavailable("what the group has committed"))?;
     let mut lag = GroupLag::default();
     for element in committed.elements() {
         let position = match element.offset() {
             Offset::Offset(position) => Some(position),
-            _ if topics.is_empty() => continue,
-            _ => None,
+            _ if also_uncommitted => None,
+            _ => continue,
         };
         let (topic, partition) = (element.topic(), element.partition());
-        let ends = consumer.fetch_watermarks(topic, partition, left());
-        let (start, end) = ends.map_err(unavailable("where a partition ends"))?;
+        let ends = consumer.fetch_watermarks(topic, partition, patience.left());
+        let (start, end) = ends.map_err(patience.unavailable("where a partition ends"))?;
         let topic = topic.to_owned();
         lag.partitions.push(PartitionOffsets { topic, partition, committed: position, start, end, oldest_ms: None });
     }
-    let until = Instant::now() + left().min(OLDEST_WAIT);
-    oldest::fill(consumer, &mut lag.partitions, until).map_err(unavailable("how old the oldest records are"))?;
+    let until = Instant::now() + patience.left().min(OLDEST_WAIT);
+    let filled = oldest::fill(consumer, &mut lag.partitions, until);
+    filled.map_err(patience.unavailable("how old the oldest records are"))?;
     lag.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     Ok(lag)
 }
 
-enum Asked {
-    Kafka(KafkaError),
-    Unknown(String),
-}
-
-impl From<KafkaError> for Asked {
-    fn from(error: KafkaError) -> Self {
-        Self::Kafka(error)
-    }
+/// Partitions to ask about.
+pub(super) struct Asked {
+    pub(super) partitions: TopicPartitionList,
+    /// Named, and not there.
+    pub(super) unknown: Vec<String>,
 }
 
 /// Every partition of the named topics, or of all topics but Kafka's own.
-fn asked_partitions(
+pub(super) fn asked_partitions(
     consumer: &BaseConsumer,
     topics: &[String],
     timeout: Duration,
-) -> Result<TopicPartitionList, Asked> {
+) -> Result<Asked, KafkaError> {
     let metadata = consumer.fetch_metadata(None, timeout)?;
     let mut partitions = TopicPartitionList::new();
     for topic in metadata.topics() {
@@ -150,12 +195,26 @@ fn asked_partitions(
             }
         }
     }
-    let unknown = topics.iter().find(|name| !metadata.topics().iter().any(|topic| topic.name() == name.as_str()));
-    unknown.map_or(Ok(partitions), |name| Err(Asked::Unknown(name.clone())))
+    let is_there = |name: &&String| metadata.topics().iter().any(|topic| topic.name() == name.as_str());
+    let unknown = topics.iter().filter(|name| !is_there(name)).cloned().collect();
+    Ok(Asked { partitions, unknown })
+}
+
+/// What a reader sees of transactions that are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// Nothing: a partition ends at its last stable offset, which is what a replica can reach.
+    Committed,
+    /// Everything.
+    Uncommitted,
 }
 
 /// A consumer that asks and never joins or commits.
-fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
+pub(super) fn reader(kafka: &Kafka, isolation: Isolation) -> Result<BaseConsumer, LagError> {
+    let isolation = match isolation {
+        Isolation::Committed => "read_committed",
+        Isolation::Uncommitted => "read_uncommitted",
+    };
     let mut client = ClientConfig::new();
     for (name, value) in &kafka.client {
         client.set(name, value.expose());
@@ -164,8 +223,7 @@ fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("group.id", &kafka.group_id)
         .set("enable.auto.commit", "false")
-        // The end is then the last stable offset: what a replica can reach.
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         // One record of a partition is read, to know its time.
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", "1024");
@@ -173,26 +231,6 @@ fn reader(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
     properties::set(&mut client, "queued.min.messages", "1");
     properties::set(&mut client, "fetch.message.max.bytes", "65536");
     client.create().map_err(LagError::Client)
-}
-
-/// The JSON of one partition.
-#[derive(Serialize)]
-struct Shown {
-    topic: String,
-    partition: i32,
-    committed: Option<i64>,
-    end: i64,
-    lag: u64,
-    /// When the oldest unresolved record was written.
-    oldest_ms: Option<i64>,
-}
-
-impl From<PartitionOffsets> for Shown {
-    fn from(offsets: PartitionOffsets) -> Self {
-        let lag = offsets.lag();
-        let PartitionOffsets { topic, partition, committed, end, oldest_ms, .. } = offsets;
-        Self { topic, partition, committed, end, lag, oldest_ms }
-    }
 }
 
 #[cfg(test)]

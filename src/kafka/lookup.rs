@@ -117,12 +117,15 @@ impl<P, R> Lookups<P, R> {
     fn locate(&mut self, partitions: &[TopicPartition]) -> Option<Result<Vec<Located>, DriverError>> {
         let message = match self.try_locate(partitions) {
             Ok(found) => {
-                self.tries = 0;
+                if std::mem::take(&mut self.tries) > 0 {
+                    self.reporter.status.update(|status| status.unplaced_because = None);
+                }
                 return Some(found);
             }
             Err(message) => message,
         };
         self.tries = self.tries.saturating_add(1);
+        self.reporter.status.update(|status| status.unplaced_because = Some(message.clone()));
         // The first few are a matter of course while a transaction of a predecessor is being ended.
         if self.tries == TRIES_UNSAID {
             warn!(group = self.config.group, "partitions wait for their committed offsets: {message}");

@@ -7,6 +7,7 @@
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
 //! | `coafi-windows` | reading deduplication windows back | `dedup` |
+//! | `coafi-status` | the producer of the replica's status | `reporting` |
 //!
 //! Into the poll thread leads one ordered channel ([`Inbox`]). Vendor types stop here: what leaves is a
 //! [`Record`](crate::event::Record), what comes in is an [`Outgoing`](crate::event::Outgoing). The rest of the crate is
@@ -26,10 +27,13 @@ mod effects;
 mod embedded;
 mod ends;
 mod error;
+mod facts;
 mod inbox;
 mod incidents;
 mod lag;
+mod latest;
 mod lookup;
+mod members;
 mod oldest;
 mod partitions;
 mod placing;
@@ -39,8 +43,10 @@ mod rebalance;
 mod receipts;
 mod record;
 mod replica;
+mod reporting;
 pub mod scan;
 mod sink;
+mod standing;
 mod status;
 mod stop;
 pub mod topics;
@@ -52,9 +58,13 @@ pub use claims::{Claims, StoreClaims};
 pub use config::{Config, Delivery, Start};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
 pub use error::DriverError;
+pub use facts::{GroupFacts, OpenTransaction, group_facts, replica_reports};
 pub use inbox::{Inbox, Results};
 pub use incidents::Incidents;
 pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
+pub use members::{Member, Membership};
 pub use record::UNREADABLE_HEADERS;
 pub use replica::{Parts, Replica, Watch};
+pub use reporting::StatusRecords;
+pub use standing::{Standing, Standstill, Trouble};
 pub use status::{Counts, PartitionStatus, Status};

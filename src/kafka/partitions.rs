@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{Arrival, Epoch, PartitionId, Time};
-use crate::event::{NextOffset, TopicPartition};
+use crate::event::{NextOffset, Offset, TopicPartition};
 use crate::store::Fence;
 
 /// One ownership of a partition, from assignment to release or loss.
@@ -23,6 +23,8 @@ pub(super) struct Owned {
     pub(super) draining: bool,
     pub(super) paused_by_engine: bool,
     pub(super) fence: Option<Fence>,
+    /// The lowest record that has not ended, and when it was first seen to be that one.
+    pub(super) head: Option<(Offset, Time)>,
     /// Batches that are not committed yet: the position after each, and when its first record was written. As many as there
     /// are batches in the engine.
     written: VecDeque<(NextOffset, i64)>,
@@ -42,6 +44,7 @@ impl Owned {
             draining: false,
             paused_by_engine: false,
             fence,
+            head: None,
             written: VecDeque::new(),
             live: Live::default(),
         }

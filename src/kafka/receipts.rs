@@ -2,17 +2,18 @@
 //! aborted transaction cannot take them back.
 //!
 //! Acknowledged per partition in order: the engine learns a position below which every receipt is durable (I2). A receipt
-//! that fails is produced again; one that fails [`MAX_ATTEMPTS`] times ends the replica, because nothing may be committed
-//! without it.
+//! that fails is produced again, for as long as it takes: nothing may be committed without it, and nothing is gained by
+//! ending. Receipts that are outstanding for [`SLOW_AFTER`] mean that the ledger is down; it is back when there are no old ones.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 use rustc_hash::FxHashMap;
-use tracing::warn;
+use tracing::debug;
 
 use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
@@ -22,8 +23,10 @@ use super::sink::{Deliveries, Refused, Sink, is_permanent};
 use crate::engine::{Epoch, PartitionId};
 use crate::event::{NextOffset, Outgoing};
 
-/// Attempts of [`MESSAGE_TIMEOUT`] each: a broker may be gone for ten minutes.
-const MAX_ATTEMPTS: u32 = 5;
+/// The ledger is down when a receipt is not acknowledged for this long; in good times it takes milliseconds.
+const SLOW_AFTER: Duration = Duration::from_secs(3);
+/// How often the oldest receipt is looked at, while there is one, and how long those wait that have failed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) enum Receipt {
     /// Receipts of one polled batch; `covers` is told when they are durable.
@@ -105,7 +108,6 @@ impl Ledger {
 struct Outstanding {
     batch: (Covers, u64),
     record: Outgoing,
-    attempts: u32,
 }
 
 pub(super) struct Receipts<P, R> {
@@ -117,6 +119,15 @@ pub(super) struct Receipts<P, R> {
     ledger: Ledger,
     outstanding: FxHashMap<usize, Outstanding>,
     next_ticket: usize,
+    /// Those of `outstanding` that have failed, to be produced again at the next look.
+    failed: Vec<usize>,
+    failed_at: Instant,
+    /// How one failed last, since the ledger has answered.
+    trouble: Option<String>,
+    /// When each ticket was first sent, the oldest first; those that are not outstanding any more leave at the front.
+    sent: VecDeque<(usize, Instant)>,
+    /// The engine takes the ledger to be down.
+    down: bool,
 }
 
 impl<P, R> Receipts<P, R> {
@@ -129,15 +140,30 @@ impl<P, R> Receipts<P, R> {
         let reports = Arc::new(reports);
         let sink = Sink::new(&config.receipt_producer()?, reporter.clone(), Arc::clone(&reports))?;
         let outstanding = FxHashMap::default();
-        Ok(Self { config, reporter, reports, sink, answers, ledger: Ledger::default(), outstanding, next_ticket: 0 })
+        Ok(Self {
+            config,
+            reporter,
+            reports,
+            sink,
+            answers,
+            ledger: Ledger::default(),
+            outstanding,
+            next_ticket: 0,
+            failed: Vec::new(),
+            failed_at: Instant::now(),
+            trouble: None,
+            sent: VecDeque::new(),
+            down: false,
+        })
     }
 
     pub(super) fn run(mut self, commands: &Receiver<Receipt>) {
-        while let Ok(command) = commands.recv() {
-            let done = match command {
-                Receipt::Produce { covers, records } => self.produce(covers, records),
-                Receipt::Delivered { ticket, error } => self.delivered(ticket, error),
-                Receipt::Stop => break,
+        loop {
+            let done = match self.next(commands) {
+                Ok(Some(Receipt::Produce { covers, records })) => self.produce(covers, records),
+                Ok(Some(Receipt::Delivered { ticket, error })) => self.delivered(ticket, error),
+                Ok(Some(Receipt::Stop) | None) => break,
+                Err(error) => Err(error),
             };
             if let Err(error) = done {
                 // Nobody listens only if the poll thread has ended first, with an error of its own.
@@ -149,6 +175,44 @@ impl<P, R> Receipts<P, R> {
         self.sink.drain(MESSAGE_TIMEOUT / 60, || false);
     }
 
+    /// The next command; meanwhile, what time asks for. `None` when nobody can send one any more.
+    fn next(&mut self, commands: &Receiver<Receipt>) -> Result<Option<Receipt>, DriverError> {
+        loop {
+            self.look_at_the_oldest();
+            self.produce_failed()?;
+            if self.sent.is_empty() {
+                return Ok(commands.recv().ok());
+            }
+            match commands.recv_timeout(LOOK_EVERY) {
+                Ok(command) => return Ok(Some(command)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+
+    fn look_at_the_oldest(&mut self) {
+        while self.sent.front().is_some_and(|(ticket, _)| !self.outstanding.contains_key(ticket)) {
+            self.sent.pop_front();
+        }
+        let age = self.sent.front().map_or(Duration::ZERO, |(_, at)| at.elapsed());
+        let down = if self.down { age >= LOOK_EVERY } else { age >= SLOW_AFTER };
+        if down != self.down {
+            self.down = down;
+            let error = self.trouble.take();
+            // Nobody listens only if the poll thread has ended.
+            let _ = self.answers.send(Input::LedgerAnswers { answers: !down, error });
+        }
+    }
+
+    fn produce_failed(&mut self) -> Result<(), DriverError> {
+        if self.failed.is_empty() || self.failed_at.elapsed() < LOOK_EVERY {
+            return Ok(());
+        }
+        self.renew_if_fatal()?;
+        std::mem::take(&mut self.failed).into_iter().try_for_each(|ticket| self.send(ticket))
+    }
+
     fn produce(&mut self, covers: Covers, records: Vec<Outgoing>) -> Result<(), DriverError> {
         let batch = (covers, self.ledger.open(&covers, records.len()));
         if records.is_empty() {
@@ -156,41 +220,53 @@ impl<P, R> Receipts<P, R> {
         }
         for record in records {
             self.next_ticket += 1;
-            self.send(self.next_ticket, Outstanding { batch, record, attempts: 0 })?;
+            self.sent.push_back((self.next_ticket, Instant::now()));
+            self.outstanding.insert(self.next_ticket, Outstanding { batch, record });
+            self.send(self.next_ticket)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, ticket: usize, mut outstanding: Outstanding) -> Result<(), DriverError> {
-        loop {
-            outstanding.attempts += 1;
-            let error = match self.sink.send(&outstanding.record, ticket) {
-                Ok(()) => {
-                    self.outstanding.insert(ticket, outstanding);
-                    return Ok(());
-                }
-                Err(Refused::Record(error)) => return Err(error),
-                Err(Refused::Producer(error)) => error,
-            };
-            if outstanding.attempts >= MAX_ATTEMPTS {
-                return Err(given_up(&outstanding, &error));
+    fn send(&mut self, ticket: usize) -> Result<(), DriverError> {
+        let Some(outstanding) = self.outstanding.get(&ticket) else { return Ok(()) };
+        match self.sink.send(&outstanding.record, ticket) {
+            Ok(()) => Ok(()),
+            Err(Refused::Record(error)) => Err(error),
+            Err(Refused::Producer(error)) => {
+                self.produce_again(ticket, &error);
+                Ok(())
             }
-            self.renew_if_fatal()?;
         }
     }
 
     fn delivered(&mut self, ticket: usize, error: Option<KafkaError>) -> Result<(), DriverError> {
-        let Some(outstanding) = self.outstanding.remove(&ticket) else { return Ok(()) };
-        let Some(error) = error else {
-            self.acknowledge(outstanding.batch, 1);
-            return Ok(());
-        };
-        if outstanding.attempts >= MAX_ATTEMPTS || is_permanent(&error) {
-            return Err(given_up(&outstanding, &error));
+        match error {
+            None => {
+                if let Some(outstanding) = self.outstanding.remove(&ticket) {
+                    self.acknowledge(outstanding.batch, 1);
+                }
+                Ok(())
+            }
+            Some(error) if is_permanent(&error) => {
+                let topic = self.outstanding.remove(&ticket).map(|outstanding| outstanding.record.topic.to_string());
+                let message = error.to_string();
+                topic.map_or(Ok(()), |topic| Err(DriverError::Receipt { topic, message }))
+            }
+            Some(error) => {
+                self.produce_again(ticket, &error);
+                Ok(())
+            }
         }
-        warn!(topic = %outstanding.record.topic, attempts = outstanding.attempts, "receipt is produced again: {error}");
-        self.renew_if_fatal()?;
-        self.send(ticket, outstanding)
+    }
+
+    /// At the next look: what is wrong now is most likely wrong in a moment too.
+    fn produce_again(&mut self, ticket: usize, error: &KafkaError) {
+        debug!(ticket, "receipt is produced again: {error}");
+        self.trouble = Some(error.to_string());
+        if self.failed.is_empty() {
+            self.failed_at = Instant::now();
+        }
+        self.failed.push(ticket);
     }
 
     /// A fatal error takes the producer with it; what it had comes back as failed deliveries.
@@ -209,11 +285,6 @@ impl<P, R> Receipts<P, R> {
             let _ = self.answers.send(Input::ReceiptsAcknowledged { partition, epoch, up_to });
         }
     }
-}
-
-fn given_up(outstanding: &Outstanding, error: &KafkaError) -> DriverError {
-    let topic = outstanding.record.topic.to_string();
-    DriverError::Receipt { topic, attempts: outstanding.attempts, message: error.to_string() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{error, info};
 
 use super::at_least_once::AtLeastOnce;
 use super::config::{Config, Delivery};
@@ -19,6 +19,7 @@ use super::inbox::{Inbox, Input};
 use super::lookup::{Lookups, Question};
 use super::partitions::Partitions;
 use super::receipts::{Receipt, Receipts, Reports};
+use super::reporting::{Reporting, StatusRecords};
 use super::status::{Status, StatusCell};
 use super::stop::Stop;
 use super::transactions::Transactions;
@@ -41,6 +42,8 @@ pub struct Parts<A: Application> {
     pub seed: u64,
     /// The database's claim on partitions, if there is a database.
     pub claims: Option<Box<dyn Claims>>,
+    /// How the replica's status is written down, if it is to be published.
+    pub reports: Option<Box<dyn StatusRecords>>,
 }
 
 /// A running replica. Dropped without [`Replica::shutdown`], it drains in the background.
@@ -58,7 +61,7 @@ impl<A: Application> Replica<A> {
     /// # Errors
     /// A configuration that librdkafka refuses, or a thread that cannot be started.
     pub fn start(parts: Parts<A>) -> Result<Self, DriverError> {
-        let Parts { config, application, inbox, settings, routes, clock, seed, claims } = parts;
+        let Parts { config, application, inbox, settings, routes, clock, seed, claims, reports } = parts;
         let config = Arc::new(config);
         let status = Arc::new(StatusCell::default());
         let stop = Stop::default();
@@ -96,6 +99,17 @@ impl<A: Application> Replica<A> {
             stop: stop.clone(),
         };
         joins.push(spawn("coafi-windows", answers.clone(), move || rebuilds.run(&requests))?);
+
+        if let Some(records) = reports {
+            let reporter = threads.reporter("status");
+            let reporting = Reporting::start(&config, reporter, records, clock, stop.clone())?;
+            joins.push(spawn("coafi-status", answers.clone(), move || {
+                // Nothing rests on it: not even its own mistakes stop the replica.
+                if catch_unwind(AssertUnwindSafe(|| reporting.run())).is_err() {
+                    error!("the status of this replica is published no more: its thread has panicked");
+                }
+            })?);
+        }
 
         let drain_timeout = settings.drain_timeout;
         let inbox_sender = inbox.sender.clone();
@@ -213,7 +227,14 @@ type Answers<A> = Sender<Input<<A as Application>::Payload, <A as Application>::
 /// The poll thread's life, with an orderly end: the other threads first, the consumer last.
 fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandle<()>>) -> Result<(), DriverError> {
     let result = catch_unwind(AssertUnwindSafe(|| driver.run()));
-    driver.status.update(|status| status.ending = true);
+    driver.status.update(|status| {
+        status.ending = true;
+        status.ended_well = matches!(result, Ok(Ok(())));
+        status.failure = match &result {
+            Ok(ended) => ended.as_ref().err().map(ToString::to_string),
+            Err(_) => Some("the poll thread panicked".to_owned()),
+        };
+    });
     driver.publish_status();
     stop.set();
     driver.answer_all();

@@ -74,17 +74,14 @@ impl<D: Deliveries> Sink<D> {
         config.create_with_context(context).map(|producer| Self { producer }).map_err(DriverError::Client)
     }
 
-    /// Hands one record to librdkafka, which copies it. Waits while the queue is full.
+    /// Hands one record to librdkafka, which copies it; an error if there is no room for it now.
+    pub(super) fn try_send(&self, outgoing: &Outgoing, opaque: D::Opaque) -> Result<(), KafkaError> {
+        self.producer.send(record_of(outgoing, opaque)).map_err(|(error, _)| error)
+    }
+
+    /// As [`Sink::try_send`], but waits while the queue is full.
     pub(super) fn send(&self, outgoing: &Outgoing, opaque: D::Opaque) -> Result<(), Refused> {
-        let mut record = BaseRecord {
-            topic: &outgoing.topic,
-            partition: outgoing.partition,
-            payload: outgoing.value.as_deref(),
-            key: outgoing.key.as_deref(),
-            timestamp: outgoing.timestamp_ms,
-            headers: headers_of(outgoing),
-            delivery_opaque: opaque,
-        };
+        let mut record = record_of(outgoing, opaque);
         let mut deadline = None;
         loop {
             let Err((error, back)) = self.producer.send(record) else { return Ok(()) };
@@ -119,6 +116,18 @@ impl<D: Deliveries> Sink<D> {
 
     pub(super) fn producer(&self) -> &ThreadedProducer<SinkContext<D>> {
         &self.producer
+    }
+}
+
+fn record_of<O: IntoOpaque>(outgoing: &Outgoing, opaque: O) -> BaseRecord<'_, [u8], [u8], O> {
+    BaseRecord {
+        topic: &outgoing.topic,
+        partition: outgoing.partition,
+        payload: outgoing.value.as_deref(),
+        key: outgoing.key.as_deref(),
+        timestamp: outgoing.timestamp_ms,
+        headers: headers_of(outgoing),
+        delivery_opaque: opaque,
     }
 }
 

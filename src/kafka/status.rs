@@ -1,11 +1,13 @@
 //! What a replica says about itself: for `/ready`, metrics and the summary at the end. Written per batch, never per record.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::incidents::Incidents;
+use super::standing::{Standing, Trouble};
 use crate::engine::{Census, Dependency, Disposition, Output, Time};
 use crate::event::{NextOffset, TopicPartition};
 
@@ -81,6 +83,8 @@ pub struct PartitionStatus {
     pub census: Census,
     /// Given back to the group as soon as it is drained.
     pub draining: bool,
+    /// What its records wait for.
+    pub standing: Standing,
 }
 
 impl PartitionStatus {
@@ -104,6 +108,12 @@ pub struct Status {
     pub trouble: Option<String>,
     /// After the end: as it was when it was given up.
     pub assignment: Vec<PartitionStatus>,
+    /// Partitions that are ours and of which nothing is read yet.
+    pub unplaced: Vec<TopicPartition>,
+    /// Why it is not known yet where they begin.
+    pub unplaced_because: Option<String>,
+    /// When all of this was last brought up to date.
+    pub looked_at: Time,
     /// It is not decided yet which partitions the replica has, or from where it reads them: an assignment that is empty, or
     /// a lag of 0, says nothing.
     pub settling: bool,
@@ -114,11 +124,17 @@ pub struct Status {
     pub buffered_bytes: u64,
     /// Dependencies that are down.
     pub open_circuits: Vec<Dependency>,
+    /// How they failed first, where a handler said so.
+    pub outages: BTreeMap<Dependency, Trouble>,
     pub incidents: Incidents,
     /// Rebalances seen.
     pub rebalances: u64,
     /// The replica is draining or has ended.
     pub ending: bool,
+    /// It has ended in good order: drained, and nothing left open.
+    pub ended_well: bool,
+    /// Why it cannot go on.
+    pub failure: Option<String>,
 }
 
 impl Status {
@@ -231,6 +247,7 @@ mod tests {
             oldest_ms: None,
             census: Census::default(),
             draining: false,
+            standing: Standing::default(),
         };
         let status = |ends: &[Option<i64>]| Status {
             assignment: ends.iter().map(|end| partition(end.map(NextOffset))).collect(),

@@ -287,6 +287,7 @@ impl Delivery for Transactions {
             Err(Trouble::Retry(error) | Trouble::Abort(error)) => {
                 // During a rebalance (ILLEGAL_GENERATION) this is a matter of course.
                 info!("transaction aborted, its outcomes are staged again: {error}");
+                self.reporter.status.trouble(&format!("a transaction was aborted: {error}"));
                 if is_permanent(&error) {
                     return Err(DriverError::Producer { message: error.to_string() });
                 }

@@ -105,6 +105,18 @@ impl Codec {
         decoder.decode(id, datum)
     }
 
+    /// Data in Confluent wire format by the schema that this program was built with, whatever schema it names: for those who
+    /// can do without the registry, and without the data.
+    ///
+    /// # Errors
+    /// Poison: it was written with another schema.
+    pub fn decode_as_built_in<T: Payload>(data: &[u8]) -> Result<T, Failure> {
+        let (_, datum) = wire::split(data).map_err(|e| Failure::poison("undecodable", e))?;
+        let schema = T::SCHEMA.parse::<serde_avro_fast::Schema>();
+        let schema = schema.map_err(|e| Failure::permanent("invalid_schema", e))?;
+        serde_avro_fast::from_datum_slice(datum, &schema).map_err(|e| Failure::poison("undecodable", e))
+    }
+
     /// The event's data as JSON, whatever its type: for filters and for people. Several times slower than into a type.
     ///
     /// # Errors

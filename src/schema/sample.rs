@@ -165,6 +165,52 @@ pub(crate) fn claim() -> Claim {
     Claim { topic: "coafi.git.dlq".into(), by: "ada@desk".into(), nonce: "n".into(), at: 1_763_740_800_000 }
 }
 
+pub(crate) fn replica_status() -> ReplicaStatus {
+    let reason = ReplicaReason {
+        kind: "parked".into(),
+        offset: Some(42),
+        records: 3,
+        route: Some("git-commits".into()),
+        limit: Some("10 a second".into()),
+        dependency: Some("database".into()),
+        attempts: 2,
+        since: Some(1_763_740_800_000),
+        until: Some(1_763_740_805_000),
+        error_class: Some("transient".into()),
+        error_code: Some("timeout".into()),
+        error: Some("it took too long".into()),
+    };
+    let partition = ReplicaPartition {
+        topic: "coafi.git".into(),
+        partition: 3,
+        committed: Some(42),
+        polled: Some(50),
+        waiting: 6,
+        in_flight: 1,
+        parked: 1,
+        oldest_at: Some(1_763_740_799_000),
+        head: Some(42),
+        head_since: Some(1_763_740_800_000),
+        reasons: vec![reason],
+    };
+    ReplicaStatus {
+        group: "coafi".into(),
+        slot: "a".into(),
+        host: "node-1".into(),
+        pid: 7,
+        version: "0.1.0".into(),
+        started_at: 1_763_740_700_000,
+        reported_at: 1_763_740_803_000,
+        turned_at: 1_763_740_802_990,
+        looked_at: 1_763_740_802_500,
+        state: "working".into(),
+        trouble: Some("no broker answers".into()),
+        outages: vec![ReplicaOutage { dependency: "database".into(), error: Some("connection refused".into()) }],
+        partitions: vec![partition],
+        partitions_omitted: 1,
+    }
+}
+
 pub(crate) fn source_offset() -> SourceOffset {
     SourceOffset {
         connector: "git".into(),

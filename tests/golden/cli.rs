@@ -98,6 +98,7 @@ fn every_verb_has_help_with_examples() {
         &["event", "send"],
         &["event", "show"],
         &["group", "lag"],
+        &["group", "why"],
         &["topics", "plan"],
         &["topics", "apply"],
         &["schemas", "check"],

@@ -248,6 +248,7 @@ pub(crate) fn start_with(
         clock: Clock::start(),
         seed: 1,
         claims: Some(Box::new(claims)),
+        reports: None,
     };
     (Replica::start(parts).unwrap(), started)
 }

@@ -52,7 +52,8 @@ async fn lag_is_counted_from_the_committed_position() {
     let json = run(&["--output", "json"]);
     let expected = format!(
         "{{\"group\":\"{group}\",\"total\":3,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"committed\":2,\
-         \"end\":5,\"lag\":3,\"oldest_ms\":{oldest_ms}}}]}}\n"
+         \"end\":5,\"lag\":3,\"unfetched\":3,\"waiting\":0,\"in_flight\":0,\"parked\":0,\"retrying\":0,\
+         \"oldest_ms\":{oldest_ms},\"replica\":null,\"as_of_ms\":null}}]}}\n"
     );
     assert_eq!(String::from_utf8(json.stdout).unwrap(), expected);
     assert_eq!(run(&["--max", "3"]).status.code(), Some(0));

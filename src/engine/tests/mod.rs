@@ -2,6 +2,8 @@
 
 mod bounds;
 mod committing;
+mod inspection;
+mod ledger;
 mod outages;
 mod partitions;
 mod retrying;

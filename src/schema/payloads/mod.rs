@@ -12,6 +12,7 @@ mod letter_state;
 mod outcome;
 mod place;
 mod receipt;
+mod replica_status;
 mod source_offset;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use letter_state::{Claim, LetterState, LetterStatus};
 pub use outcome::{Outcome, OutcomeKind, OutcomeStep};
 pub use place::Place;
 pub use receipt::Receipt;
+pub use replica_status::{ReplicaOutage, ReplicaPartition, ReplicaReason, ReplicaStatus};
 pub use source_offset::SourceOffset;
 pub use workflow_requested::WorkflowRequested;
 

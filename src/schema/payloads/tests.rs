@@ -99,6 +99,7 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::git_tag());
     check(&sample::git_push());
     check(&sample::receipt());
+    check(&sample::replica_status());
     check(&sample::outcome());
     check(&sample::intervention());
     check(&sample::letter_state());
@@ -147,6 +148,7 @@ fn every_schema_file_has_a_rust_type() {
         LetterState::RECORD_NAME,
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
+        ReplicaStatus::RECORD_NAME,
         SourceOffset::RECORD_NAME,
         WorkflowRequested::RECORD_NAME,
     ];

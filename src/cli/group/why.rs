@@ -1,0 +1,135 @@
+//! `coafi group why`.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Asked, Context, Exit, Failure, TIMEOUT, blocking, consumed, decoded};
+use crate::app::STATUS_TOPIC;
+use crate::group::{Finding, Text, View, span, why};
+use crate::kafka::group_facts;
+use crate::runtime::unix_ms;
+use crate::schema::payloads::ReplicaStatus;
+
+/// Why partitions do not move, and what to do.
+///
+/// For each partition that has records left and does not move: the reason in a sentence, and what to do about it. Replicas
+/// say every second in topic coafi.status what their records wait for; what they said last, and how long ago that was, is
+/// put together with what Kafka knows of the group. So it works while a replica hangs, and while the database or the schema
+/// registry is away.
+///
+/// Exit codes: 0 everything moves or has nothing left, 1 something stands still, 3 Kafka does not answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coafi group why\n  coafi group why --topic coafi.git\n  \
+                        coafi group why --output json | jq -r '.partitions[].reason' | sort | uniq -c")]
+pub(in crate::cli) struct Why {
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// The JSON of `coafi group why`.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    group: &'a str,
+    /// Nothing stands still.
+    moves: bool,
+    /// How many partitions were looked at.
+    looked_at: usize,
+    /// Those that stand still.
+    partitions: &'a [Finding],
+    replicas: Vec<Replica<'a>>,
+}
+
+/// A replica, by its last report.
+#[derive(Debug, Serialize)]
+struct Replica<'a> {
+    slot: &'a str,
+    host: &'a str,
+    pid: i64,
+    version: &'a str,
+    state: &'a str,
+    reported_ms: i64,
+    partitions: usize,
+}
+
+impl Why {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let kafka = self.asked.kafka(context);
+        let (group, only, topics) = (kafka.group_id.clone(), self.asked.topics, consumed(context));
+        let facts = blocking(move || group_facts(&kafka, &topics, &only, STATUS_TOPIC, TIMEOUT)).await?;
+        let reports = decoded(context, &facts.reports).await?;
+        let now_ms = unix_ms();
+        let findings = why(&View { group: &group, facts: &facts, reports: &reports, now_ms });
+        let shown = Shown {
+            group: &group,
+            moves: findings.is_empty(),
+            looked_at: facts.lag.partitions.len(),
+            partitions: &findings,
+            replicas: reports.iter().map(Replica::of).collect(),
+        };
+        context.output().show(&shown, |shown| text(shown, now_ms))?;
+        Ok(if shown.moves { Exit::Ok } else { Exit::No })
+    }
+}
+
+impl<'a> Replica<'a> {
+    fn of(report: &'a ReplicaStatus) -> Self {
+        Self {
+            slot: &report.slot,
+            host: &report.host,
+            pid: report.pid,
+            version: &report.version,
+            state: &report.state,
+            reported_ms: report.reported_at,
+            partitions: report.partitions.len(),
+        }
+    }
+}
+
+/// Partitions that stand for the same reason are said together.
+fn text(shown: &Shown<'_>, now_ms: i64) -> String {
+    let mut blocks: Vec<(&Text, Vec<&Finding>)> = Vec::new();
+    for finding in shown.partitions {
+        match blocks.iter_mut().find(|(text, _)| **text == finding.text) {
+            Some((_, same)) => same.push(finding),
+            None => blocks.push((&finding.text, vec![finding])),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for (text, same) in blocks {
+        let behind: u64 = same.iter().map(|finding| finding.lag).sum();
+        lines.push(format!("{}  {behind} behind", places(&same)));
+        lines.push(format!("  why: {}", text.why));
+        lines.push(format!("  do:  {}", text.action));
+        lines.push(String::new());
+    }
+    for replica in &shown.replicas {
+        let Replica { slot, host, pid, state, partitions, .. } = replica;
+        let ago = span(now_ms - replica.reported_ms);
+        lines
+            .push(format!("replica {slot} (process {pid} on {host}) said {ago} ago: {state}, {partitions} partitions"));
+    }
+    let stand = shown.partitions.len();
+    lines.push(match (stand, shown.looked_at) {
+        (0, 0) => format!("group {} has no partitions", shown.group),
+        (0, all) => format!("all {all} partitions of group {} move or have nothing left", shown.group),
+        (some, all) => format!("{some} of {all} partitions of group {} stand still", shown.group),
+    });
+    lines.join("\n")
+}
+
+/// `topic[0, 1, 5]`, by topic.
+fn places(findings: &[&Finding]) -> String {
+    let mut topics: Vec<(&str, Vec<String>)> = Vec::new();
+    for finding in findings {
+        let number = finding.partition.map(|partition| partition.to_string());
+        match topics.iter_mut().find(|(topic, _)| *topic == finding.topic) {
+            Some((_, numbers)) => numbers.extend(number),
+            None => topics.push((&finding.topic, number.into_iter().collect())),
+        }
+    }
+    let shown = topics.into_iter().map(|(topic, numbers)| match &numbers[..] {
+        [] => topic.to_owned(),
+        numbers => format!("{topic}[{}]", numbers.join(", ")),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}

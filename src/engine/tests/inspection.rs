@@ -1,0 +1,90 @@
+//! What the engine says of records that do not move.
+
+use super::*;
+
+fn reasons(bench: &Bench) -> Vec<(Hold, Option<i64>, u64)> {
+    let [inspection] = &bench.engine.inspect()[..] else { panic!("one partition is assigned") };
+    let shown = |reason: &Reason| (reason.hold.clone(), reason.offset.map(|offset| offset.0), reason.records);
+    inspection.reasons.iter().map(shown).collect()
+}
+
+fn head(bench: &Bench) -> Option<i64> {
+    bench.engine.inspect()[0].head.map(|offset| offset.0)
+}
+
+#[test]
+fn a_partition_that_moves_has_no_reason() {
+    let mut bench = Bench::new();
+    assert_eq!((head(&bench), reasons(&bench)), (None, vec![]));
+    bench.poll(&[(0, 1)]);
+    bench.finish(0, Attempt::Succeeded);
+    assert_eq!((head(&bench), reasons(&bench)), (None, vec![]));
+}
+
+#[test]
+fn a_handler_holds_its_record_and_those_behind_it() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 1), (2, 2)]);
+    assert_eq!(reasons(&bench), [(Hold::Handler, Some(0), 3)]);
+    bench.finish(2, Attempt::Succeeded);
+    assert_eq!(reasons(&bench), [(Hold::Handler, Some(0), 2), (Hold::Commit, Some(2), 1)]);
+    bench.pass(settings().commit_interval);
+    assert_eq!((head(&bench), reasons(&bench)), (Some(0), vec![(Hold::Handler, Some(0), 2)]));
+}
+
+#[test]
+fn a_parked_record_says_when_it_is_due_and_after_which_attempt() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 1)]);
+    bench.finish(0, Attempt::Failed { class: Class::Panic, code: 1 });
+    let inspection = bench.engine.inspect().remove(0);
+    let [parked] = &inspection.reasons[..] else { panic!("{inspection:?}") };
+    assert_eq!((parked.offset, parked.attempts, parked.records), (Some(Offset(0)), 1, 2));
+    let Hold::Parked { until: Some(until) } = parked.hold else { panic!("{parked:?}") };
+    assert_eq!(bench.engine.next_wake(), Some(until));
+}
+
+#[test]
+fn an_outage_is_named_with_its_beginning() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 2), (2, 3), (3, 4)]);
+    let (began, database) = (bench.now, Dependency::new("database"));
+    for offset in 0..4 {
+        bench.finish(offset, Attempt::Failed { class: Class::Systemic(database.clone()), code: 1 });
+    }
+    bench.pass(Duration::from_secs(1));
+    let outage = Hold::Outage { dependency: database, since: began };
+    assert_eq!(reasons(&bench), [(outage, Some(0), 4)]);
+}
+
+#[test]
+fn a_doubt_is_a_reason_until_it_is_decided() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1)]);
+    bench.finish(0, transient(5));
+    assert_eq!(reasons(&bench), [(Hold::Undecided, Some(0), 1)]);
+    bench.pass(Duration::from_secs(10));
+    assert!(!reasons(&bench).iter().any(|(hold, ..)| *hold == Hold::Undecided), "{:?}", reasons(&bench));
+}
+
+#[test]
+fn a_partition_that_is_taken_away_says_by_when_it_is_released() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1)]);
+    bench.engine.revoked(bench.now, &[P0]);
+    let until = bench.now + Duration::from_millis(1_001);
+    assert_eq!(reasons(&bench), [(Hold::Draining { until }, None, 0), (Hold::Handler, Some(0), 1)]);
+}
+
+#[test]
+fn what_waits_for_receipts_says_so() {
+    let mut bench = Bench::new();
+    bench.engine.records(bench.now, P0, bench.epochs[&P0], vec![arrival(0, 1)]);
+    bench.settle();
+    bench.finish(0, Attempt::Succeeded);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(reasons(&bench), [(Hold::Receipts, Some(0), 1)]);
+    bench.engine.receipts_acknowledged(bench.now, P0, bench.epochs[&P0], NextOffset(1));
+    bench.settle();
+    assert_eq!(reasons(&bench), []);
+}

@@ -1,0 +1,134 @@
+//! What Kafka knows of a consumer group, and what its replicas have published of themselves: all that there is to say why a
+//! partition does not move, from anywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::lag::{Isolation, Patience, TOPICS, asked_partitions, in_background, lag, reader};
+use super::latest::latest;
+use super::members::Membership;
+use super::{GroupLag, LagError, PartitionOffsets, oldest};
+use crate::config::Kafka;
+
+/// For the replicas' reports; those that have not come by then are missing.
+const REPORTS_WAIT: Duration = Duration::from_secs(5);
+/// For the ages of open transactions.
+const OPEN_WAIT: Duration = Duration::from_secs(2);
+
+/// A group from outside.
+#[derive(Clone, Debug, Default)]
+pub struct GroupFacts {
+    /// Partitions of the named topics, and all others in which the group has committed or that a member has.
+    pub lag: GroupLag,
+    /// Named topics that do not exist.
+    pub missing: Vec<String>,
+    pub membership: Membership,
+    /// Transactions that keep readers from going on, by topic and partition.
+    pub open: BTreeMap<(String, i32), OpenTransaction>,
+    /// What the replicas of this group have published of themselves, as it is in the topic; `None` if there is no such topic
+    /// or it cannot be read.
+    pub reports: Vec<Vec<u8>>,
+}
+
+/// Records behind the last stable offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Where the first of them is.
+    pub from: i64,
+    /// The position after the last.
+    pub to: i64,
+    /// When the first of them was written, in milliseconds since the Unix epoch.
+    pub since_ms: Option<i64>,
+}
+
+/// Asks for everything about `kafka.group_id`. `topics`: those that the group is to handle, whether it has begun or not;
+/// `only` one of these if there are any. `reports`: the compacted topic that replicas publish their status to. Blocks, as
+/// [`group_lag`](super::group_lag) does.
+///
+/// # Errors
+/// The brokers do not answer.
+pub fn group_facts(
+    kafka: &Kafka,
+    topics: &[String],
+    only: &[String],
+    reports: &str,
+    timeout: Duration,
+) -> Result<GroupFacts, LagError> {
+    let (kafka_, topics, only, reports) = (kafka.clone(), topics.to_vec(), only.to_vec(), reports.to_owned());
+    in_background(kafka, timeout * 6, move |clients| {
+        let patience = Patience::new(&kafka_, timeout);
+        let consumer = clients.add(reader(&kafka_, Isolation::Committed)?);
+        let asked = Membership::ask(consumer, &kafka_.group_id, patience.left());
+        let membership = asked.map_err(patience.unavailable("who is in the group"))?;
+        let mut names: BTreeSet<String> = topics.into_iter().collect();
+        names.extend(membership.members.iter().flat_map(|member| member.partitions.keys().cloned()));
+        names.extend(committed_topics(consumer, &patience)?);
+        names.retain(|name| only.is_empty() || only.contains(name));
+        names.extend(only);
+        let names: Vec<String> = names.into_iter().collect();
+        if names.is_empty() {
+            return Ok(GroupFacts { membership, ..GroupFacts::default() });
+        }
+        let asked = asked_partitions(consumer, &names, patience.left()).map_err(patience.unavailable(TOPICS))?;
+        let lag = lag(consumer, asked.partitions, true, &patience)?;
+        let reports = group_reports(consumer, &reports, &kafka_.group_id);
+        let uncommitted = clients.add(reader(&kafka_, Isolation::Uncommitted)?);
+        let open = open_transactions(uncommitted, &lag.partitions, &patience)?;
+        Ok(GroupFacts { lag, missing: asked.unknown, membership, open, reports })
+    })
+}
+
+/// Who is in `kafka.group_id`, and what its replicas have published of themselves. Nothing if it cannot be read: whoever asks
+/// can do without.
+#[must_use]
+pub fn replica_reports(kafka: &Kafka, topic: &str) -> (Membership, Vec<Vec<u8>>) {
+    let (kafka_, topic) = (kafka.clone(), topic.to_owned());
+    let read = in_background(kafka, REPORTS_WAIT * 2, move |clients| {
+        let consumer = clients.add(reader(&kafka_, Isolation::Committed)?);
+        let membership = Membership::ask(consumer, &kafka_.group_id, REPORTS_WAIT).unwrap_or_default();
+        Ok((membership, group_reports(consumer, &topic, &kafka_.group_id)))
+    });
+    read.unwrap_or_default()
+}
+
+fn group_reports(consumer: &BaseConsumer, topic: &str, group: &str) -> Vec<Vec<u8>> {
+    // The last `/` divides group and slot, see `Config::transactional_id`.
+    let is_of_group =
+        |key: &[u8]| key.iter().rposition(|byte| *byte == b'/').is_some_and(|at| &key[..at] == group.as_bytes());
+    let all = latest(consumer, topic, Instant::now() + REPORTS_WAIT).unwrap_or_default();
+    all.into_iter().filter(|(key, _)| is_of_group(key)).map(|(_, value)| value).collect()
+}
+
+fn committed_topics(consumer: &BaseConsumer, patience: &Patience) -> Result<Vec<String>, LagError> {
+    let all = asked_partitions(consumer, &[], patience.left()).map_err(patience.unavailable(TOPICS))?;
+    let committed = consumer.committed_offsets(all.partitions, patience.left());
+    let committed = committed.map_err(patience.unavailable("what the group has committed"))?;
+    let known =
+        committed.elements().into_iter().filter(|element| matches!(element.offset(), rdkafka::Offset::Offset(_)));
+    Ok(known.map(|element| element.topic().to_owned()).collect())
+}
+
+/// `uncommitted` sees what readers of committed records do not see yet.
+fn open_transactions(
+    uncommitted: &BaseConsumer,
+    partitions: &[PartitionOffsets],
+    patience: &Patience,
+) -> Result<BTreeMap<(String, i32), OpenTransaction>, LagError> {
+    let mut behind = Vec::new();
+    for known in partitions {
+        let ends = uncommitted.fetch_watermarks(&known.topic, known.partition, patience.left());
+        let (start, end) = ends.map_err(patience.unavailable("where a partition ends"))?;
+        if end > known.end {
+            behind.push(PartitionOffsets { committed: Some(known.end), start, end, oldest_ms: None, ..known.clone() });
+        }
+    }
+    let until = Instant::now() + patience.left().min(OPEN_WAIT);
+    oldest::fill(uncommitted, &mut behind, until).map_err(patience.unavailable("how old open transactions are"))?;
+    let open = behind.into_iter().map(|p| {
+        let open = OpenTransaction { from: p.committed.unwrap_or(p.start), to: p.end, since_ms: p.oldest_ms };
+        ((p.topic, p.partition), open)
+    });
+    Ok(open.collect())
+}
