@@ -78,6 +78,26 @@ impl Process {
         self.child.kill().unwrap();
     }
 
+    /// As `kill -STOP`: nothing of it runs until [`Self::go_on`].
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that it has, as the system counts it.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill -{name}: {sent}");
@@ -112,7 +132,8 @@ impl Process {
 
     /// `/health`, `/ready` or `/metrics`.
     pub(crate) fn page(&self, path: &str) -> Answer {
-        http::get(&format!("http://{}{path}", self.address())).unwrap_or_else(|| panic!("{path}: no answer"))
+        http::get(&format!("http://{}{path}", self.address()))
+            .unwrap_or_else(|| panic!("{path}: no answer; its log: {}", self.log()))
     }
 
     /// A metric by its full name with labels; 0 before it is there.

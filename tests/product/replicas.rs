@@ -14,7 +14,7 @@ use crate::world::{GIT_TOPIC, World};
 const PROCESSED: &str = r#"coafi_outcomes_total{outcome="processed"}"#;
 
 /// A number that makes the test larger.
-fn from_environment(name: &str, default: u32) -> u32 {
+pub(crate) fn from_environment(name: &str, default: u32) -> u32 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number")))
 }
 

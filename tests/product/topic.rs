@@ -7,7 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -69,21 +69,43 @@ impl Producer {
         self.try_send(topic, record).expect("the broker takes it")
     }
 
+    /// Hands a record of any partition over, acknowledged or not.
+    pub(crate) fn hand_over(&self, topic: &str, partition: i32, record: &Record) {
+        let mut message = message(topic, record).partition(partition);
+        loop {
+            match self.0.send_result(message) {
+                Ok(_) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => message = back,
+                Err((error, _)) => panic!("{topic}: {error}"),
+            }
+            self.flush();
+        }
+    }
+
+    /// Waits until all that was handed over is acknowledged.
+    pub(crate) fn flush(&self) {
+        self.0.flush(PATIENCE).expect("the broker takes it");
+    }
+
     /// The offset in partition 0; `None` if the record is too large for the topic.
     pub(crate) fn try_send(&self, topic: &str, record: &Record) -> Option<i64> {
-        let mut headers = OwnedHeaders::new();
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: value.as_ref() });
-        }
-        let mut message = FutureRecord::<Vec<u8>, Vec<u8>>::to(topic).partition(0).headers(headers);
-        message.key = record.key.as_ref();
-        message.payload = record.value.as_ref();
-        match block_on(self.0.send(message, PATIENCE)) {
+        match block_on(self.0.send(message(topic, record).partition(0), PATIENCE)) {
             Ok(delivery) => Some(delivery.offset),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => None,
             Err((error, _)) => panic!("{topic}: {error}"),
         }
     }
+}
+
+fn message<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, Vec<u8>, Vec<u8>> {
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: value.as_ref() });
+    }
+    let mut message = FutureRecord::to(topic).headers(headers);
+    message.key = record.key.as_ref();
+    message.payload = record.value.as_ref();
+    message
 }
 
 /// A topic of one partition that no program knows.

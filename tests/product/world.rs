@@ -15,7 +15,8 @@ use crate::stack::{Database, Stack, unique};
 use crate::topic::{Positions, Producer, Read, Record, ends, read};
 
 /// Topics that every world has in common with the others of its stack.
-const COMMON_TOPICS: [&str; 4] = [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.connect.offsets"];
+const COMMON_TOPICS: [&str; 5] =
+    [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.connect.offsets", "coafi.status"];
 /// The git connector's; it has no other.
 pub(crate) const GIT_TOPIC: &str = "coafi.git";
 pub(crate) const UNPROCESSED: &str = "coafi.unprocessed";
@@ -80,6 +81,13 @@ impl World {
         Self::with_topic(stack, group, topic, 1)
     }
 
+    /// With a source topic of several partitions.
+    pub(crate) fn spread(stack: Stack, name: &str, partitions: usize) -> Self {
+        let group = unique(name);
+        let topic = format!("{group}.git");
+        Self::with_topic(stack, group, topic, partitions)
+    }
+
     /// With the git connector's topic as its own: nobody else may use it on these servers.
     pub(crate) fn over_git(stack: Stack, name: &str) -> Self {
         Self::with_topic(stack, unique(name), GIT_TOPIC.to_owned(), Self::GIT_PARTITIONS)
@@ -129,9 +137,7 @@ impl World {
             .env("COAFI__KAFKA__GROUP_ID", &self.group)
             .env("COAFI__DATABASE__URL", self.database.url())
             .env("COAFI__TOPICS_DIR", self.path("topics"))
-            .env("COAFI__ROUTES_FILE", self.path("routes.yaml"))
-            // What is back is noticed at once, however long it was away.
-            .env("COAFI__ENGINE__CIRCUIT__PROBE_CAP", "1s");
+            .env("COAFI__ROUTES_FILE", self.path("routes.yaml"));
         command
     }
 
@@ -163,6 +169,15 @@ impl World {
     pub(crate) fn push(&self, key: &str) -> Record {
         let value = self.pushes.encode(&push_data());
         Record { key: Some(key.into()), value: Some(value), ..attributes("git.push", "/product") }
+    }
+
+    /// What `coafi group why` says.
+    pub(crate) fn why(&self) -> Value {
+        let ended = self.run(&["group", "why", "--output", "json"]);
+        let said: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+        let moves = said["moves"].as_bool().unwrap();
+        assert_eq!(ended.code(), Some(if moves { 0 } else { 1 }), "{ended:?}");
+        said
     }
 
     /// The offset that it got.

@@ -1,0 +1,224 @@
+//! Systemic failures under load: a dependency is away while events keep coming, then it is back.
+//!
+//! Nothing is dead-lettered, no attempt is used, memory stays bounded, the pages and metrics say what is wrong, it is
+//! escalated once, and every partition goes on within [`RESUMES_WITHIN`] of the return. `COAFI_PRODUCT_OUTAGE_SECONDS` makes
+//! the outage longer; what is asked for is the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use coafi_testcontainers::{Postgres, Registry};
+
+use crate::event::{attributes, commit_data};
+use crate::journal::Outcome;
+use crate::process::{Process, eventually, eventually_while};
+use crate::repositories::Repository;
+use crate::stack::Stack;
+use crate::topic::{Positions, Producer, Record, read};
+use crate::world::World;
+
+/// How long the dependency is away, unless the environment says otherwise.
+const OUTAGE_SECONDS: u32 = 12;
+/// What the issue asks for.
+const RESUMES_WITHIN: Duration = Duration::from_secs(2);
+const PARTITIONS: i32 = 4;
+/// Keys per partition.
+const KEYS: usize = 25;
+/// Between two events; each carries [`PADDING_BYTES`].
+const PACE: Duration = Duration::from_millis(5);
+const PADDING_BYTES: usize = 4_096;
+/// What the replica may buffer: far less than what comes in during the outage.
+const MAX_RECORDS: &str = "400";
+/// What it may grow by while it waits, librdkafka's queues (8 MiB fetched, 16 MiB to be sent) included.
+const MAX_GROWTH_BYTES: u64 = 48 << 20;
+
+fn outage_seconds() -> u32 {
+    crate::replicas::from_environment("COAFI_PRODUCT_OUTAGE_SECONDS", OUTAGE_SECONDS)
+}
+
+/// Events at a steady pace, until told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Load {
+    fn start(world: &World, event: Record) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, producer, topic) = (Arc::clone(&stop), Producer::new(&world.stack.kafka), world.topic.clone());
+        let thread = std::thread::spawn(move || {
+            let mut sent = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let partition = i32::try_from(sent).unwrap() % PARTITIONS;
+                let mut record = event.clone().without("ce_id").with("ce_id", format!("event-{sent}"));
+                record.key = Some(format!("{partition}-{}", sent / 4 % KEYS).into_bytes());
+                producer.hand_over(&topic, partition, &record);
+                sent += 1;
+                std::thread::sleep(PACE);
+            }
+            producer.flush();
+            sent
+        });
+        Self { stop, thread }
+    }
+
+    /// How many events were sent in all.
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn padded(record: Record) -> Record {
+    record.with("padding", vec![b'x'; PADDING_BYTES])
+}
+
+fn start(world: &World) -> Process {
+    let mut command = world.command(&["consume"]);
+    command
+        .env("COAFI__ENGINE__MAX_RECORDS", MAX_RECORDS)
+        .env("COAFI__ENGINE__MAX_IN_FLIGHT", "100")
+        .env("COAFI__KAFKA__COMMIT__MAX_RECORDS", MAX_RECORDS)
+        .env("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", format!("{}s", outage_seconds() / 3))
+        .env("COAFI__ARTIFACTS__URL", world.path("artifacts"));
+    let mut replica = Process::start(command);
+    replica.until_ready();
+    replica
+}
+
+fn unix_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Whether the dependency is needed by what was handled before, or only by what comes.
+#[derive(PartialEq)]
+enum Needed {
+    Always,
+    AtFirst,
+}
+
+/// `take_away` and `bring_back` the dependency under load, and hold the replica to everything that is promised.
+fn outlasts(
+    world: &World,
+    dependency: &str,
+    event: Record,
+    needed: Needed,
+    take_away: impl FnOnce(),
+    bring_back: impl FnOnce(),
+) {
+    let replica = start(world);
+    let processed = || replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#);
+    let load = if needed == Needed::Always {
+        let load = Load::start(world, padded(event));
+        eventually("events are handled", || processed() > 100.0);
+        take_away();
+        load
+    } else {
+        take_away();
+        Load::start(world, padded(event))
+    };
+
+    let open = format!(r#"coafi_circuit{{dependency="{dependency}",state="open"}}"#);
+    eventually("its circuit opens", || replica.metric(&open) > 0.0);
+    let (began, resident) = (Instant::now(), replica.resident_bytes());
+    let handled = processed();
+    let mut grown = 0;
+    eventually_while(
+        "the outage is over",
+        || began.elapsed().as_secs(),
+        || began.elapsed() >= Duration::from_secs(outage_seconds().into()),
+    );
+    grown = grown.max(replica.resident_bytes().saturating_sub(resident));
+    assert!(grown < MAX_GROWTH_BYTES, "{grown} bytes more than at the beginning");
+    assert_eq!(processed(), handled, "nothing can be handled meanwhile");
+    let ready = replica.page("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains(dependency), "{}", ready.body);
+    assert_eq!(replica.page("/health").status, 200);
+    assert_eq!(replica.metric(&open), 1.0);
+    assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "escalated once");
+    assert_eq!(replica.log().matches("the routes that need it stand still").count(), 1, "{}", replica.log());
+    let said = world.why();
+    let standing: Vec<_> =
+        said["partitions"].as_array().unwrap().iter().filter(|p| p["topic"] == *world.topic).collect();
+    assert_eq!(standing.len(), usize::try_from(PARTITIONS).unwrap(), "{said}");
+    assert!(standing.iter().all(|p| p["reason"] == "outage"), "{said}");
+
+    bring_back();
+    let back_ms = unix_ms();
+    eventually("its circuit closes", || replica.metric(&open) == 0.0);
+    let sent = load.end();
+    eventually_while("all of it is handled", || world.lag(), || world.lag() == 0);
+    let outcomes = world.outcomes();
+    let resumed = resumed_ms(&outcomes, back_ms);
+    println!(
+        "{dependency}: away for {} s, {sent} events, {grown} bytes more, partitions resumed after {resumed:?} ms",
+        outage_seconds()
+    );
+    assert_eq!(resumed.len(), usize::try_from(PARTITIONS).unwrap(), "every partition goes on: {resumed:?}");
+    let late = resumed.values().any(|after| u128::try_from(*after).unwrap() > RESUMES_WITHIN.as_millis());
+    assert!(!late, "partitions resumed after {resumed:?} ms");
+    assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "one outage");
+
+    let as_asked = |outcome: &&Outcome| outcome.outcome == "processed" && outcome.attempt == 1;
+    let other: Vec<&Outcome> = outcomes.iter().filter(|outcome| !as_asked(outcome)).collect();
+    assert!(other.is_empty(), "an outage costs no attempt: {other:?}");
+    assert_eq!(outcomes.len(), sent, "one end each");
+    assert!(world.dead_letters().is_empty());
+    assert!(read(&world.stack.kafka, &format!("{}.retry.1s", world.topic), &Positions::new()).is_empty());
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+}
+
+/// How long after the return each partition had its first outcome.
+fn resumed_ms(outcomes: &[Outcome], back_ms: i64) -> BTreeMap<i32, i64> {
+    let mut first = BTreeMap::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.ended_at >= back_ms) {
+        let after = outcome.ended_at - back_ms;
+        first.entry(outcome.partition).and_modify(|known: &mut i64| *known = after.min(*known)).or_insert(after);
+    }
+    first
+}
+
+#[test]
+fn a_database_is_outlasted() {
+    let mut postgres = Postgres::start().unwrap();
+    let world = World::spread(Stack { postgres: postgres.url(), ..Stack::shared() }, "load_database", 4);
+    let server = std::cell::RefCell::new(&mut postgres);
+    let (kill, restart) = (|| server.borrow_mut().kill().unwrap(), || server.borrow_mut().restart().unwrap());
+    outlasts(&world, "database", world.push("key"), Needed::Always, kill, restart);
+}
+
+#[test]
+fn a_registry_is_outlasted() {
+    let mut registry = Registry::start().unwrap();
+    let world = World::spread(Stack { registry: registry.url(), ..Stack::shared() }, "load_registry", 4);
+    let server = std::cell::RefCell::new(&mut registry);
+    // Schemas that were read once are kept, so it has to be away before the first push.
+    let (kill, restart) = (|| server.borrow_mut().kill().unwrap(), || server.borrow_mut().restart().unwrap());
+    outlasts(&world, "schema-registry", world.push("key"), Needed::AtFirst, kill, restart);
+}
+
+#[test]
+fn an_artifact_store_is_outlasted() {
+    let world = World::spread(Stack::shared(), "load_artifacts", 4);
+    let repository = Repository::init(world.path("repository"));
+    let sha = repository.commit_file("docs/a.md", "# A document\n\nWith a page of its own.\n");
+    let commit = attributes("git.commit", "/product");
+    let commit = Record { value: Some(world.commits.encode(&commit_data(&repository.url(), &sha))), ..commit };
+    let directory = world.path("artifacts");
+    let aside = directory.with_extension("aside");
+    // A file where the store needs a directory: nothing can be written.
+    let take_away = || {
+        std::fs::rename(&directory, &aside).unwrap();
+        std::fs::write(&directory, b"").unwrap();
+    };
+    let bring_back = || {
+        std::fs::remove_file(&directory).unwrap();
+        std::fs::rename(&aside, &directory).unwrap();
+    };
+    outlasts(&world, "artifacts", commit, Needed::Always, take_away, bring_back);
+}

@@ -1,0 +1,176 @@
+//! Partitions that do not move, and what `coafi group why` says of them.
+
+use coafi_testcontainers::Postgres;
+use serde_json::{Value, json};
+
+use crate::event::attributes;
+use crate::process::{Process, eventually, found};
+use crate::stack::Stack;
+use crate::topic::Record;
+use crate::world::World;
+
+/// A route for drills, with `POLICY` as its further lines.
+const DRILLS: &str = "
+  - name: drills
+    match: {type: drill.step, topic: TOPIC}
+    handler: drill
+    POLICY
+";
+
+/// An event that does what it says, in each of its first attempts.
+fn drill(key: &str, action: &str) -> Record {
+    let data = json!({"key": key, "sequence": 1, "action": action, "times": 100, "emit": false, "write": false});
+    let record = attributes("drill.step", "/product").without("content-type").with("content-type", "application/json");
+    Record { key: Some(key.into()), value: Some(data.to_string().into_bytes()), ..record }
+}
+
+fn world_of_drills(name: &str, policy: &str) -> World {
+    let world = World::new(name);
+    let route = DRILLS.replace("TOPIC", &world.topic).replace("POLICY", policy);
+    world.change_routes(|routes| routes + &route);
+    world
+}
+
+/// A replica that does not wait for handlers that hang.
+fn replica(world: &World) -> Process {
+    let mut command = world.command(&["consume", "--slot", "here"]);
+    command.env("COAFI__KAFKA__DRAIN__TIMEOUT", "1s");
+    let mut replica = Process::start(command);
+    replica.until_ready();
+    replica
+}
+
+/// What is said of the world's one partition, once the reason is this one.
+fn standing(world: &World, reason: &str) -> Value {
+    let mut last = Value::Null;
+    let said = found(&format!("`coafi group why` says {reason}"), || {
+        last = world.why();
+        let all = last["partitions"].as_array().unwrap();
+        all.iter().find(|p| p["topic"] == *world.topic && p["partition"] == 0 && p["reason"] == reason).cloned()
+    });
+    assert!(said["lag"].as_u64().unwrap() > 0, "{said}");
+    assert!(!said["do"].as_str().unwrap().is_empty(), "{said}");
+    said
+}
+
+fn why(said: &Value) -> &str {
+    said["why"].as_str().unwrap()
+}
+
+fn end(replica: Process) {
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
+}
+
+#[test]
+fn what_moves_does_not_stand_and_a_replica_that_has_ended_is_not_missed() {
+    let world = World::new("moving");
+    let replica = replica(&world);
+    for key in ["a", "b", "c"] {
+        world.send(&world.push(key));
+    }
+    world.until_ended(3);
+    eventually("nothing stands", || world.why()["moves"] == true);
+    let said = world.why();
+    let [one] = &said["replicas"].as_array().unwrap()[..] else { panic!("{said}") };
+    assert_eq!((&one["slot"], &one["pid"], &one["state"]), (&"here".into(), &replica.id().into(), &"working".into()));
+    end(replica);
+    assert_eq!(world.why()["replicas"], json!([]), "it has taken its report back");
+    assert_eq!(world.why()["moves"], true, "nothing is left to do");
+}
+
+#[test]
+fn a_partition_that_nobody_has() {
+    let world = World::new("nobody");
+    world.send(&world.push("key"));
+    let said = standing(&world, "nobody");
+    assert!(why(&said).contains("has no member") && said["do"].as_str().unwrap().contains("coafi consume"), "{said}");
+}
+
+#[test]
+fn a_halted_record_is_named_with_what_it_failed_for() {
+    let world = world_of_drills("halted", "retry: {in_place: {attempts: 1}, exhausted: halt}");
+    let replica = replica(&world);
+    let halted = world.send(&drill("a", "transient"));
+    world.send(&drill("a", "ok"));
+    let said = standing(&world, "halted");
+    assert_eq!(said["offset"], halted);
+    for part in ["halted after attempt 1", "drill_transient", "route drills", "One more of its key waits"] {
+        assert!(why(&said).contains(part), "{part}: {said}");
+    }
+    end(replica);
+}
+
+#[test]
+fn a_record_that_waits_in_place_says_until_when() {
+    let policy = "retry: {in_place: {attempts: 9, backoff: {initial: 5m, cap: 5m}}}";
+    let world = world_of_drills("parked", policy);
+    let replica = replica(&world);
+    world.send(&drill("a", "transient"));
+    let said = standing(&world, "parked");
+    assert!(why(&said).contains("after attempt 1 has failed (transient, drill_transient"), "{said}");
+    let lag = world.run(&["group", "lag", "--output", "json"]).json();
+    let row = lag["partitions"].as_array().unwrap().iter().find(|p| p["topic"] == *world.topic).unwrap().clone();
+    let split = ["unfetched", "waiting", "in_flight", "parked", "retrying"].map(|state| row[state].as_u64().unwrap());
+    assert_eq!((row["lag"].as_u64(), split), (Some(1), [0, 0, 0, 1, 0]), "{row}");
+    end(replica);
+}
+
+#[test]
+fn a_handler_that_hangs() {
+    let world = world_of_drills("hang", "deadline: 10m");
+    let replica = replica(&world);
+    let offset = world.send(&drill("a", "hang"));
+    let said = standing(&world, "handler");
+    assert_eq!((&said["offset"], &said["replica"]), (&offset.into(), &"here".into()));
+    assert!(why(&said).contains("route drills; each handler may take 10m"), "{said}");
+    end(replica);
+}
+
+#[test]
+fn a_route_that_is_disabled() {
+    let world = World::new("switched_off");
+    world.change_routes(|routes| routes.replace("handler: git_ref", "handler: git_ref\n    enabled: false"));
+    let replica = replica(&world);
+    world.send(&world.push("key"));
+    let said = standing(&world, "disabled");
+    assert!(why(&said).contains("Route pushes is disabled: 1 record waits"), "{said}");
+    end(replica);
+}
+
+#[test]
+fn a_database_that_is_down() {
+    let mut postgres = Postgres::start().unwrap();
+    let world = World::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "down");
+    let replica = replica(&world);
+    postgres.kill().unwrap();
+    world.send(&world.push("key"));
+    let said = standing(&world, "outage");
+    assert!(why(&said).contains("The database is down") && why(&said).contains("route pushes"), "{said}");
+    postgres.restart().unwrap();
+    world.until_ended(1);
+    eventually("it moves", || world.why()["moves"] == true);
+    end(replica);
+}
+
+#[test]
+fn a_replica_that_is_frozen_is_known_by_its_silence() {
+    let world = World::new("frozen");
+    let replica = replica(&world);
+    world.send(&world.push("before"));
+    world.until_ended(1);
+    replica.freeze();
+    world.send(&world.push("after"));
+    // First it is a member that says nothing, then the group does without it.
+    let silent = standing(&world, "not_reporting");
+    let gone = standing(&world, "nobody");
+    for said in [&silent, &gone] {
+        assert!(why(said).contains("replica here") || why(said).contains("Replica here"), "{said}");
+        assert!(why(said).contains("has not reported for"), "{said}");
+        assert!(said["do"].as_str().unwrap().contains(&format!("process {}", replica.id())), "{said}");
+    }
+    replica.go_on();
+    world.until_ended(2);
+    eventually("it moves", || world.why()["moves"] == true);
+    end(replica);
+}
