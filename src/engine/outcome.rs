@@ -243,7 +243,9 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    /// The offset map's window is full: if its lowest record is parked, it has to leave by the overflow policy.
+    /// The offset map's window is full: if its lowest record is parked, it has to leave by the overflow policy. Where that
+    /// says halt it keeps its place and its attempts, and the records beyond the window wait for it: nothing would be won by
+    /// giving up its retries as well.
     pub(super) fn relieve(&mut self, id: PartitionId) {
         let Some(partition) = self.partition(id) else { return };
         let Some((sequence, entry)) = partition.tracker.head() else { return };
@@ -251,10 +253,9 @@ impl<P: Clone, R> Engine<P, R> {
         if entry.state != State::Parked || !retried || entry.lane == NO_LANE {
             return;
         }
-        let (offset, route, lane) = (entry.offset, entry.route, entry.lane);
+        let (route, lane) = (entry.route, entry.lane);
         let disposition = overflow(&self.routes[route.0 as usize].policy, Class::Transient, self.now);
         if matches!(disposition, Disposition::Halted { .. }) {
-            self.end_or_halt(id, offset, sequence, disposition, None);
             return;
         }
         self.end_reported(id, sequence, disposition);

@@ -78,20 +78,24 @@ fn a_head_that_fails_behind_a_full_window_leaves_at_once() {
 }
 
 #[test]
-fn a_head_halts_in_its_place_when_the_window_is_full() {
+fn where_overflow_says_halt_the_head_is_retried_in_its_place_and_others_wait() {
     let mut bench = narrow(Overflow::Halt, Ordering::Strict);
     bench.poll(&[(0, 1), (1, 1)]);
     bench.finish(0, panicked());
     poll_through(&mut bench, 2..WINDOW + 2);
-    assert_eq!(bench.count(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. }))), 1);
     for offset in 2..WINDOW {
         bench.finish(offset, Attempt::Succeeded);
     }
-    bench.pass(Duration::from_secs(5));
     assert!(bench.running().is_empty() && bench.engine.window_is_full(P0));
-    assert_eq!((bench.position(), bench.engine.census().halted), (0, 1));
-    assert_eq!(bench.map().resolved, ranges(&[(2, WINDOW)]));
-    assert_eq!(bench.map().attempts.len(), 1);
+    bench.pass(milliseconds(100));
+    assert_eq!((bench.position(), bench.map().resolved), (0, ranges(&[(2, WINDOW)])));
+    assert_eq!((bench.running(), bench.running[0].attempt), (vec![0], 2));
+    for offset in 0..2 {
+        bench.finish(offset, Attempt::Succeeded);
+        bench.pass(milliseconds(100));
+    }
+    assert!(bench.running().contains(&(WINDOW + 1)) && !bench.engine.window_is_full(P0));
+    assert!(bench.others.is_empty(), "nobody has to be told: {:?}", bench.others);
 }
 
 #[test]
