@@ -177,6 +177,16 @@ fn the_same_error_across_keys_is_an_outage() {
 }
 
 #[test]
+fn keys_that_all_fail_alike_are_held_and_people_are_told_once() {
+    let mut simulation = ready(Profile::quiet());
+    outage(&mut simulation, Dependency::ARTIFACTS);
+    let records = publish_each(&mut simulation, 0..6, Behaviour::SameError);
+    simulation.pass(Duration::from_secs(50));
+    assert!(records.iter().all(|record| simulation.end_of(*record).is_none()));
+    assert_eq!((ended(&simulation, "retry in place"), ended(&simulation, "escalated outage")), (0, 1));
+}
+
+#[test]
 fn keys_that_fail_alike_while_others_of_their_route_succeed_are_no_outage_for_ever() {
     let mut simulation = ready(Profile::quiet());
     outage(&mut simulation, Dependency::ARTIFACTS);
