@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
+use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
 use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
@@ -39,6 +40,8 @@ pub struct ConsumerParts<'a> {
     pub metrics: Option<Arc<Metrics>>,
     /// Whether spans are exported.
     pub otel: bool,
+    /// Whether this is a replay, and of what.
+    pub replay: Option<Replaying>,
 }
 
 /// A running replica.
@@ -58,9 +61,11 @@ impl Consumer {
     /// Routes, handlers or schemas that are wrong: waiting would not help.
     pub async fn start(parts: ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let declarations = topics::declarations(parts.settings)?;
-        let routes = Arc::new(topics::routes(&parts.settings.routes_file, &declarations)?);
+        let routes = topics::routes(&parts.settings.routes_file, &declarations)?;
+        let replay = parts.replay.as_ref();
+        let routes = Arc::new(if replay.is_some() { routes.in_place() } else { routes });
         let handlers = Handlers::build(&routes, &parts.backing.services)?;
-        let topics = topics::consumed(&routes, &declarations);
+        let topics = replay.map_or_else(|| topics::consumed(&routes, &declarations), Replaying::topics);
         anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
         let outputs = cluster::outputs(&topics, &[&DispatcherSettings::default().unprocessed_topic, AUDIT_TOPIC]);
         let Some(audit) = wait_for_audit(&parts, &outputs, stop).await? else { return Ok(None) };
@@ -75,6 +80,7 @@ impl Consumer {
         });
         let settings = DispatcherSettings {
             workers: parts.settings.workers.threads(),
+            rate: replay.and_then(|replay| replay.rate),
             limits: limits.clone(),
             profile: parts.settings.dead_letter_headers,
             logged_payload_bytes: parts.settings.log.payload_bytes,
@@ -107,6 +113,7 @@ impl Consumer {
             results: sink,
         };
         let (dispatcher, workers) = Dispatcher::start(&settings, dispatch, &Handle::current());
+        let passing = replay.map(|replay| Arc::clone(&replay.passing));
         let claims = StoreClaims { store: Arc::clone(&parts.backing.services.store), runtime: Handle::current() };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
@@ -115,7 +122,7 @@ impl Consumer {
         config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
             config,
-            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers }),
+            application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers, replay: passing }),
             inbox,
             settings: parts.settings.engine(),
             routes: policies,

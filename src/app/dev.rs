@@ -96,6 +96,7 @@ impl Dev {
             tally: Some(Arc::clone(&tally)),
             metrics: None,
             otel,
+            replay: None,
         };
         let (stop_consumer, stop_connector) = (CancellationToken::new(), CancellationToken::new());
         let consumer = Consumer::start(parts, &stop_consumer).await?.context("stopped while starting")?;

@@ -7,11 +7,13 @@
 mod backing;
 mod cluster;
 mod consumer;
+mod deciding;
 mod dev;
 mod git;
 mod inbox_purge;
 mod observed;
 mod places;
+pub mod replay;
 mod status_reports;
 mod tally;
 mod topics;
@@ -19,6 +21,7 @@ mod waiting;
 
 pub use backing::{Backing, json_schemas};
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
+pub use deciding::{Decided, Decision, decide};
 pub use dev::{Dev, DevOptions, Moment};
 pub use git::{connector, lone_connector, repository_settings};
 pub use places::Places;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Tally;
+use super::replay::Passing;
 use crate::dispatch::{Delivery, Dispatcher, Report};
 use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
 use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
@@ -16,6 +17,8 @@ pub(super) struct Observed {
     pub(super) tally: Option<Arc<Tally>>,
     /// One per route, in the order of their ids; none if nobody measures.
     pub(super) timers: Vec<RouteTimer>,
+    /// What it changes after all, if this is a replay.
+    pub(super) replay: Option<Arc<Passing>>,
 }
 
 impl Application for Observed {
@@ -23,7 +26,11 @@ impl Application for Observed {
     type Report = Report;
 
     fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
-        self.dispatcher.classify(record, clock)
+        let arrival = self.dispatcher.classify(record, clock);
+        match &self.replay {
+            Some(replay) => replay.look(arrival, self.dispatcher.routes()),
+            None => arrival,
+        }
     }
 
     fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>) {
@@ -39,7 +46,15 @@ impl Application for Observed {
     }
 
     fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {
-        let receipts = self.dispatcher.receipts(batch);
+        let receipts = match &self.replay {
+            Some(replay) => {
+                let meant =
+                    batch.records.iter().filter(|arrival| replay.takes(&arrival.payload, self.dispatcher.routes()));
+                let meant: Vec<_> = meant.cloned().collect();
+                self.dispatcher.receipts(&PolledBatch { records: &meant, ..batch.clone() })
+            }
+            None => self.dispatcher.receipts(batch),
+        };
         if let Some(tally) = &self.tally {
             tally.count_receipts(receipts.len());
         }
@@ -53,10 +68,25 @@ impl Application for Observed {
         clock: &Clock,
         into: &mut Vec<Outgoing>,
     ) {
-        self.dispatcher.render(source, output, clock, into);
+        match &self.replay {
+            Some(replay) if replay.takes(&output.payload, self.dispatcher.routes()) => {
+                let mut rendered = Vec::new();
+                self.dispatcher.render(source, output, clock, &mut rendered);
+                into.extend(replay.hold_back(output, rendered));
+            }
+            Some(_) => {}
+            None => self.dispatcher.render(source, output, clock, into),
+        }
     }
 
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
+        if let Some(replay) = &self.replay {
+            for output in outputs.iter().filter(|output| replay.takes(&output.payload, self.dispatcher.routes())) {
+                self.dispatcher.committed(std::slice::from_ref(output));
+                replay.committed(output);
+            }
+            return;
+        }
         self.dispatcher.committed(outputs);
         if let Some(tally) = &self.tally {
             outputs.iter().for_each(|output| tally.count(output));

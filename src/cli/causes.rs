@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use super::{Exit, Failure};
+use crate::bitt::TrailError;
 use crate::connectors::git::{ConnectorError, GitError};
 use crate::dispatch::RoutesError;
 use crate::kafka::DriverError;
@@ -58,6 +59,10 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             AdminError::Unsettled(_) => Some((Exit::No, Some("run `coafi topics plan` to see how far it is"))),
             AdminError::Topic { .. } | AdminError::Refused(_) => None,
         };
+    }
+    // Transparent, so that its cause is not in the chain.
+    if let Some(TrailError::Scan(error)) = error.downcast_ref::<TrailError>() {
+        return meaning(error);
     }
     if let Some(error) = error.downcast_ref::<ScanError>() {
         return match error {

@@ -86,6 +86,7 @@ impl Consume {
             tally: None,
             metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),
+            replay: None,
         };
         // The pages are there before the replica, and end after it has drained.
         let serving = CancellationToken::new();

@@ -19,7 +19,9 @@ mod group;
 mod health;
 mod output;
 mod progress;
+mod replay;
 mod routes;
+mod routes_test;
 mod schemas;
 mod selecting;
 mod send;
@@ -95,7 +97,9 @@ enum Noun {
     Group(group::Group),
     /// Which handler takes which event.
     #[command(subcommand)]
-    Routes(routes::Routes),
+    Routes(Routing),
+    /// Handle recorded events again, beside the live group.
+    Replay(replay::Replay),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -109,6 +113,13 @@ enum Noun {
     Health(health::Health),
     /// Write a shell's completion script to stdout.
     Completions(completions::Completions),
+}
+
+#[derive(Debug, Subcommand)]
+enum Routing {
+    #[command(flatten)]
+    File(routes::Routes),
+    Test(routes_test::Test),
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,7 +166,8 @@ impl Noun {
             Self::Event(Event::Send(command)) => command.run(context).await,
             Self::Event(Event::Show(command)) => show(command, context).await,
             Self::Group(command) => command.run(context).await,
-            Self::Routes(command) => {
+            Self::Routes(Routing::Test(command)) => command.run(context).await,
+            Self::Routes(Routing::File(command)) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 let file = &context.settings().routes_file;
                 let routes = app::routes(file, &declarations)?;
@@ -166,6 +178,7 @@ impl Noun {
                 }
                 context.output().answer(&command.run(&routes, |of_type| app::topic_of_type(&declarations, of_type))?)
             }
+            Self::Replay(command) => command.run(context).await,
             Self::Topics(command) => {
                 let places = context.places();
                 let client = places.client_config();

@@ -110,6 +110,9 @@ async fn run(
     if let Some(limiter) = shared.limiter(job.route) {
         admission.through(limiter.admit()).await;
     }
+    if let Some(limiter) = &shared.overall {
+        admission.through(limiter.admit()).await;
+    }
     let handlers = shared.handlers.of(job.route);
     let due = |index: &usize| job.done & (1 << index) == 0;
     let subject = Subject { event, place: job.payload.place(), attempt: job.attempt, fence };

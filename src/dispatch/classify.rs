@@ -64,10 +64,11 @@ fn lane(record: &Record, event: &Event) -> u64 {
     }
 }
 
-/// What comes a second time on purpose (a retry, a redrive) is no duplicate.
+/// What comes a second time on purpose (a retry, a redrive, what a replay derived) is no duplicate.
 fn identity(record: &Record, event: &Event, from_source: bool) -> Option<Identity> {
-    let redriven = || record.headers().iter().any(|(name, _)| name == hop::REDRIVE.as_bytes());
-    (from_source && !redriven()).then(|| Identity::new(event.source(), event.id(), 0))
+    let again =
+        || record.headers().iter().any(|(name, _)| [hop::REDRIVE.as_bytes(), hop::RUN.as_bytes()].contains(&name));
+    (from_source && !again()).then(|| Identity::new(event.source(), event.id(), 0))
 }
 
 fn done(routes: &Routes, route: RouteId, hop: &Hop) -> u32 {
@@ -138,8 +139,10 @@ mod tests {
         let source = look("t", None, Some(b"v"), &attributes("git.commit", &[]));
         assert_eq!(source.identity, Some(Identity::new("/s", "1", 0)));
         assert_eq!(look("t.retry.5s", None, Some(b"v"), &attributes("git.commit", &[])).identity, None);
-        let redriven = attributes("git.commit", &[(hop::REDRIVE, "1")]);
-        assert_eq!(look("t", None, Some(b"v"), &redriven).identity, None);
+        for again in [hop::REDRIVE, hop::RUN] {
+            let again = attributes("git.commit", &[(again, "1")]);
+            assert_eq!(look("t", None, Some(b"v"), &again).identity, None);
+        }
     }
 
     #[test]

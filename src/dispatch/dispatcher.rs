@@ -1,6 +1,7 @@
 //! The application behind the driver: ties classification, workers, audit and rendering together.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -29,6 +30,8 @@ use crate::store::Fence;
 pub struct Settings {
     /// Worker tasks; at least 1.
     pub workers: usize,
+    /// Attempts that may begin per second, of all routes together.
+    pub rate: Option<NonZeroU32>,
     /// How large what is produced may be; the producer's `message.max.bytes` is not below the largest.
     pub limits: RecordLimits,
     pub unprocessed_topic: String,
@@ -45,6 +48,7 @@ impl Default for Settings {
         let limits = RecordLimits::new(1_000_000, BTreeMap::new());
         Self {
             workers: 2,
+            rate: None,
             limits,
             unprocessed_topic: "coafi.unprocessed".to_owned(),
             profile: HeaderProfile::Coafi,

@@ -24,8 +24,10 @@ pub const ORIGIN_PARTITION: &str = "coafi-origin-partition";
 pub const ORIGIN_OFFSET: &str = "coafi-origin-offset";
 /// As [`Timestamp`] writes it: the record has another one in each topic that it is moved to.
 pub const ORIGIN_TIMESTAMP: &str = "coafi-origin-timestamp";
-/// The number of a redrive from a dead-letter topic; the one header of ours that outlives a hop.
+/// The number of a redrive from a dead-letter topic; outlives a hop.
 pub const REDRIVE: &str = "coafi-redrive";
+/// The replay by which an event was derived; outlives a hop too, and is handed on to what is derived from the event.
+pub const RUN: &str = "coafi-run";
 /// How many headers were left out so that the record fits.
 pub const DROPPED_HEADERS: &str = "coafi-dropped-headers";
 /// Size and SHA-256 of a value that exceeds the broker's limit by itself: it is still at the origin.

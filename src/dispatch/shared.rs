@@ -7,6 +7,7 @@ use tracing::Span;
 use super::delivery::Delivery;
 use super::dispatcher::Settings;
 use super::rate::Limiter;
+use super::routes::RateLimit;
 use super::{Handlers, Route, Routes, Services, trace};
 use crate::engine::{Job, RouteId};
 use crate::runtime::Clock;
@@ -15,6 +16,8 @@ pub(super) struct Shared {
     pub(super) routes: Arc<Routes>,
     pub(super) handlers: Handlers,
     pub(super) services: Arc<Services>,
+    /// Of all routes together.
+    pub(super) overall: Option<Limiter>,
     /// By route.
     limiters: Vec<Option<Limiter>>,
     /// By route: whether a handler of it may log.
@@ -38,10 +41,11 @@ impl Shared {
         settings: &Settings,
     ) -> Self {
         let limiters = routes.list().iter().map(|route| route.rate_limit.map(Limiter::new)).collect();
+        let overall = settings.rate.map(|per_second| Limiter::new(RateLimit { per_second, burst: per_second }));
         let ids = (0..).map(RouteId).take(routes.list().len());
         let logs = ids.map(|id| handlers.of(id).iter().any(|handler| handler.logs())).collect();
         let (otel, max_record_bytes) = (settings.otel, settings.limits.undeclared());
-        Self { routes, handlers, services, limiters, logs, clock, otel, run: run.to_owned(), max_record_bytes }
+        Self { routes, handlers, services, overall, limiters, logs, clock, otel, run: run.to_owned(), max_record_bytes }
     }
 
     pub(super) fn limiter(&self, route: RouteId) -> Option<&Limiter> {

@@ -1,7 +1,7 @@
 //! A handler's effect, exactly once: its changes and its complete result in one SQL transaction (I9), under the epoch that
 //! its event was dispatched in (I4).
 
-use crate::dispatch::{Context, Failure, Place, Success};
+use crate::dispatch::{Context, Failure, Place, Success, hop};
 use crate::event::Event;
 use crate::store::{Committed, EntryChange, InboxKey, Position, UnitOfWork};
 
@@ -55,7 +55,7 @@ pub fn run(event: &Event, context: &Context<'_>) -> String {
     let headers = event.record().headers();
     let text = |name| headers.text(name).unwrap_or_default();
     let (configured, separator) = (context.run, if context.run.is_empty() { "" } else { ":" });
-    format!("{configured}{separator}{}/{}", text("coafi-run"), text("coafi-redrive"))
+    format!("{configured}{separator}{}/{}", text(hop::RUN), text(hop::REDRIVE))
 }
 
 /// Effects are a group's own: a second group on the same database is to have its own results.

@@ -46,6 +46,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           event        Single events: publish one, or see what happened to it
           group        The consumer group
           routes       Which handler takes which event
+          replay       Handle recorded events again, beside the live group
           topics       The cluster's topics, as topics/*.yaml declares them
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force

@@ -17,6 +17,7 @@ mod outages;
 mod process;
 mod readme;
 mod recovery;
+mod replay;
 mod replicas;
 #[path = "../support/repositories.rs"]
 mod repositories;

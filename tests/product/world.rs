@@ -187,7 +187,17 @@ impl World {
 
     /// Outcomes of this world's group, whichever topic they are about.
     pub(crate) fn outcomes(&self) -> Vec<Outcome> {
-        journal::outcomes(&self.stack.kafka, &self.outcome, &self.group, &self.audit)
+        self.outcomes_of(&self.group)
+    }
+
+    /// Those of another group.
+    pub(crate) fn outcomes_of(&self, group: &str) -> Vec<Outcome> {
+        journal::outcomes(&self.stack.kafka, &self.outcome, group, &self.audit)
+    }
+
+    /// What the group has committed, as everybody sees it.
+    pub(crate) fn committed(&self) -> Value {
+        self.run(&["group", "lag", "--output", "json"]).json()["partitions"].clone()
     }
 
     /// The one final outcome of an event, retry topics included.

@@ -1,7 +1,7 @@
 //! Events that handlers derived: each with the handled event as its cause, in the same correlation, tenant and trace.
 
 use super::{Renderer, Staged};
-use crate::dispatch::NewEvent;
+use crate::dispatch::{NewEvent, hop};
 use crate::event::{Attribute, Event, HeadersBuilder, Outgoing};
 use crate::schema::AVRO_CONTENT_TYPE;
 
@@ -38,6 +38,8 @@ fn outgoing(cause: &Event, new: &NewEvent, traceparent: Option<&str>, at_ms: i64
         ("ce_causationid", Some(cause.id())),
         ("ce_tenantid", cause.attribute(Attribute::TenantId)),
         ("ce_utids", cause.attribute(Attribute::Utids)),
+        // Of a replay: what follows from it is its own, too.
+        (hop::RUN, cause.record().headers().text(hop::RUN)),
         ("ce_traceparent", traceparent),
         ("ce_tracestate", cause.attribute(Attribute::TraceState)),
         ("traceparent", traceparent),

@@ -159,13 +159,13 @@ fn drop_until_it_fits(all: &mut [Candidate<'_>], keep: Keep, room: usize) -> Opt
 
 /// Ours are written anew at every hop, so that they never accumulate. A redrive's number belongs to the event.
 fn is_ours(name: &[u8]) -> bool {
-    name.starts_with(hop::PREFIX) && name != hop::REDRIVE.as_bytes()
+    name.starts_with(hop::PREFIX) && ![hop::REDRIVE.as_bytes(), hop::RUN.as_bytes()].contains(&name)
 }
 
 fn rank(name: &[u8]) -> Rank {
     let attribute = name.starts_with(b"ce_")
         || name.eq_ignore_ascii_case(b"content-type")
-        || [hop::REDRIVE.as_bytes(), b"traceparent", b"tracestate"].contains(&name);
+        || [hop::REDRIVE.as_bytes(), hop::RUN.as_bytes(), b"traceparent", b"tracestate"].contains(&name);
     if attribute { Rank::Attribute } else { Rank::Foreign }
 }
 

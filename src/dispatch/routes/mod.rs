@@ -28,7 +28,7 @@ pub use lint::Warning;
 pub use pattern::Patterns;
 
 use super::{ConsumedTopic, Filter};
-use crate::engine::{RouteId, RoutePolicy};
+use crate::engine::{Exhausted, Overflow, RouteId, RoutePolicy};
 
 /// Handlers that one route can have: a bit each in the attempt's `done` mask.
 pub const MAX_HANDLERS: usize = 32;
@@ -119,6 +119,17 @@ impl Routes {
             false => RoutePolicy { concurrency: 0, ..route.policy.clone() },
         };
         self.list.iter().map(policy).collect()
+    }
+
+    /// These routes for a replay: attempts are made in place only, and nothing halts.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        for Route { policy, .. } in &mut self.list {
+            policy.retry.tiers.clear();
+            policy.retry.fault_attempts = policy.retry.fault_attempts.min(policy.retry.in_place_attempts);
+            (policy.overflow, policy.exhausted) = (Overflow::DeadLetter, Exhausted::DeadLetter);
+        }
+        self
     }
 
     /// Whether a partition of this topic goes on after retention took events before they were read: only if every route

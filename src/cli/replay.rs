@@ -1,0 +1,268 @@
+//! `coafi replay`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::output::table;
+use super::{Between, Context, Exit, Failure, Selecting};
+use crate::app::{self, replay};
+use crate::runtime::{Shutdown, unix_ms};
+
+/// Bytes of a replay's name: it is part of a group's.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Handle recorded events again, beside the live group and without moving its offsets.
+///
+/// The replay is a consumer group of its own, <group>.replay.<name>, with the routes and handlers in force now. When it is
+/// through, its outcomes are compared with those that are recorded of the live group. Effects are real unless it is
+/// --isolated: handlers write to the configured database and artifact store, and derived events are published, marked with
+/// the header coafi-run. Attempts are made in place only; what fails for good is reported, and neither dead-lettered nor put
+/// on a retry topic, for it is still where it was. An interrupted replay goes on with the same --name and the same range.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi replay --topic coafi.git --from 2h --dry-run
+  coafi replay --topic coafi.git --from 2026-01-31T12:00:00Z --to 2026-01-31T13:00:00Z --isolated
+  coafi replay --topic coafi.git --partition 3 --from 4711 --to 4800 --type 'git.push' --filter \"data.branch == 'main'\"
+  coafi replay --topic coafi.git --name fix-42 --rate 50
+
+Exit codes: 0 every event was replayed, and to what is recorded of it; 1 something differs, failed or is left to do; 2 the
+command line or the configuration is wrong; 3 Kafka, the schema registry or the database does not answer.")]
+pub(super) struct Replay {
+    /// Source topics to replay.
+    #[arg(long = "topic", value_name = "TOPIC", required = true)]
+    topics: Vec<String>,
+    #[command(flatten)]
+    between: Between,
+    #[command(flatten)]
+    selecting: Selecting,
+    /// Say how many events are meant and which, and do nothing.
+    #[arg(long, help_heading = "How")]
+    dry_run: bool,
+    /// Leave nothing behind but audit records: handlers get an empty database and artifact store of their own, and what
+    /// they derive is not published.
+    #[arg(long, help_heading = "How")]
+    isolated: bool,
+    /// Where an isolated replay has its database and artifacts; by default a directory that is removed at the end.
+    #[arg(long, value_name = "DIR", requires = "isolated", help_heading = "How")]
+    shadow: Option<PathBuf>,
+    /// Events that may begin per second.
+    #[arg(long, value_name = "EVENTS", help_heading = "How")]
+    rate: Option<NonZeroU32>,
+    /// Letters, digits, '-' and '_'; by default the time. The same name goes on with an interrupted replay.
+    #[arg(long, value_parser = name, help_heading = "How")]
+    name: Option<String>,
+    /// The live group; by default kafka.group_id.
+    #[arg(long, help_heading = "How")]
+    group: Option<String>,
+}
+
+/// The JSON of `coafi replay --dry-run`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned<'a> {
+    events: usize,
+    undecided: u64,
+    groups: &'a [replay::Group],
+    listed: &'a [replay::Listed],
+}
+
+/// The JSON of `coafi replay`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    name: &'a str,
+    group: &'a str,
+    isolated: bool,
+    complete: bool,
+    events: usize,
+    #[serde(flatten)]
+    comparison: &'a replay::Comparison,
+}
+
+impl Replay {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let _telemetry = context.start_quiet_telemetry("warn")?;
+        let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
+        let stop = shutdown.token();
+        shutdown.watch(self.replay(context, stop)).await
+    }
+
+    async fn replay(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
+        self.check_topics(context)?;
+        let places = context.places();
+        let selection = self.selecting.selection()?;
+        let plan = {
+            let bar = context.output().bar("reading events", None);
+            let codec = context.codec()?;
+            let (reader, wanted) = (places.reader(), self.between.wanted(self.topics.clone()));
+            let planning = replay::Plan::make(&reader, wanted, &selection, &codec, |progress| {
+                bar.set(progress.done, Some(progress.total), String::new());
+            });
+            tokio::select! {
+                plan = planning => plan?,
+                () = stop.cancelled() => return Err(Failure::failed("stopped before anything was replayed")),
+            }
+        };
+        if let Some(trouble) = &plan.trouble {
+            let count = plan.undecided;
+            context
+                .output()
+                .remark(&format!("--filter cannot be asked of {count} events, which are left out: {trouble}"));
+        }
+        if self.dry_run {
+            return planned(context, &plan);
+        }
+        if plan.is_empty() {
+            return Err(Failure::failed("no event is meant").next("look at what is there with --dry-run"));
+        }
+        self.carry_out(context, plan, stop).await
+    }
+
+    async fn carry_out(self, context: &Context, plan: replay::Plan, stop: CancellationToken) -> Result<Exit, Failure> {
+        let (settings, places) = (context.settings(), context.places());
+        let shadow = Shadow::of(self.isolated, self.shadow)?;
+        let (events, isolated) = (plan.len(), self.isolated);
+        let replay = replay::Replay {
+            settings,
+            places: &places,
+            group: self.group.unwrap_or_else(|| settings.kafka.group_id.clone()),
+            name: self.name.unwrap_or_else(|| unix_ms().to_string()),
+            plan,
+            shadow: shadow.path(),
+            rate: self.rate,
+        };
+        let (name, group) = (replay.name.clone(), replay.own_group());
+        context.output().remark(&format!("replaying {events} events as {group}"));
+        let bar = context.output().bar("replaying", Some(events as u64));
+        let replayed = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new())).await?;
+        drop(bar);
+        let replay::Replayed { complete, comparison } = &replayed;
+        let shown = Shown { name: &name, group: &group, isolated, complete: *complete, events, comparison };
+        context.output().show(&shown, text)?;
+        if !complete {
+            context.output().remark(&format!("stopped before its end: the same range with --name {name} goes on"));
+        }
+        Ok(if *complete && comparison.is_clean() { Exit::Ok } else { Exit::No })
+    }
+
+    /// Only source topics: what is on a retry topic, or dead, belongs to the live group.
+    fn check_topics(&self, context: &Context) -> Result<(), Failure> {
+        let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+        let known = app::known_topics(&declarations);
+        match self.topics.iter().find(|topic| !known.contains_key(*topic)) {
+            None => Ok(()),
+            Some(topic) => {
+                let allowed: Vec<_> = known.keys().map(String::as_str).collect();
+                Err(Failure::usage(format!("--topic {topic:?} is no source topic; allowed: {}", allowed.join(", "))))
+            }
+        }
+    }
+}
+
+/// Where an isolated replay has its database and artifacts.
+enum Shadow {
+    None,
+    Kept(PathBuf),
+    /// Removed with its handle.
+    Passing(PathBuf),
+}
+
+impl Shadow {
+    fn of(isolated: bool, kept: Option<PathBuf>) -> Result<Self, Failure> {
+        let shadow = match (isolated, kept) {
+            (false, _) => return Ok(Self::None),
+            (true, Some(directory)) => Self::Kept(directory),
+            (true, None) => Self::Passing(std::env::temp_dir().join(format!("coafi-replay-{}", uuid::Uuid::new_v4()))),
+        };
+        let directory = shadow.path().expect("isolated");
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Failure::failed(format!("--shadow {} cannot be made", directory.display())).because(error)
+        })?;
+        Ok(shadow)
+    }
+
+    fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::None => None,
+            Self::Kept(directory) | Self::Passing(directory) => Some(directory),
+        }
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        if let Self::Passing(directory) = self {
+            // What cannot be removed lies where everything temporary does.
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+fn planned(context: &Context, plan: &replay::Plan) -> Result<Exit, Failure> {
+    let planned = Planned { events: plan.len(), undecided: plan.undecided, groups: &plan.groups, listed: &plan.listed };
+    context.output().show(&planned, |planned| {
+        let rows = planned.groups.iter().map(|group| {
+            let of_type = group.event_type.clone().unwrap_or_else(|| "(no event)".to_owned());
+            let numbers = [group.partition.to_string(), group.events.to_string()];
+            let extent = [group.first_offset.to_string(), group.last_offset.to_string()];
+            let times = [time(group.first_ms), time(group.last_ms)];
+            [vec![group.topic.clone(), of_type], numbers.to_vec(), extent.to_vec(), times.to_vec()].concat()
+        });
+        let groups = table(&["topic", "type", "partition", "events", "first", "last", "from", "to"], 2, rows);
+        let rows = planned.listed.iter().map(|listed| {
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let place = format!("{}[{}]@{}", listed.topic, listed.partition, listed.offset);
+            [place, or_none(&listed.event_type), or_none(&listed.id)]
+        });
+        let listed = table(&["event", "type", "id"], 3, rows);
+        let more = planned.events - planned.listed.len();
+        let more = if more > 0 { format!("\n… and {more} more") } else { String::new() };
+        format!("{groups}\n\n{listed}{more}\n\n{} events are meant", planned.events)
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn text(shown: &Shown<'_>) -> String {
+    let replay::Comparison { same, different, replayed_only, recorded_only, undecided, outcomes, differences } =
+        shown.comparison;
+    let mut text = String::new();
+    if !differences.is_empty() {
+        let rows = differences.iter().map(|difference| {
+            let place = format!("{}[{}]@{}", difference.topic, difference.partition, difference.offset);
+            [place, difference.what.join(", "), side(difference.recorded.as_ref()), side(difference.replayed.as_ref())]
+        });
+        text += &table(&["event", "differs in", "recorded", "replayed"], 4, rows);
+        text += "\n\n";
+    }
+    let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    text += &format!(
+        "{} events: {}\nsame {same}, different {different}, replayed only {replayed_only}, recorded only {recorded_only}, \
+         undecided {undecided}",
+        shown.events,
+        if outcomes.is_empty() { "no outcome".to_owned() } else { outcomes.join(", ") },
+    );
+    text
+}
+
+fn side(side: Option<&replay::Side>) -> String {
+    let Some(side) = side else { return "-".to_owned() };
+    let outcome = serde_json::to_value(side.outcome).ok().and_then(|value| value.as_str().map(str::to_owned));
+    let parts = [outcome, side.error_class.clone(), side.error_code.clone(), side.route.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn time(ms: Option<i64>) -> String {
+    ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map_or_else(|| "-".to_owned(), |time| time.to_string())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || ['-', '_'].contains(&c);
+    if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(fine) {
+        return Err(format!("allowed: 1 to {MAX_NAME_BYTES} letters, digits, '-' and '_'"));
+    }
+    Ok(text.to_owned())
+}
