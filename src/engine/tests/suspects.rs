@@ -175,7 +175,31 @@ fn a_suspect_whose_partition_or_dependency_goes_holds_up_nobody() {
     assert_eq!((outage.map().running, outage.map().dirty), (None, 0));
     outage.engine.probed(outage.now, &database, true);
     outage.settle();
-    assert_eq!(outage.running().len(), 1);
+    for _ in 0..2 {
+        assert_eq!(outage.running().len(), 1);
+        let offset = outage.running()[0];
+        outage.finish(offset, Attempt::Succeeded);
+    }
+    assert_eq!(outage.position(), 12);
+}
+
+#[test]
+fn a_suspect_that_waited_when_its_dependency_went_down_runs_when_it_is_back() {
+    let database = Dependency::new("database");
+    let mut bench = suspect_bench();
+    bench.assign(&assignment(P1, 0, ""));
+    bench.poll_of(P1, vec![arrival(0, 1), arrival(1, 2), arrival(2, 3)]);
+    bench.poll(&[(10, 1)]);
+    for offset in 0..3 {
+        bench.finish(offset, Attempt::Failed { class: Class::Systemic(database.clone()), code: 1 });
+    }
+    assert!(bench.running().is_empty(), "neither the suspect nor anything else");
+    bench.engine.probed(bench.now, &database, true);
+    bench.pass(milliseconds(10));
+    while let Some(offset) = bench.running().first().copied() {
+        bench.finish(offset, Attempt::Succeeded);
+    }
+    assert_eq!((bench.position(), bench.engine.census().processed), (11, 4));
 }
 
 #[test]
