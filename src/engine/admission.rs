@@ -139,6 +139,21 @@ impl<P: Clone, R> Engine<P, R> {
             entry.attempts += u32::from(crash);
         }
         self.end(id, sequence, end, None);
+        if crash {
+            self.deaths_explained();
+        }
+    }
+
+    /// Without it every partition of a process that died would run one record at a time for as long as its backlog lasts, and
+    /// under load that is for ever.
+    fn deaths_explained(&mut self) {
+        let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
+        for id in ids {
+            if self.partition(id).is_some_and(|partition| partition.suspicion.explained()) {
+                self.note_change(id);
+                self.retry_held_lanes(id);
+            }
+        }
     }
 
     /// What becomes of a record that has used all its attempts: it was halted, or the policy was lowered since.

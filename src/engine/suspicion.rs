@@ -2,8 +2,9 @@
 //!
 //! Each owner commits a *dirty mark* before its first dispatch and clears it when it gives the partition up in good order,
 //! so the number of owners in a row that died is known. After several the partition is *suspect*: its records run one at
-//! a time, alone in the whole process, each named in committed metadata before it starts. A record that was named by enough deaths is dead-lettered
-//! as a crash. While a circuit is open the mark says clean: a deploy loop during an outage condemns no record.
+//! a time, alone in the whole process, each named in committed metadata before it starts. A record that was named by enough
+//! deaths is dead-lettered as a crash, and with it the deaths are explained: whatever else the process has may run as before.
+//! While a circuit is open the mark says clean: a deploy loop during an outage condemns no record.
 
 use super::offset_map::{MAX_SUSPECTS, OffsetMap, Suspect};
 use super::{Settings, TransactionId};
@@ -138,6 +139,16 @@ impl Suspicion {
         self.suspects.clear();
         self.announced = None;
         true
+    }
+
+    /// The record that the deaths came from has been found, here or in another partition of the process. True if that ends
+    /// the probation. Suspects are kept: until its end is committed, the next owner has to know it too.
+    pub(super) fn explained(&mut self) -> bool {
+        let was_suspect = self.one_at_a_time || self.dirty > 1;
+        self.dirty = 1;
+        self.one_at_a_time = false;
+        self.announced = None;
+        was_suspect
     }
 
     /// What the metadata says: of a clean end nothing, while a circuit is open nothing either.

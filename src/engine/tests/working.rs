@@ -170,8 +170,8 @@ fn the_end_of_the_partition_moves_the_position_over_markers() {
 fn a_record_that_kills_three_processes_is_dead_lettered_and_the_rest_goes_on() {
     let mut bench = Bench::new();
     for _death in 0..8 {
-        bench.poll(&[(0, 1), (1, 2)]);
-        bench.pass(Duration::from_millis(1));
+        bench.poll(&[(0, 1), (1, 2), (2, 3)]);
+        bench.pass(Duration::from_millis(100));
         if bench.ends.iter().any(|(offset, ..)| *offset == 0) {
             break;
         }
@@ -180,8 +180,10 @@ fn a_record_that_kills_three_processes_is_dead_lettered_and_the_rest_goes_on() {
     }
     let crash = Disposition::DeadLetter { class: Class::Crash };
     assert_eq!(bench.ends, [(0, 1, crash)], "the attempt that it died in counts");
+    assert_eq!(bench.running(), [1, 2], "no longer one at a time");
+    bench.finish(2, Attempt::Succeeded);
     bench.finish(1, Attempt::Succeeded);
-    assert_eq!(bench.position(), 2);
+    assert_eq!(bench.position(), 3);
 }
 
 #[test]
