@@ -180,12 +180,8 @@ impl Noun {
             }
             Self::Replay(command) => command.run(context).await,
             Self::Topics(command) => {
-                let places = context.places();
-                let client = places.client_config();
-                let properties = client.config_map();
-                let properties = properties.iter().map(|(name, value)| (&**name, &**value));
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
-                context.output().answer(&command.run(properties, declarations).await?)
+                context.output().answer(&command.run(context, declarations).await?)
             }
             Self::Schemas(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;

@@ -1,14 +1,21 @@
 //! `coafi topics`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::Answer;
 use super::answer::table;
+use super::{Answer, Context, Failure};
+use crate::config;
 use crate::kafka::admin::Admin;
 use crate::kafka::topics::{self, Change, Plan, Step, Topic};
+use crate::kafka::{Drain, LagError, Obstacle};
+
+/// Obstacles that an error names.
+const NAMED_OBSTACLES: usize = 5;
 
 /// The cluster's topics, as `topics/*.yaml` declares them.
 #[derive(Debug, Subcommand)]
@@ -17,10 +24,17 @@ pub(crate) enum Topics {
     #[command(after_help = "Examples:\n  coafi topics plan\n  coafi topics plan --output json --replication-factor 1")]
     Plan(Options),
     /// Make the cluster as declared. Nothing is done if anything would be lost.
+    ///
+    /// A topic with keys and records gets more partitions with --drain only, after its publishers have been stopped: the
+    /// command waits until nobody publishes and everything is handled, adds the partitions, looks that nothing came in
+    /// between, and waits until the replicas have taken them up. Exit code 1 if it is not drained in time (nothing is
+    /// changed) or if records came in between (the message says which).
     #[command(
-        after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1"
+        after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1\n  \
+                            coafi topics apply --drain --timeout 10m\n  \
+                            coafi topics apply --drain --group coafi --group reports"
     )]
-    Apply(Options),
+    Apply(Apply),
 }
 
 #[derive(Debug, Args)]
@@ -33,34 +47,128 @@ pub(crate) struct Options {
     replication_factor: Option<i32>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    options: Options,
+    /// Give keyed topics that have records more partitions, once all is handled; stop their publishers first.
+    #[arg(long)]
+    drain: bool,
+    /// A consumer group that reads the topics, may be repeated; by default kafka.group_id.
+    #[arg(long = "group", value_name = "GROUP", requires = "drain")]
+    groups: Vec<String>,
+    /// How long nothing may have been published.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, requires = "drain")]
+    still: Duration,
+    /// How long to wait, for the topics to be drained and then for the replicas.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, requires = "drain")]
+    timeout: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).ok_or_else(|| "allowed: a duration such as 500ms, 5s or 1m".to_owned())
+}
+
 impl Topics {
-    /// `properties`: librdkafka's, for the cluster; `declarations`: the configured ones.
+    /// `declarations`: the configured ones.
     ///
     /// # Errors
-    /// Declarations that are wrong ([`topics::TopicError`]) or a cluster that does not answer or refuses
-    /// ([`crate::kafka::admin::AdminError`]).
-    pub(crate) async fn run<'a>(
+    /// Declarations that are wrong ([`topics::TopicError`]), a cluster that does not answer or refuses
+    /// ([`crate::kafka::admin::AdminError`]), topics that are not drained in time.
+    pub(super) async fn run(
         self,
-        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+        context: &Context,
         declarations: Vec<topics::Declaration>,
-    ) -> anyhow::Result<Answer> {
-        let (Self::Plan(options) | Self::Apply(options)) = &self;
+    ) -> Result<Answer, Failure> {
+        let (Self::Plan(options) | Self::Apply(Apply { options, .. })) = &self;
         let declared = options.topics(declarations)?;
-        let admin = Admin::new(properties)?;
-        let plan = admin.plan(&declared).await?;
+        let places = context.places();
+        let client = places.client_config();
+        let properties = client.config_map();
+        let properties = properties.iter().map(|(name, value)| (&**name, &**value));
+        let admin = Admin::new(properties).map_err(anyhow::Error::new)?;
+        let mut plan = admin.plan(&declared).await.map_err(anyhow::Error::new)?;
+        let drained = match &self {
+            Self::Apply(apply) if apply.drain && plan.needs_drain() => {
+                plan = plan.drained();
+                if plan.refused().next().is_none() { Some(apply.wait(context, &plan).await?) } else { None }
+            }
+            _ => None,
+        };
         let refused = plan.refused().count();
         let applied = matches!(self, Self::Apply(_)) && refused == 0 && plan.changes_something();
         if applied {
-            admin.apply(&plan).await?;
+            admin.apply(&plan).await.map_err(anyhow::Error::new)?;
         }
-        Ok(answer(&plan, &declared, applied, refused))
+        let answer = answer(&plan, &declared, applied, refused);
+        match (drained, &self) {
+            (Some(drain), Self::Apply(apply)) => Ok(with_obstacles(answer, &apply.look_after(context, drain).await?)),
+            _ => Ok(answer),
+        }
     }
 }
 
+impl Apply {
+    /// Waits until what the plan makes larger is drained.
+    async fn wait(&self, context: &Context, plan: &Plan) -> Result<Drain, Failure> {
+        let kafka = &context.settings().kafka;
+        let groups = if self.groups.is_empty() { vec![kafka.group_id.clone()] } else { self.groups.clone() };
+        let growing: BTreeMap<String, i32> =
+            plan.growing().map(|(topic, partitions)| (topic.to_owned(), partitions)).collect();
+        let mut drain = Drain::new(kafka, groups, growing, self.still)?;
+        let (bar, timeout) = (context.output().bar("draining", None), self.timeout);
+        let waited = tokio::task::spawn_blocking(move || {
+            let obstacles = drain.wait(timeout, |obstacles| bar.set(obstacles.len() as u64, None, named(obstacles)));
+            obstacles.map(|obstacles| (drain, obstacles))
+        });
+        let (drain, obstacles) = waited.await.map_err(|error| Failure::failed("waiting failed").because(error))??;
+        if obstacles.is_empty() {
+            return Ok(drain);
+        }
+        let timeout = config::format_duration(timeout);
+        let message = format!("not drained within {timeout}, nothing was changed: {}", named(&obstacles));
+        Err(Failure::failed(message).next("stop the publishers, see `coafi group lag`, or wait longer with --timeout"))
+    }
+
+    /// What is not in order once the topics have grown.
+    async fn look_after(&self, context: &Context, drain: Drain) -> Result<Vec<Obstacle>, Failure> {
+        let (bar, timeout) = (context.output().bar("taking up new partitions", None), self.timeout);
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut obstacles = drain.overtaken()?;
+            let report = |left: &[Obstacle]| bar.set(left.len() as u64, None, named(left));
+            obstacles.extend(drain.wait_taken_up(timeout, report)?);
+            Ok(obstacles)
+        });
+        looked
+            .await
+            .map_err(|error| Failure::failed("waiting failed").because(error))?
+            .map_err(|error: LagError| error.into())
+    }
+}
+
+/// The first of them, in words.
+fn named(obstacles: &[Obstacle]) -> String {
+    let first: Vec<String> = obstacles.iter().take(NAMED_OBSTACLES).map(ToString::to_string).collect();
+    let more = obstacles.len().saturating_sub(NAMED_OBSTACLES);
+    if more > 0 { format!("{}; and {more} more", first.join("; ")) } else { first.join("; ") }
+}
+
+/// What is to be said after topics were drained and have grown.
+fn with_obstacles(mut answer: Answer, obstacles: &[Obstacle]) -> Answer {
+    answer.json["drained"] = true.into();
+    answer.json["obstacles"] = json!(obstacles);
+    answer.text += &match obstacles {
+        [] => "\nstart the publishers again; one that was idle and not stopped must be restarted".to_owned(),
+        some => format!("\nbut not all is in order: {}", named(some)),
+    };
+    answer.yes &= obstacles.is_empty();
+    answer
+}
+
 impl Options {
-    fn topics(&self, configured: Vec<topics::Declaration>) -> anyhow::Result<Vec<Topic>> {
+    fn topics(&self, configured: Vec<topics::Declaration>) -> Result<Vec<Topic>, Failure> {
         let declarations = match &self.topics {
-            Some(folder) => topics::read(folder)?,
+            Some(folder) => topics::read(folder).map_err(anyhow::Error::new)?,
             None => configured,
         };
         Ok(topics::topics(&declarations, self.replication_factor))
@@ -83,7 +191,7 @@ fn answer(plan: &Plan, declared: &[Topic], applied: bool, refused: usize) -> Ans
     }
 }
 
-fn row(Step { topic, change, refused }: &Step) -> [String; 3] {
+fn row(Step { topic, change, refused, .. }: &Step) -> [String; 3] {
     let change = match change {
         Change::Create { partitions, replication, .. } => {
             format!("create with {partitions} partitions, replication {replication}")
@@ -113,15 +221,33 @@ mod tests {
     #[test]
     fn options_reach_the_declarations() {
         let cli = Cli::try_parse_from(["coafi", "apply", "--replication-factor", "1"]).unwrap();
-        let (Topics::Plan(options) | Topics::Apply(options)) = cli.topics;
+        let (Topics::Plan(options) | Topics::Apply(Apply { options, .. })) = cli.topics;
         assert!(options.topics(topics::embedded().unwrap()).unwrap().iter().all(|topic| topic.replication == 1));
         assert!(Cli::try_parse_from(["coafi", "apply", "--replication-factor", "0"]).is_err());
+        assert!(Cli::try_parse_from(["coafi", "apply", "--drain", "--timeout", "10m", "--group", "a"]).is_ok());
+        assert!(Cli::try_parse_from(["coafi", "apply", "--timeout", "10m"]).is_err(), "without --drain nothing waits");
+    }
+
+    #[test]
+    fn what_came_in_between_makes_the_answer_no() {
+        let step = Step {
+            topic: "coafi.a".into(),
+            change: Change::Partitions { from: 1, to: 2 },
+            refused: None,
+            drainable: true,
+        };
+        let answer = answer(&Plan { steps: vec![step] }, &[], true, 0);
+        assert!(with_obstacles(answer.clone(), &[]).yes);
+        let overtaken = Obstacle::Overtaken { topic: "coafi.a".into(), partition: 0, from: 4, to: 5 };
+        let bad = with_obstacles(answer, &[overtaken]);
+        assert!(!bad.yes && bad.text.contains("coafi.a[0] got the records 4 to 5"), "{}", bad.text);
+        assert_eq!(bad.json["obstacles"][0]["obstacle"], "overtaken");
     }
 
     #[test]
     fn a_refused_step_makes_the_answer_no() {
         let change = Change::Partitions { from: 1, to: 2 };
-        let step = |refused| Step { topic: "coafi.a".into(), change: change.clone(), refused };
+        let step = |refused| Step { topic: "coafi.a".into(), change: change.clone(), refused, drainable: false };
         let good = answer(&Plan { steps: vec![step(None)] }, &[], true, 0);
         assert_eq!((good.yes, good.text.lines().last().unwrap()), (true, "1 changes done"));
         let bad = answer(&Plan { steps: vec![step(Some("order".into()))] }, &[], false, 1);

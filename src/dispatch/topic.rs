@@ -44,6 +44,12 @@ pub fn dead_letter_topic(base: &str) -> String {
     format!("{base}{DEAD_LETTER}")
 }
 
+/// Whether it is some topic's dead-letter topic.
+#[must_use]
+pub fn is_dead_letter_topic(topic: &str) -> bool {
+    topic.strip_suffix(DEAD_LETTER).is_some_and(|base| !base.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

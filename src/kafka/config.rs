@@ -32,6 +32,9 @@ pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 const STATUS_QUEUE_MESSAGES: u32 = 10;
 /// After this a report is old news.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+/// New topics and partitions are found within this time, by those who read and by those who write.
+pub(super) const METADATA_REFRESH: Duration = Duration::from_secs(10);
+const METADATA_REFRESH_PROPERTY: &str = "topic.metadata.refresh.interval.ms";
 
 /// How outcomes and offsets are made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +143,7 @@ impl Config {
             // The default of 1000 stalls a full second whenever the local queue is full.
             ("fetch.queue.backoff.ms", "10".to_owned()),
             ("fetch.wait.max.ms", "100".to_owned()),
-            // New topics and partitions are found within this time.
-            ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
+            (METADATA_REFRESH_PROPERTY, METADATA_REFRESH.as_millis().to_string()),
         ]);
         if let Some(instance) = &self.instance_id {
             own.push(("group.instance.id", instance.clone()));
@@ -215,6 +217,7 @@ impl Config {
             // AddOffsetsToTxn straight after a commit meets CONCURRENT_TRANSACTIONS; the default backs off 100 ms.
             ("retry.backoff.ms", "1".to_owned()),
             ("retry.backoff.max.ms", "500".to_owned()),
+            (METADATA_REFRESH_PROPERTY, METADATA_REFRESH.as_millis().to_string()),
         ]
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -61,6 +61,15 @@ impl OpenOffsets {
     pub(crate) fn abort(self) {
         self.0.abort_transaction(PATIENCE).unwrap();
     }
+}
+
+/// Commits a position for a group that has no members.
+pub(crate) fn commit(group: &str, topic: &str, partition: i32, position: i64) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap()).set("group.id", group).create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(position)).unwrap();
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
 }
 
 /// Removes every record of these partitions, as retention does.

@@ -5,21 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coafi::config::Settings;
 use coafi::kafka::{LagError, group_lag};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cluster::{Written, bootstrap, create_topics, produce, unique};
+use crate::cluster::{Written, bootstrap, commit, create_topics, produce, unique};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-fn commit(group: &str, topic: &str, partition: i32, position: i64) {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", bootstrap()).set("group.id", group).create().unwrap();
-    let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, partition, Offset::Offset(position)).unwrap();
-    consumer.commit(&offsets, CommitMode::Sync).unwrap();
-}
 
 #[tokio::test]
 async fn lag_is_counted_from_the_committed_position() {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "test harness")]
 
 mod cluster;
+mod drain;
 mod driver;
 mod echo;
 mod foreign;

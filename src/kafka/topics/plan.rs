@@ -4,7 +4,7 @@
 //! |---|---|
 //! | topic missing | creates it |
 //! | more partitions, no key or no record yet | adds them |
-//! | more partitions, keyed and with records | refuses: a key's records would be in two partitions, out of order |
+//! | more partitions, keyed and with records | refuses: a key's records would be in two partitions, out of order; but see [`Plan::drained`] |
 //! | fewer partitions | refuses: Kafka cannot |
 //! | another replication factor | refuses: it takes a reassignment |
 //! | shorter retention, another cleanup policy, with records | refuses: records would go |
@@ -37,6 +37,8 @@ pub struct Step {
     /// Why it must not be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Whether nothing is against it once every record is handled and nobody publishes.
+    pub drainable: bool,
 }
 
 impl Step {
@@ -93,6 +95,28 @@ impl Plan {
         self.steps.iter().any(|step| step.change != Change::Unknown)
     }
 
+    /// The plan for when every record is handled and nobody publishes: then more partitions put no record before an earlier one
+    /// of its key.
+    #[must_use]
+    pub fn drained(mut self) -> Self {
+        self.steps.iter_mut().filter(|step| step.drainable).for_each(|step| step.refused = None);
+        self
+    }
+
+    /// Topics whose number of partitions changes, with the number that they have now.
+    pub fn growing(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.steps.iter().filter_map(|step| match step.change {
+            Change::Partitions { from, .. } => Some((step.topic.as_str(), from)),
+            _ => None,
+        })
+    }
+
+    /// Whether a step is refused only because there may be records that are not handled.
+    #[must_use]
+    pub fn needs_drain(&self) -> bool {
+        self.steps.iter().any(|step| step.drainable)
+    }
+
     /// The steps that must not be done. [`crate::kafka::admin::Admin::apply`] does nothing while there are any.
     pub fn refused(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| step.refused.is_some())
@@ -114,7 +138,7 @@ pub fn plan(declared: &[Topic], observed: &BTreeMap<String, Observed>) -> Plan {
     for name in observed.keys() {
         let known = declared.iter().any(|topic| topic.name == *name);
         if !known && family(name).is_some_and(|family| ours.contains(&family)) {
-            steps.push(Step { topic: name.clone(), change: Change::Unknown, refused: None });
+            steps.push(Step { topic: name.clone(), change: Change::Unknown, refused: None, drainable: false });
         }
     }
     Plan { steps }
@@ -127,25 +151,31 @@ fn family(name: &str) -> Option<&str> {
 fn create(topic: &Topic) -> Step {
     let Topic { partitions, replication, ref config, .. } = *topic;
     let change = Change::Create { partitions, replication, config: config.clone() };
-    Step { topic: topic.name.clone(), change, refused: None }
+    Step { topic: topic.name.clone(), change, refused: None, drainable: false }
 }
 
 fn differences(topic: &Topic, found: &Observed) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut push = |change, refused: Option<&str>| {
-        steps.push(Step { topic: topic.name.clone(), change, refused: refused.map(str::to_owned) });
+    let step = |change, refused: Option<&str>, drainable| {
+        let refused = refused.map(str::to_owned);
+        Step { topic: topic.name.clone(), change, refused, drainable }
     };
     let (from, to) = (found.partitions, topic.partitions);
     if from != to {
+        let drainable = to > from && topic.keyed && found.has_records;
         let refused = if to < from {
             Some("Kafka cannot take partitions away; a smaller topic is a new topic")
-        } else if topic.keyed && found.has_records {
-            Some("a key's next records would go to another partition than its earlier ones and could overtake them")
+        } else if drainable {
+            Some(
+                "a key's next records would go to another partition than its earlier ones and could overtake them: \
+                 stop its publishers and use --drain",
+            )
         } else {
             None
         };
-        push(Change::Partitions { from, to }, refused);
+        steps.push(step(Change::Partitions { from, to }, refused, drainable));
     }
+    let mut push = |change, refused| steps.push(step(change, refused, false));
     let (from, to) = (found.replication, topic.replication);
     if from != to {
         let refused = "the factor of an existing topic changes by reassignment (kafka-reassign-partitions)";
