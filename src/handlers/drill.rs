@@ -60,6 +60,11 @@ async fn fail(action: DrillAction, attempt: u32) -> Result<(), Failure> {
         DrillAction::Permanent => Err(Failure::permanent("drill_permanent", "it is to fail for good")),
         DrillAction::Panic => panic!("drill: attempt {attempt} is to panic"),
         DrillAction::Hang => std::future::pending().await,
+        DrillAction::Kill => {
+            // Whoever looks after the process can tell by this that it was told to.
+            tracing::error!(attempt, "drill: the event kills this process");
+            std::process::abort()
+        }
     }
 }
 

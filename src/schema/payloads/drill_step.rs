@@ -35,6 +35,8 @@ pub enum DrillAction {
     Panic,
     /// Outlives every deadline.
     Hang,
+    /// Aborts the process.
+    Kill,
 }
 
 impl Payload for DrillStep {

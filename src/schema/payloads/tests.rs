@@ -113,7 +113,7 @@ fn enums_have_the_schemas_symbols_in_order() {
     use DrillAction as D;
     use FileKind::{Executable, File, Submodule, Symlink};
     use FileStatus::{Added, Copied, Deleted, Modified, Renamed, TypeChange};
-    check_enum(DrillStep::SCHEMA, "DrillAction", &[D::Ok, D::Transient, D::Permanent, D::Panic, D::Hang]);
+    check_enum(DrillStep::SCHEMA, "DrillAction", &[D::Ok, D::Transient, D::Permanent, D::Panic, D::Hang, D::Kill]);
     check_enum(GitCommit::SCHEMA, "FileStatus", &[Added, Modified, Deleted, Renamed, Copied, TypeChange]);
     check_enum(GitCommit::SCHEMA, "FileKind", &[File, Executable, Symlink, Submodule]);
     check_enum(GitTag::SCHEMA, "TagAction", &[TagAction::Created, TagAction::Moved, TagAction::Deleted]);
