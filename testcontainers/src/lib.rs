@@ -4,6 +4,7 @@
 //! - [`Kafka`], [`Registry`] and [`Postgres`] are servers of one test: on free ports, with their data in a temporary
 //!   directory, to be killed, paused and restarted at will. They end with their handle. If the whole process dies first,
 //!   however it dies, the [`reaper`] ends them.
+//! - [`KafkaCluster`] is several brokers, any of which may be broken, for tests of what a single one cannot show.
 //! - [`Stack`] is all three under a name, on fixed ports, outliving whoever started it: `make up` and `make down`.
 //! - The binary `coafi-testcontainers` is both for the command line; its verb `run` gives a command a stack of its own.
 //!
@@ -27,6 +28,7 @@ mod service;
 mod stack;
 mod tools;
 
+pub use proxied::KafkaCluster;
 pub use server::{Kafka, Postgres, Registry, Server};
 pub use service::Service;
 pub use stack::{Ports, Stack, Started, Status, exports};

@@ -34,8 +34,14 @@ fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A Metadata request (version 4, no topics). A broker that is still fenced is not in its own answer.
+/// Whether a broker is part of its cluster.
 pub(crate) fn kafka(port: u16) -> Result<()> {
+    ensure!(kafka_brokers(port)? > 0, "the broker is not yet part of its cluster");
+    Ok(())
+}
+
+/// How many brokers its cluster has, by a Metadata request (version 4, no topics). One that is fenced is not among them.
+pub(crate) fn kafka_brokers(port: u16) -> Result<usize> {
     const METADATA: i16 = 3;
     const VERSION: i16 = 4;
     const CORRELATION: i32 = 1;
@@ -58,8 +64,7 @@ pub(crate) fn kafka(port: u16) -> Result<()> {
     stream.read_exact(&mut answer)?;
     // The correlation id, the throttle time, and then the number of brokers, 4 bytes each.
     let brokers = answer.get(8..12).context("an answer cut short")?;
-    ensure!(i32::from_be_bytes(brokers.try_into()?) > 0, "the broker is not yet part of its cluster");
-    Ok(())
+    Ok(usize::try_from(i32::from_be_bytes(brokers.try_into()?))?)
 }
 
 /// A GET that is answered with 200.

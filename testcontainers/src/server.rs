@@ -97,11 +97,16 @@ impl Server {
     /// Starts it again on the same port with the same data, after [`Self::kill`] or [`Self::stop`], and waits until it
     /// answers. One that runs is left alone.
     pub fn restart(&mut self) -> Result<()> {
-        let pid = self.backend.launch(self.service, self.port)?;
-        if let Some(pid) = pid {
+        self.launch()?;
+        self.backend.wait_ready(self.service, self.port)
+    }
+
+    /// As [`Self::restart`], without waiting.
+    pub fn launch(&mut self) -> Result<()> {
+        if let Some(pid) = self.backend.launch(self.service, self.port)? {
             self.process_entry = Some(Entry::group(pid)?);
         }
-        self.backend.wait_ready(self.service, self.port)
+        Ok(())
     }
 
     /// Freezes it: connections stay open and nothing answers, until [`Self::resume`].

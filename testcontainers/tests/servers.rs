@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use coafi_testcontainers::{Kafka, Postgres, Registry, Service};
+use coafi_testcontainers::{Kafka, KafkaCluster, Postgres, Registry, Service};
 
 /// A freed directory or a killed process is gone within this.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
@@ -39,6 +39,20 @@ fn a_killed_broker_comes_back_on_its_port() {
     kafka.restart().unwrap();
     assert!(Service::Kafka.answers(kafka.port()));
     assert_eq!(kafka.bootstrap_servers(), address);
+}
+
+#[test]
+fn a_cluster_goes_on_without_one_of_its_brokers() {
+    let _turn = alone();
+    let (mut cluster, listeners) = KafkaCluster::start_behind(&[vec![1], vec![], vec![]]).unwrap();
+    assert_eq!(listeners.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0]);
+    assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
+    let ports: Vec<u16> = cluster.brokers().iter().map(|broker| broker.port()).collect();
+    cluster.brokers_mut()[0].kill().unwrap();
+    let answering = || ports.iter().filter(|port| Service::Kafka.answers(**port)).count();
+    assert_eq!(answering(), 2);
+    cluster.brokers_mut()[0].restart().unwrap();
+    assert_eq!(answering(), 3);
 }
 
 #[test]

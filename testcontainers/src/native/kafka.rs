@@ -1,4 +1,4 @@
-//! A broker that is its own controller (KRaft).
+//! A broker that is its own controller (KRaft), and the nodes of a cluster: one controller, several brokers.
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -25,7 +25,8 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
     let properties = directory.join("server.properties");
     if !properties.exists() {
-        format_storage(directory, &server_properties(directory, port, port::free(1)?[0]), &classpath)?;
+        let text = server_properties(directory, port, port::free(1)?[0]);
+        format_storage(directory, &text, &cluster_id(), &classpath)?;
     }
     let mut java = java(&classpath, directory);
     // Measured resident under a full bench: about 700 MB. The serial collector is the smallest, and on two cores not
@@ -42,21 +43,105 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
 const NO_CONTROLLED_SHUTDOWN: &str = "controlled.shutdown.enable=false\n";
 
 /// As [`command`], with listeners that advertise other ports than their own.
-pub(super) fn prepare(directory: &Path, port: u16, listeners: &[u16], advertised: &[u16]) -> Result<()> {
+pub(super) fn prepare(directory: &Path, port: u16, proxied: &[Proxied]) -> Result<()> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
     let properties = server_properties(directory, port, port::free(1)?[0]) + NO_CONTROLLED_SHUTDOWN;
-    format_storage(directory, &with_listeners(properties, listeners, advertised), &classpath)
+    format_storage(directory, &with_listeners(properties, proxied), &cluster_id(), &classpath)
 }
 
-/// Adds a listener `PROXIED<n>` for each port.
-fn with_listeners(properties: String, listeners: &[u16], advertised: &[u16]) -> String {
-    let list = |ports: &[u16]| -> String {
-        ports.iter().enumerate().map(|(n, port)| format!(",PROXIED{n}://127.0.0.1:{port}")).collect()
+/// A listener, and the port of this machine that it sends its clients to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proxied {
+    pub(crate) listener: u16,
+    pub(crate) advertised: u16,
+}
+
+/// What a node of a cluster has to know about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    id: String,
+    /// Of the one node that only controls.
+    pub(crate) controller_port: u16,
+    brokers: usize,
+}
+
+/// The controller's node id; those of brokers follow.
+const CONTROLLER_ID: usize = 1;
+
+impl Cluster {
+    pub(crate) fn new(controller_port: u16, brokers: usize) -> Self {
+        Self { id: cluster_id(), controller_port, brokers }
+    }
+
+    /// Prepares `directory` for the controller.
+    pub(crate) fn prepare_controller(&self, directory: &Path) -> Result<()> {
+        let port = self.controller_port;
+        let own = format!(
+            "\
+process.roles=controller
+node.id={CONTROLLER_ID}
+listeners=CONTROLLER://127.0.0.1:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT
+"
+        );
+        self.format(directory, own)
+    }
+
+    /// Prepares `directory` for the broker with this number, from 0.
+    pub(crate) fn prepare_broker(&self, directory: &Path, number: usize, port: u16, proxied: &[Proxied]) -> Result<()> {
+        let own = format!(
+            "\
+process.roles=broker
+node.id={}
+listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+group.initial.rebalance.delay.ms=0
+",
+            CONTROLLER_ID + 1 + number
+        );
+        self.format(directory, with_listeners(own, proxied))
+    }
+
+    /// Whatever a topic says, Kafka's own have a replica on every broker, and one may be away.
+    fn format(&self, directory: &Path, own: String) -> Result<()> {
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        let Self { id, controller_port, brokers } = self;
+        let min_isr = brokers.saturating_sub(1).max(1);
+        let common = format!(
+            "\
+controller.quorum.voters={CONTROLLER_ID}@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+log.dirs={}
+auto.create.topics.enable=false
+default.replication.factor={brokers}
+min.insync.replicas={min_isr}
+offsets.topic.replication.factor={brokers}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={brokers}
+transaction.state.log.min.isr={min_isr}
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor={brokers}
+share.coordinator.state.topic.min.isr={min_isr}
+share.coordinator.state.topic.num.partitions=4
+",
+            directory.join("data").display()
+        );
+        let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
+        format_storage(directory, &(own + &common), id, &classpath)
+    }
+}
+
+/// Adds a listener `PROXIED<n>` for each.
+fn with_listeners(properties: String, proxied: &[Proxied]) -> String {
+    let list = |port: fn(&Proxied) -> u16| -> String {
+        proxied.iter().enumerate().map(|(n, proxied)| format!(",PROXIED{n}://127.0.0.1:{}", port(proxied))).collect()
     };
-    let protocols: String = (0..listeners.len()).map(|n| format!(",PROXIED{n}:PLAINTEXT")).collect();
+    let protocols: String = (0..proxied.len()).map(|n| format!(",PROXIED{n}:PLAINTEXT")).collect();
     let line = |line: &str| match line.split_once('=').map_or(line, |(key, _)| key) {
-        "listeners" => format!("{line}{}\n", list(listeners)),
-        "advertised.listeners" => format!("{line}{}\n", list(advertised)),
+        "listeners" => format!("{line}{}\n", list(|proxied| proxied.listener)),
+        "advertised.listeners" => format!("{line}{}\n", list(|proxied| proxied.advertised)),
         "listener.security.protocol.map" => format!("{line}{protocols}\n"),
         _ => format!("{line}\n"),
     };
@@ -65,12 +150,12 @@ fn with_listeners(properties: String, listeners: &[u16], advertised: &[u16]) -> 
 
 /// Writes the configuration and formats the log directory. The configuration is written last: where it is, the
 /// directory is complete.
-fn format_storage(directory: &Path, properties: &str, classpath: &str) -> Result<()> {
+fn format_storage(directory: &Path, properties: &str, cluster_id: &str, classpath: &str) -> Result<()> {
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
     let draft = directory.join("server.properties.draft");
     fs::write(&draft, properties)?;
     let mut format = java(classpath, directory);
-    format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", &cluster_id(), "-c"]).arg(&draft);
+    format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c"]).arg(&draft);
     run(&mut format).context("format Kafka's storage (Java 17 or newer: package openjdk-17-jre-headless)")?;
     Ok(fs::rename(&draft, directory.join("server.properties"))?)
 }
@@ -132,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_listener_more_advertises_another_port() {
-        let text = with_listeners(server_properties(Path::new("/d"), 1, 2), &[3, 4], &[5, 6]);
+        let proxied = [(3, 5), (4, 6)].map(|(listener, advertised)| Proxied { listener, advertised });
+        let text = with_listeners(server_properties(Path::new("/d"), 1, 2), &proxied);
         for line in [
             "listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2,PROXIED0://127.0.0.1:3,PROXIED1://127.0.0.1:4",
             "advertised.listeners=PLAINTEXT://127.0.0.1:1,PROXIED0://127.0.0.1:5,PROXIED1://127.0.0.1:6",

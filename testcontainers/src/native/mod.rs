@@ -13,6 +13,8 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 
+pub(crate) use kafka::{Cluster, Proxied};
+
 use crate::Service;
 
 /// Kafka's classpath, as `java -cp` takes it.
@@ -30,11 +32,10 @@ pub(crate) fn command(service: Service, directory: &Path, port: u16) -> Result<C
     }
 }
 
-/// Prepares `directory` for a broker on `port` with further `listeners`, each of which sends its clients to the port of
-/// `advertised` in the same place.
-pub(crate) fn prepare_kafka(directory: &Path, port: u16, listeners: &[u16], advertised: &[u16]) -> Result<()> {
+/// Prepares `directory` for a broker on `port` that is its own controller, with these listeners more.
+pub(crate) fn prepare_kafka(directory: &Path, port: u16, proxied: &[Proxied]) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-    kafka::prepare(directory, port, listeners, advertised)
+    kafka::prepare(directory, port, proxied)
 }
 
 /// Runs `command` to its end; its output becomes the error when it fails.
