@@ -21,9 +21,10 @@ POSTGRES_PORT = 5432
 ARGS =
 # `make bench OUTPUT=json` and `make chaos OUTPUT=json` print JSON and nothing else to standard output.
 OUTPUT =
-# `make chaos`: how long, which faults and events (random without), and which delivery.
+# `make chaos`: how long, which faults and events (random without), which delivery, and 1 or 3 brokers.
 MINUTES = 3
 DELIVERY = transactional
+BROKERS = 3
 # `make upgrade`: the release before, by default the last one whose formats are kept; and what happens beside the upgrades.
 PREVIOUS =
 UPGRADE_FAULTS = upgrade,kill,freeze,database_outage
@@ -44,7 +45,7 @@ help: ## List the targets
 	@echo
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
-	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once    make upgrade PREVIOUS=v0.1.0"
+	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once BROKERS=1    make upgrade PREVIOUS=v0.1.0"
 
 run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
 	@$(DEBUG)/coafi dev $(ARGS)
@@ -87,13 +88,13 @@ bench: setup-build setup-stack stack-binary ## Measure the pipeline beside a raw
 
 chaos: setup-build setup-stack ## Break everything around `coafi consume` for MINUTES, and count what was lost or doubled
 	@$(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos
-	@$(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --minutes $(MINUTES) --delivery $(DELIVERY) \
+	@$(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --minutes $(MINUTES) --delivery $(DELIVERY) --brokers $(BROKERS) \
 		$(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 upgrade: setup-build setup-stack ## Roll replicas from the release before to this one and back, under load, and count the same
 	@previous=$$(scripts/previous $(PREVIOUS)) \
 		&& $(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos \
-		&& $(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --previous "$$previous" --only $(UPGRADE_FAULTS) \
+		&& $(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --previous "$$previous" --brokers 1 --only $(UPGRADE_FAULTS) \
 			--minutes $(MINUTES) --delivery $(DELIVERY) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED

@@ -1,10 +1,11 @@
 //! The events of a run and what has to come of each: a function of the seed.
 //!
-//! Three sources, one route each: `strict` retries in place only, `keyed` goes on to a retry topic, `faults` panics and hangs
-//! under a short deadline. A key belongs to one source, so to one lane.
+//! Four sources, one route each: `strict` retries in place only, and dead-letters what there is no room for; `halting` is as
+//! strict, and halts instead; `keyed` goes on to a retry topic; `faults` panics and hangs under a short deadline. A key belongs
+//! to one source, so to one lane.
 
 use crate::random::Random;
-use crate::reconcile::Ending;
+use crate::reconcile::{Ending, Overflow, Policy};
 use crate::world::{FAULT_ATTEMPTS, IN_PLACE_ATTEMPTS, KEYED_ATTEMPTS, STRICT_ATTEMPTS};
 
 /// Keys of each source.
@@ -18,6 +19,7 @@ pub enum Source {
     Strict,
     Keyed,
     Faults,
+    Halting,
 }
 
 impl Source {
@@ -28,7 +30,19 @@ impl Source {
             Self::Strict => "/drill/strict",
             Self::Keyed => "/drill/keyed",
             Self::Faults => "/drill/faults",
+            Self::Halting => "/drill/halting",
         }
+    }
+
+    /// As its route says.
+    const fn policy(self) -> Policy {
+        let (in_place, attempts, overflow) = match self {
+            Self::Strict => (STRICT_ATTEMPTS, STRICT_ATTEMPTS, Overflow::DeadLetter),
+            Self::Keyed => (IN_PLACE_ATTEMPTS, KEYED_ATTEMPTS, Overflow::RetryTopic),
+            Self::Faults => (FAULT_ATTEMPTS, FAULT_ATTEMPTS, Overflow::DeadLetter),
+            Self::Halting => (STRICT_ATTEMPTS, STRICT_ATTEMPTS, Overflow::Halt),
+        };
+        Policy { in_place, attempts, overflow }
     }
 }
 
@@ -66,7 +80,9 @@ pub struct Draft {
     pub attributes: Attributes,
     pub body: Body,
     pub ending: Ending,
-    pub max_attempts: i32,
+    /// The class that it has if it is dead-lettered.
+    pub class: Option<&'static str>,
+    pub policy: Policy,
 }
 
 impl Draft {
@@ -98,22 +114,31 @@ impl Events {
         Self { random: Random::new(seed ^ 0x000e_7e47), count: 0, recent: Vec::new() }
     }
 
+    /// One that kills every process that handles it, under a key of its own.
+    pub fn killer(&mut self) -> Draft {
+        let body = Body::Step { action: "kill", times: FAULT_ATTEMPTS, emit: false, write: false };
+        let killer = self.drafted(Source::Faults, String::new(), Attributes::Event, body, Ending::DeadLettered);
+        self.count += 1;
+        Draft { key: format!("killer-{}", killer.sequence), class: Some("crash"), ..killer }
+    }
+
+    /// Repeats nothing of before: where a key has moved to another partition, a copy is an event of its own there.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+    }
+
     fn draft(&mut self) -> Draft {
         let random = &mut self.random;
         let source = match random.below(1_000) {
-            0..=569 => Source::Strict,
-            570..=984 => Source::Keyed,
+            0..=469 => Source::Strict,
+            470..=884 => Source::Keyed,
+            885..=984 => Source::Halting,
             _ => Source::Faults,
         };
         let key = format!("{}-{}", source.name().trim_start_matches("/drill/"), random.below(KEYS));
         let (emit, write) = (random.chance(300), random.chance(300));
         let (mut attributes, mut body) = (Attributes::Event, Body::Step { action: "ok", times: 0, emit, write });
         let mut ending = Ending::Processed;
-        let max_attempts = match source {
-            Source::Strict => STRICT_ATTEMPTS,
-            Source::Keyed => KEYED_ATTEMPTS,
-            Source::Faults => FAULT_ATTEMPTS,
-        };
         match random.below(1_000) {
             _ if source == Source::Faults => {
                 let action = if random.chance(700) { "panic" } else { "hang" };
@@ -125,9 +150,9 @@ impl Events {
             0..=29 => {
                 let times = i32::try_from(random.between(1, 3)).unwrap_or(1);
                 // An event that comes back from the retry topic runs beside its key's others, so it writes nothing.
-                let write = write && times < IN_PLACE_ATTEMPTS;
+                let write = write && source != Source::Keyed;
                 body = Body::Step { action: "transient", times, emit, write };
-                ending = if times < max_attempts { Ending::Processed } else { Ending::DeadLettered };
+                ending = if times < source.policy().attempts { Ending::Processed } else { Ending::DeadLettered };
             }
             30..=34 => {
                 body = Body::Step { action: "permanent", times: 1, emit, write };
@@ -139,8 +164,19 @@ impl Events {
             44..=46 => (attributes, ending) = (Attributes::UnroutedEvent, Ending::Unprocessed),
             _ => {}
         }
+        self.drafted(source, key, attributes, body, ending)
+    }
+
+    fn drafted(&self, source: Source, key: String, attributes: Attributes, body: Body, ending: Ending) -> Draft {
+        let class = match (attributes, &body) {
+            (Attributes::None, _) | (_, Body::Garbage | Body::UnknownSchema) => Some("poison"),
+            (_, Body::Step { action: "hang", .. }) => Some("deadline"),
+            (_, Body::Step { action: "ok", .. }) => None,
+            (_, Body::Step { action, .. }) => Some(*action),
+        };
         let sequence = i64::try_from(self.count).unwrap_or(i64::MAX);
-        Draft { id: format!("drill-{}", self.count), source, key, sequence, attributes, body, ending, max_attempts }
+        let id = format!("drill-{}", self.count);
+        Draft { id, source, key, sequence, attributes, body, ending, class, policy: source.policy() }
     }
 }
 
@@ -184,6 +220,9 @@ mod tests {
         for ending in [Ending::Processed, Ending::DeadLettered, Ending::Unprocessed, Ending::Duplicate] {
             assert!(count(&|draft| draft.ending == ending) > 20, "{ending:?}");
         }
+        for source in [Source::Strict, Source::Keyed, Source::Faults, Source::Halting] {
+            assert!(count(&|draft| draft.source == source) > 100, "{source:?}");
+        }
         for action in ["ok", "transient", "permanent", "panic", "hang"] {
             assert!(count(&|d| matches!(d.body, Body::Step { action: a, .. } if a == action)) > 20, "{action}");
         }
@@ -202,14 +241,27 @@ mod tests {
     }
 
     #[test]
-    fn what_hops_writes_nothing() {
-        let hops =
-            |d: &Draft| matches!(d.body, Body::Step { action: "transient", times, .. } if times >= IN_PLACE_ATTEMPTS);
-        assert!(
-            Events::new(9)
-                .take(20_000)
-                .filter(|draft| draft.source == Source::Keyed && hops(draft))
-                .all(|d| !d.writes())
-        );
+    fn what_may_hop_writes_nothing() {
+        let transient = |d: &Draft| matches!(d.body, Body::Step { action: "transient", .. });
+        let may_hop = |draft: &Draft| draft.policy.overflow == Overflow::RetryTopic && transient(draft);
+        let drafts: Vec<Draft> = Events::new(9).take(20_000).filter(may_hop).collect();
+        assert!(drafts.len() > 100 && drafts.iter().all(|draft| !draft.writes()));
+    }
+
+    #[test]
+    fn a_killer_is_an_event_like_any_other_but_for_what_it_does() {
+        let mut events = Events::new(9);
+        let first = events.next().unwrap();
+        let killer = events.killer();
+        assert_eq!((killer.sequence, killer.class), (first.sequence + 1, Some("crash")));
+        assert!(events.take(1_000).all(|draft| draft.id != killer.id && draft.key != killer.key));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_repeated() {
+        let mut events = Events::new(9);
+        let before: Vec<Draft> = events.by_ref().take(1_000).collect();
+        events.forget();
+        assert!(events.take(1_000).all(|draft| before.iter().all(|other| other.id != draft.id)));
     }
 }

@@ -1,7 +1,7 @@
 //! The replicas: started, stopped, killed, frozen; and started again where one ends that nobody ended, which is noted.
 
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
@@ -19,6 +19,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(20);
 /// Lines of a log that are shown of a replica that ended by itself.
 const TAIL_LINES: usize = 15;
+/// What the drill says before it kills its process, and the signal that it dies of (SIGABRT).
+const KILLED_BY_EVENT: &str = "the event kills this process";
+const ABORTED: i32 = 6;
 
 struct Replica {
     slot: usize,
@@ -37,6 +40,8 @@ pub struct Fleet {
     replicas: Vec<Replica>,
     /// What ended that nobody ended, and what did not end when it was told to.
     pub complaints: Vec<String>,
+    /// How often an event has killed its process.
+    pub killed_by_events: usize,
 }
 
 impl Fleet {
@@ -45,7 +50,7 @@ impl Fleet {
     pub fn new(world: World, servers: &Servers, slots: usize) -> Self {
         let kafka = (0..slots).map(|slot| servers.kafka_for(slot)).collect();
         let binaries = vec![world.binary.clone(); slots];
-        Self { world, kafka, binaries, replicas: Vec::new(), complaints: Vec::new() }
+        Self { world, kafka, binaries, replicas: Vec::new(), complaints: Vec::new(), killed_by_events: 0 }
     }
 
     #[must_use]
@@ -56,6 +61,17 @@ impl Fleet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.replicas.is_empty()
+    }
+
+    /// The slots of all replicas.
+    #[must_use]
+    pub fn slots(&self) -> Vec<usize> {
+        self.replicas.iter().map(|replica| replica.slot).collect()
+    }
+
+    /// Whether replicas that are started from now on have room for whatever has failed.
+    pub fn make_room(&mut self, room: bool) {
+        self.world.room = room;
     }
 
     /// The slot of the `nth` replica, counted round and round.
@@ -170,7 +186,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Notes which have ended by themselves, and starts them again, as whoever runs them in production would.
+    /// Notes which have ended by themselves, and starts them again, as whoever runs them in production would. One that an event
+    /// has killed is started again all the same.
     ///
     /// # Errors
     /// One cannot be started.
@@ -182,7 +199,11 @@ impl Fleet {
             }
         }
         for (slot, status) in ended {
-            self.complain(slot, &format!("ended by itself with {status}"));
+            if status.signal() == Some(ABORTED) && self.log_end(slot).contains(KILLED_BY_EVENT) {
+                self.killed_by_events += 1;
+            } else {
+                self.complain(slot, &format!("ended by itself with {status}"));
+            }
             self.take(slot);
             self.start_at(slot)?;
         }
@@ -207,11 +228,15 @@ impl Fleet {
     }
 
     fn complain(&mut self, slot: usize, what: &str) {
+        let tail = self.log_end(slot);
+        self.complaints.push(format!("replica {slot} {what}; its log ends with\n    {tail}"));
+    }
+
+    fn log_end(&self, slot: usize) -> String {
         let log = fs::read(self.world.path(&log_name(slot))).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n    ");
-        self.complaints.push(format!("replica {slot} {what}; its log ends with\n    {tail}"));
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n    ")
     }
 }
 

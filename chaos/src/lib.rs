@@ -3,6 +3,7 @@
 //! - [`plan`] makes the faults of a seed, [`events`] the events; both are functions of the seed and nothing else.
 //! - [`servers`], [`fleet`] and [`proxy`] are what is broken: brokers, registry, database, replicas, and the network between
 //!   a replica and its broker.
+//! - [`conduct`] does it, one fault after another.
 //! - [`run`](run::run) lets the producer write, the faults happen and the replicas catch up, and then has the
 //!   [`reconcile`]r compare what was sent with what [`reading`] finds.
 //!
@@ -14,6 +15,7 @@
 // A fault happens at its time: this crate waits by the clock, and is no part of the product.
 #![allow(clippy::disallowed_methods, reason = "edge: a schedule of faults, and bounded waits for what they do")]
 
+pub mod conduct;
 pub mod events;
 pub mod fleet;
 pub mod plan;

@@ -26,6 +26,9 @@ struct Arguments {
     output: Output,
     #[arg(long, value_enum, default_value = "transactional")]
     delivery: Delivery,
+    /// How many brokers: with 1 no leader changes, and none is missed by min.isr
+    #[arg(long, default_value_t = 3, value_parser = brokers)]
+    brokers: usize,
     /// How many replicas there are at the beginning
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=5))]
     replicas: u8,
@@ -53,6 +56,10 @@ struct Arguments {
 enum Output {
     Table,
     Json,
+}
+
+fn brokers(text: &str) -> Result<usize, String> {
+    [1, 3].into_iter().find(|brokers| brokers.to_string() == text).ok_or_else(|| "allowed: 1, 3".to_owned())
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -97,6 +104,7 @@ fn execute(arguments: &Arguments) -> Result<bool> {
         seed,
         length: Duration::from_secs_f64(arguments.minutes * 60.0),
         delivery: arguments.delivery,
+        brokers: arguments.brokers,
         replicas,
         events_per_second: arguments.rate,
         kinds: if arguments.only.is_empty() { Kind::ALL.to_vec() } else { arguments.only.clone() },

@@ -23,10 +23,20 @@ pub enum Kind {
     RegistryOutage,
     /// Every replica in turn ends and comes back as the other release.
     Upgrade,
+    /// A broker is away until others lead its partitions, and comes back.
+    LeaderChange,
+    /// All brokers but one are away: nothing can be acknowledged by as many as it has to be.
+    MinIsrLoss,
+    /// The source topic gets more partitions, drained first.
+    Grow,
+    /// An event kills every process that handles it.
+    Crash,
+    /// All replicas are killed again and again while the database is away.
+    DeployLoop,
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Kill,
         Self::Terminate,
         Self::Freeze,
@@ -42,6 +52,11 @@ impl Kind {
         Self::DatabaseOutage,
         Self::RegistryOutage,
         Self::Upgrade,
+        Self::LeaderChange,
+        Self::MinIsrLoss,
+        Self::Grow,
+        Self::Crash,
+        Self::DeployLoop,
     ];
 
     /// As in the JSON object.
@@ -63,6 +78,11 @@ impl Kind {
             Self::DatabaseOutage => "database_outage",
             Self::RegistryOutage => "registry_outage",
             Self::Upgrade => "upgrade",
+            Self::LeaderChange => "leader_change",
+            Self::MinIsrLoss => "min_isr_loss",
+            Self::Grow => "grow",
+            Self::Crash => "crash",
+            Self::DeployLoop => "deploy_loop",
         }
     }
 
@@ -78,13 +98,19 @@ impl Kind {
         matches!(self, Self::Upgrade)
     }
 
+    /// Whether it takes more than one broker.
+    #[must_use]
+    pub const fn is_of_a_cluster(self) -> bool {
+        matches!(self, Self::LeaderChange | Self::MinIsrLoss)
+    }
+
     /// Shortest and longest duration in milliseconds, where it has one.
     const fn range_ms(self) -> (u64, u64) {
         match self {
             // Until the replica is started again: at once, or after its partitions have moved.
             Self::Kill => (0, 9_000),
             Self::Terminate => (0, 2_000),
-            // Longer than the session timeout (6 s).
+            // Longer than the session timeout (6 s), and half of them longer than `max.poll.interval.ms` (10 s).
             Self::Freeze => (7_000, 13_000),
             // Some end before the session does, some after.
             Self::Cut => (3_000, 11_000),
@@ -94,7 +120,14 @@ impl Kind {
             Self::DatabaseOutage | Self::RegistryOutage => (3_000, 10_000),
             // How long both releases share the group before the other half follows.
             Self::Upgrade => (1_000, 8_000),
-            Self::Start | Self::Stop | Self::Roll | Self::BrokerRestart | Self::Reset => (0, 0),
+            // Longer than the controller waits for a broker (9 s).
+            Self::LeaderChange => (11_000, 16_000),
+            Self::MinIsrLoss => (5_000, 15_000),
+            // Several lives of a replica, each long enough for its partitions to come to it (a session and a join).
+            Self::DeployLoop => (18_000, 30_000),
+            Self::Start | Self::Stop | Self::Roll | Self::BrokerRestart | Self::Reset | Self::Grow | Self::Crash => {
+                (0, 0)
+            }
         }
     }
 
@@ -104,7 +137,12 @@ impl Kind {
             Self::BrokerRestart | Self::BrokerKill => 6_000,
             Self::RegistryOutage => 7_000,
             Self::Roll | Self::Upgrade => 6_000,
-            Self::Terminate | Self::Stop | Self::DatabaseOutage => 2_000,
+            Self::LeaderChange | Self::MinIsrLoss => 8_000,
+            // As long as the command looks at publishers that stand still, and at replicas that take partitions up.
+            Self::Grow => 25_000,
+            // Six processes die of it, each after its partitions have come to it.
+            Self::Crash => 40_000,
+            Self::Terminate | Self::Stop | Self::DatabaseOutage | Self::DeployLoop => 2_000,
             Self::Kill | Self::Freeze | Self::Start | Self::BrokerFreeze | Self::Cut | Self::Delay | Self::Reset => 200,
         }
     }

@@ -1,12 +1,12 @@
-//! Writes events at a steady rate, whatever happens, and keeps what the broker acknowledged.
+//! Writes events at a steady rate, whatever happens, and keeps what the broker acknowledged. It does what it is told in
+//! between: sends an event that kills, stops until it is told to go on, ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -44,10 +44,22 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// What the thread is told.
+enum Order {
+    /// Send an event that kills whoever handles it.
+    Kill,
+    /// Have everything acknowledged, end the client, say how many events that are, and wait.
+    Pause(SyncSender<usize>),
+    /// Go on with a client that has seen the topic as it is now.
+    Resume,
+    End,
+}
+
 /// A thread that produces until it is told to stop.
 pub struct Producer {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Vec<Sent>>>,
+    orders: Sender<Order>,
+    /// `None` once it has been waited for.
+    thread: Option<JoinHandle<Result<Vec<Sent>>>>,
 }
 
 impl Producer {
@@ -57,69 +69,147 @@ impl Producer {
     /// The client refuses its configuration.
     pub fn start(kafka: &str, seed: u64, per_second: u64, schemas: Schemas, step: u32) -> Result<Self> {
         let (reports, delivered) = channel();
-        let producer: BaseProducer<Deliveries> = ClientConfig::new()
-            .set("bootstrap.servers", kafka)
-            // One that is not idempotent reorders on its own retries.
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            // A broker may be away for the whole run.
-            .set("message.timeout.ms", "0")
-            .set("reconnect.backoff.max.ms", "500")
-            .set("linger.ms", "5")
-            .create_with_context(Deliveries(Mutex::new(reports)))
-            .context("make a producer")?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (orders, ordered) = channel();
+        let client = client(kafka, &reports)?;
+        let interval = Duration::from_micros(1_000_000 / per_second);
+        let kafka = kafka.to_owned();
         let thread = thread::spawn(move || {
-            let drafts = produce(&producer, &stopped, Events::new(seed), per_second, &schemas, step)?;
-            producer.flush(FLUSH_LIMIT).context("events that no broker has acknowledged")?;
-            drop(producer);
+            let mut producing =
+                Producing { kafka, reports, client, schemas, step, events: Events::new(seed), drafts: Vec::new() };
+            producing.run(interval, &ordered)?;
+            producing.flush()?;
+            let Producing { client, drafts, .. } = producing;
+            drop(client);
             sent(drafts, &delivered)
         });
-        Ok(Self { stop, thread })
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
+    /// Sends an event that kills every process that handles it.
+    ///
+    /// # Errors
+    /// The thread has failed, which [`Self::finish`] explains.
+    pub fn send_killer(&self) -> Result<()> {
+        self.tell(Order::Kill)
+    }
+
+    /// Stops as a publisher does: everything is acknowledged when this returns how many events there are.
+    ///
+    /// # Errors
+    /// The thread has failed, which [`Self::finish`] explains.
+    pub fn pause(&self) -> Result<usize> {
+        let (said, paused) = sync_channel(1);
+        self.tell(Order::Pause(said))?;
+        paused.recv().map_err(|_| gone())
+    }
+
+    /// Goes on after [`Self::pause`].
+    ///
+    /// # Errors
+    /// The thread has failed, which [`Self::finish`] explains.
+    pub fn resume(&self) -> Result<()> {
+        self.tell(Order::Resume)
     }
 
     /// Waits until everything is acknowledged; what was sent, in its order.
     ///
     /// # Errors
     /// The broker did not take it all.
-    pub fn finish(self) -> Result<Vec<Sent>> {
-        self.stop.store(true, Ordering::Relaxed);
-        let Ok(sent) = self.thread.join() else { bail!("the producer's thread panicked") };
+    pub fn finish(&mut self) -> Result<Vec<Sent>> {
+        // A thread that has failed says why.
+        let _ = self.tell(Order::End);
+        let Some(thread) = self.thread.take() else { return Err(gone()) };
+        let Ok(sent) = thread.join() else { bail!("the producer's thread panicked") };
         sent
+    }
+
+    fn tell(&self, order: Order) -> Result<()> {
+        self.orders.send(order).map_err(|_| gone())
     }
 }
 
-fn produce(
-    producer: &BaseProducer<Deliveries>,
-    stop: &AtomicBool,
-    events: Events,
-    per_second: u64,
-    schemas: &Schemas,
+fn gone() -> anyhow::Error {
+    anyhow!("the producer has ended")
+}
+
+fn client(kafka: &str, reports: &Sender<(usize, Delivered)>) -> Result<BaseProducer<Deliveries>> {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        // One that is not idempotent reorders on its own retries.
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        // A broker may be away for the whole run.
+        .set("message.timeout.ms", "0")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("linger.ms", "5")
+        .create_with_context(Deliveries(Mutex::new(reports.clone())))
+        .context("make a producer")
+}
+
+/// The thread's own.
+struct Producing {
+    kafka: String,
+    reports: Sender<(usize, Delivered)>,
+    client: BaseProducer<Deliveries>,
+    schemas: Schemas,
     step: u32,
-) -> Result<Vec<Draft>> {
-    let begin = Instant::now();
-    let mut drafts = Vec::new();
-    for draft in events {
-        let due = begin + Duration::from_micros(1_000_000 * drafts.len() as u64 / per_second);
-        while Instant::now() < due && !stop.load(Ordering::Relaxed) {
-            producer.poll(TICK);
+    events: Events,
+    drafts: Vec<Draft>,
+}
+
+impl Producing {
+    /// An event each `interval` until the end is ordered. What a pause has cost is not made up for.
+    fn run(&mut self, interval: Duration, orders: &Receiver<Order>) -> Result<()> {
+        let mut due = Instant::now();
+        loop {
+            match orders.recv_timeout(due.saturating_duration_since(Instant::now()).min(TICK)) {
+                Ok(Order::Kill) => {
+                    let killer = self.events.killer();
+                    self.send(killer)?;
+                }
+                Ok(Order::Pause(said)) => {
+                    self.flush()?;
+                    // Nobody waits for it only when the run has failed.
+                    let _ = said.send(self.drafts.len());
+                    loop {
+                        match orders.recv() {
+                            Ok(Order::Resume) => break,
+                            Ok(Order::End) | Err(_) => return Ok(()),
+                            Ok(Order::Kill | Order::Pause(_)) => {}
+                        }
+                    }
+                    self.client = client(&self.kafka, &self.reports)?;
+                    self.events.forget();
+                    due = Instant::now();
+                }
+                Ok(Order::Resume) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.client.poll(Duration::ZERO);
+            while due <= Instant::now() {
+                let Some(draft) = self.events.next() else { return Ok(()) };
+                self.send(draft)?;
+                due += interval;
+            }
         }
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let value = schemas.encode(step, &draft)?;
-        let headers = headers(&draft);
-        let record = BaseRecord::with_opaque_to(TOPIC, Box::new(drafts.len())).key(&draft.key).payload(&value);
-        let mut record = record.headers(headers);
-        while let Err((error, again)) = producer.send(record) {
+    }
+
+    fn send(&mut self, draft: Draft) -> Result<()> {
+        let value = self.schemas.encode(self.step, &draft)?;
+        let record = BaseRecord::with_opaque_to(TOPIC, Box::new(self.drafts.len())).key(&draft.key).payload(&value);
+        let mut record = record.headers(headers(&draft));
+        while let Err((error, again)) = self.client.send(record) {
             ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");
-            producer.poll(TICK);
+            self.client.poll(TICK);
             record = again;
         }
-        drafts.push(draft);
+        self.drafts.push(draft);
+        Ok(())
     }
-    Ok(drafts)
+
+    fn flush(&self) -> Result<()> {
+        self.client.flush(FLUSH_LIMIT).context("events that no broker has acknowledged")
+    }
 }
 
 fn headers(draft: &Draft) -> OwnedHeaders {
@@ -150,10 +240,10 @@ fn sent(drafts: Vec<Draft>, delivered: &Receiver<(usize, Delivered)>) -> Result<
         let place = place.with_context(|| format!("{} was never acknowledged", draft.id))?;
         let (emits, writes) = (draft.emits(), draft.writes());
         let processed = draft.ending != Ending::Duplicate;
-        let Draft { id, key, sequence, ending, max_attempts, attributes, .. } = draft;
+        let Draft { id, key, sequence, ending, class, policy, attributes, .. } = draft;
         let id = (attributes != Attributes::None).then_some(id);
         let (emits, writes) = (emits && processed, writes && processed);
-        Ok(Sent { place, id, key, sequence, ending, max_attempts, emits, writes })
+        Ok(Sent { place, id, key, sequence, ending, class, policy, emits, writes })
     };
     drafts.into_iter().zip(places).map(sent).collect()
 }

@@ -35,6 +35,10 @@ struct Seen {
     /// When each partition of the source topic got on.
     marks: BTreeMap<i32, Vec<Instant>>,
     last: Option<Instant>,
+    /// Places where a record was said to stand still for good.
+    halted: BTreeSet<Place>,
+    /// Places of records that were given up for killing their processes.
+    crashed: BTreeSet<Place>,
 }
 
 /// A thread that reads the audit topic.
@@ -105,6 +109,25 @@ impl Progress {
         self.lock().left.len()
     }
 
+    /// How many records stand still for good, as far as is known.
+    #[must_use]
+    pub fn halted(&self) -> usize {
+        let seen = self.lock();
+        seen.halted.difference(&seen.left).count()
+    }
+
+    /// How many records have been given up for killing their processes.
+    #[must_use]
+    pub fn crashed(&self) -> usize {
+        self.lock().crashed.len()
+    }
+
+    /// Every partition is taken to get on now: nothing was there to get on with before.
+    pub fn resumed(&self) {
+        let now = Instant::now();
+        self.lock().marks.values_mut().for_each(|marks| marks.push(now));
+    }
+
     /// Since when nothing has got on; `None` before anything has.
     #[must_use]
     pub fn last(&self) -> Option<Instant> {
@@ -115,25 +138,31 @@ impl Progress {
     #[must_use]
     pub fn recovery(&self, end: Instant) -> Option<Duration> {
         let seen = self.lock();
-        let first = |partition| {
-            let marks = seen.marks.get(&partition)?;
+        let first = |marks: &Vec<Instant>| {
             let at = marks.partition_point(|mark| *mark <= end);
             marks.get(at).map(|mark| *mark - end)
         };
-        (0..PARTITIONS).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
+        // Those that were added later had nothing to get on with.
+        let added = seen.marks.iter().filter(|(partition, marks)| **partition >= PARTITIONS && marks[0] <= end);
+        let partitions = (0..PARTITIONS).chain(added.map(|(partition, _)| *partition));
+        let each = partitions.map(|partition| first(seen.marks.get(&partition)?));
+        each.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// The longest time in which a partition did not get on, between `begin` and `end`.
     #[must_use]
     pub fn longest_stall(&self, begin: Instant, end: Instant) -> Duration {
         let seen = self.lock();
-        let longest = |partition| {
+        let longest = |partition: i32| {
             let marks = seen.marks.get(&partition).map(Vec::as_slice).unwrap_or_default();
+            // One that was added later begins with its first.
+            let begin = if partition < PARTITIONS { begin } else { marks.first().copied().unwrap_or(end) };
             let within = marks.iter().copied().filter(|mark| *mark > begin && *mark < end);
             let all: Vec<Instant> = std::iter::once(begin).chain(within).chain([end]).collect();
             all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
         };
-        (0..PARTITIONS).map(longest).max().unwrap_or_default()
+        let added = seen.marks.keys().copied().filter(|partition| *partition >= PARTITIONS);
+        (0..PARTITIONS).chain(added).map(longest).max().unwrap_or_default()
     }
 }
 
@@ -157,6 +186,12 @@ fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen:
         seen.read.insert(record.partition, record.offset + 1);
         // What cannot be decoded is found again, and reported, when everything is read at the end.
         let Ok(Said::Outcome(outcome)) = said else { continue };
+        if outcome.kind == "halted" {
+            seen.halted.insert(outcome.place.clone());
+        }
+        if outcome.class.as_deref() == Some("crash") {
+            seen.crashed.insert(outcome.place.clone());
+        }
         if matches!(outcome.kind.as_str(), "retried_in_place" | "halted") {
             continue;
         }

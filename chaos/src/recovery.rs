@@ -52,7 +52,7 @@ impl Bench {
     /// # Errors
     /// Something of it does not work.
     pub fn start(options: &Options) -> Result<Self> {
-        let servers = Servers::start(0)?;
+        let servers = Servers::start(1, 0)?;
         let world = World {
             binary: options.binary.clone(),
             directory: options.directory.clone(),
@@ -60,6 +60,9 @@ impl Bench {
             registry: servers.registry.url(),
             postgres: servers.postgres.url(),
             delivery: options.delivery,
+            replication: 1,
+            // A key that halts gets on only when somebody acts.
+            room: true,
             settings: options.settings.clone(),
         };
         world.lay_out()?;

@@ -5,7 +5,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Map, Value, json};
 
 use crate::plan::Kind;
-use crate::reconcile::{Harm, Report};
+use crate::reconcile::{Ending, Harm, Report};
 use crate::world::Delivery;
 
 /// A fault that happened.
@@ -24,6 +24,7 @@ pub struct Happened {
 pub struct Summary {
     pub seed: u64,
     pub delivery: Delivery,
+    pub brokers: usize,
     pub seconds: u64,
     pub report: Report,
     /// How often committed positions were looked at while it went on.
@@ -36,6 +37,8 @@ pub struct Summary {
     pub drain_ms: u64,
     /// Replicas that ended when nobody had told them to, or did not when they were told.
     pub complaints: Vec<String>,
+    /// Commands that did not do what they had to.
+    pub refusals: Vec<String>,
 }
 
 impl Summary {
@@ -55,7 +58,11 @@ impl Summary {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let harmless = Harm::ALL.into_iter().all(|harm| !self.is_required(harm) || self.report.count(harm) == 0);
-        harmless && self.complaints.is_empty()
+        harmless && self.complaints.is_empty() && self.refusals.is_empty()
+    }
+
+    fn ended(&self, ending: Ending) -> usize {
+        self.report.ended.get(&ending).copied().unwrap_or(0)
     }
 
     /// One object, on one line.
@@ -65,15 +72,23 @@ impl Summary {
         let mut put = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
         put("seed", json!(self.seed));
         put("delivery", json!(self.delivery.name()));
+        put("brokers", json!(self.brokers));
         put("seconds", json!(self.seconds));
         put("sent", json!(self.report.sent));
-        put("resolved", json!(self.report.resolved));
+        put("resolved", json!(self.report.resolved()));
+        for ending in Ending::ALL {
+            put(ending.name(), json!(self.ended(ending)));
+        }
+        put("overflowed", json!(self.report.overflowed));
+        put("halted", json!(self.report.halted));
+        put("crashed", json!(self.report.crashed));
         put("doubled", json!(self.report.doubled()));
         for harm in Harm::ALL {
             put(harm.name(), json!(self.report.count(harm)));
         }
         put("position_snapshots", json!(self.looks));
         put("replicas_failed", json!(self.complaints.len()));
+        put("commands_failed", json!(self.refusals.len()));
         put("markers_dropped_by_broker", json!(self.dropped_markers));
         put("longest_stall_ms", json!(self.longest_stall_ms));
         put("drain_ms", json!(self.drain_ms));
@@ -94,7 +109,17 @@ impl Summary {
         let mut counts = Table::new();
         counts.load_preset(NOTHING).set_header(["", "count"]);
         counts.add_row(["sent", &self.report.sent.to_string()]);
-        counts.add_row(["resolved", &self.report.resolved.to_string()]);
+        counts.add_row(["resolved", &self.report.resolved().to_string()]);
+        for ending in Ending::ALL {
+            counts.add_row([ending.name(), &self.ended(ending).to_string()]);
+        }
+        for (name, count) in [
+            ("overflowed", self.report.overflowed),
+            ("halted for a while", self.report.halted),
+            ("given up as crash", self.report.crashed),
+        ] {
+            counts.add_row([name, &count.to_string()]);
+        }
         for harm in Harm::ALL {
             let count = self.report.count(harm);
             let allowed = if self.is_required(harm) || count == 0 { "" } else { " (allowed)" };
@@ -120,6 +145,7 @@ impl Summary {
     #[must_use]
     pub fn findings(&self) -> String {
         let harms = self.report.examples.iter().map(|(harm, example)| format!("{}: {example}\n", harm.name()));
-        harms.chain(self.complaints.iter().map(|complaint| format!("{complaint}\n"))).collect()
+        let others = self.complaints.iter().chain(&self.refusals);
+        harms.chain(others.map(|complaint| format!("{complaint}\n"))).collect()
     }
 }

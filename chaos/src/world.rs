@@ -22,8 +22,16 @@ pub const GROUP: &str = "drill";
 pub const STEP_RECORD: &str = "org.coafi.events.DrillStepEventPayload";
 pub const OUTCOME_RECORD: &str = "org.coafi.bitt.Outcome";
 pub const RECEIPT_RECORD: &str = "org.coafi.bitt.Receipt";
-/// Partitions of the source topic.
+/// Partitions of the source topic, before it grows.
 pub const PARTITIONS: i32 = 6;
+/// How many more it gets each time that it grows, and how many it has at most.
+const MORE_PARTITIONS: i32 = 3;
+const MAX_PARTITIONS: i32 = 24;
+/// Records that may be parked in a partition: so few that some find no room, and the overflow policies are seen to work.
+const MAX_PARKED: &str = "2";
+const ROOM: &str = "200";
+/// Some replicas are frozen for longer than this.
+const MAX_POLL_INTERVAL_MS: &str = "10000";
 
 /// Limits of the routes below, repeated for whoever says what has to come of an event.
 pub const STRICT_ATTEMPTS: i32 = 3;
@@ -37,12 +45,18 @@ const ROUTES: &str = "routes:
     match: {type: drill.step, topic: drill.steps, source: /drill/strict}
     handler: drill
     ordering: strict
-    retry: {in_place: {attempts: 3, backoff: {initial: 50ms, cap: 200ms}}}
+    retry: {in_place: {attempts: 3, backoff: {initial: 2s, cap: 4s}}, overflow: dead_letter}
+    dependencies: [database, schema-registry]
+  - name: halting
+    match: {type: drill.step, topic: drill.steps, source: /drill/halting}
+    handler: drill
+    ordering: strict
+    retry: {in_place: {attempts: 3, backoff: {initial: 2s, cap: 4s}}, overflow: halt}
     dependencies: [database, schema-registry]
   - name: keyed
     match: {type: drill.step, topic: drill.steps, source: /drill/keyed}
     handler: drill
-    retry: {in_place: {attempts: 2, backoff: {initial: 50ms, cap: 200ms}}, topics: [1s]}
+    retry: {in_place: {attempts: 2, backoff: {initial: 50ms, cap: 200ms}}, topics: [1s], overflow: retry_topic}
     dependencies: [database, schema-registry]
   - name: faults
     match: {type: drill.step, topic: drill.steps, source: /drill/faults}
@@ -52,7 +66,10 @@ const ROUTES: &str = "routes:
     dependencies: [schema-registry]
 ";
 
-/// Name and declaration of each topic.
+/// Until everything is handled: a machine that is busy takes its time.
+const DRAIN_LIMIT: &str = "3m";
+
+/// Name and declaration of each topic; the source first.
 const TOPICS: [(&str, &str); 4] = [
     (
         "drill.steps.yaml",
@@ -138,6 +155,10 @@ pub struct World {
     pub registry: String,
     pub postgres: String,
     pub delivery: Delivery,
+    /// Of every topic.
+    pub replication: usize,
+    /// Whether replicas have room for whatever has failed, so that no key halts.
+    pub room: bool,
     /// Further variables of the product's environment.
     pub settings: Vec<(String, String)>,
 }
@@ -163,8 +184,23 @@ impl World {
     /// # Errors
     /// The product refuses.
     pub fn prepare(&self) -> Result<()> {
-        self.run(&["topics", "apply", "--replication-factor", "1"])?;
+        self.run(&["topics", "apply", "--replication-factor", &self.replication.to_string()])?;
         self.run(&["schemas", "register"])
+    }
+
+    /// Has the product give the source topic more partitions than `partitions`, once everything is handled; how many it has
+    /// then. Whoever publishes has to have stopped.
+    ///
+    /// # Errors
+    /// The product refuses, or finds something that is not in order.
+    pub fn grow(&self, partitions: i32) -> Result<i32> {
+        let more = (partitions + MORE_PARTITIONS).min(MAX_PARTITIONS);
+        let [(file, text), ..] = TOPICS;
+        let text = text.replace(&format!("partitions: {PARTITIONS}"), &format!("partitions: {more}"));
+        fs::write(self.directory.join("topics").join(file), text)?;
+        let replication = self.replication.to_string();
+        self.run(&["topics", "apply", "--drain", "--timeout", DRAIN_LIMIT, "--replication-factor", &replication])?;
+        Ok(more)
     }
 
     /// `coafi` with the configuration of this run and nothing of whoever started it.
@@ -188,6 +224,8 @@ impl World {
             .env("COAFI__HTTP__LISTEN", "127.0.0.1:0")
             // What is back is noticed at once, however long it was away.
             .env("COAFI__ENGINE__CIRCUIT__PROBE_CAP", "1s")
+            .env("COAFI__ENGINE__MAX_PARKED", if self.room { ROOM } else { MAX_PARKED })
+            .env("COAFI__KAFKA__CLIENT__MAX_POLL_INTERVAL_MS", MAX_POLL_INTERVAL_MS)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command

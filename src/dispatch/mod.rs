@@ -38,5 +38,6 @@ pub use registry::Handlers;
 pub use render::HeaderProfile;
 pub use report::{HandlerRun, Refusal, Report};
 pub use routes::{Known, Route, Routes, RoutesError};
-pub use topic::{Judged, Selection, is_dead_letter_topic};
+pub use selection::{Judged, Selection};
+pub use topic::{ConsumedTopic, dead_letter_topic, is_dead_letter_topic, retry_topic};
 pub use workers::{ResultSink, WorkerEnded, Workers};

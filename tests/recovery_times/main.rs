@@ -25,6 +25,7 @@ fn the_end_of_a_replica_is_felt_no_longer_than_promised() {
         seed: 1,
         length: Duration::ZERO,
         delivery: Delivery::Transactional,
+        brokers: 1,
         replicas: 2,
         events_per_second: 100,
         kinds: Vec::new(),

@@ -21,6 +21,7 @@ struct OutcomeRecord {
     partition: i32,
     offset: i64,
     outcome: String,
+    error_class: Option<String>,
     attempt: i32,
     epoch: i64,
     started_at: Option<i64>,
@@ -46,17 +47,17 @@ pub fn said(record: &Record, schemas: &mut Schemas) -> Result<Said> {
     match record.header("ce_type") {
         Some("bitt.outcome") => {
             let outcome: OutcomeRecord = schemas.decode(value)?;
-            let OutcomeRecord { topic, partition, offset, outcome: kind, attempt, epoch, started_at, ended_at } =
-                outcome;
+            let OutcomeRecord { topic, partition, offset, outcome: kind, attempt, epoch, .. } = outcome;
             Ok(Said::Outcome(Outcome {
                 at: (record.partition, record.offset),
                 place: Place { topic, partition, offset },
                 kind,
+                class: outcome.error_class,
                 attempt,
                 moved: record.header("ce_id").is_some_and(|id| id.ends_with("/moved")),
                 epoch,
-                started_ms: started_at,
-                ended_ms: ended_at,
+                started_ms: outcome.started_at,
+                ended_ms: outcome.ended_at,
             }))
         }
         Some("bitt.receipt") => {

@@ -7,7 +7,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::offset_map;
 use super::topic::{ANSWER_LIMIT, client};
 use crate::reconcile::Position;
-use crate::world::{GROUP, PARTITIONS, RETRY_TOPIC, TOPIC};
+use crate::world::{GROUP, RETRY_TOPIC, TOPIC};
 
 /// The group's position in every partition that it has committed one for.
 ///
@@ -17,8 +17,9 @@ pub fn read(kafka: &str) -> Result<Vec<Position>> {
     let consumer = client(kafka, GROUP, "read_committed")?;
     let mut list = TopicPartitionList::new();
     for topic in [TOPIC, RETRY_TOPIC] {
-        for partition in 0..PARTITIONS {
-            list.add_partition(topic, partition);
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).context("ask for partitions")?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            list.add_partition(topic, partition.id());
         }
     }
     let committed = consumer.committed_offsets(list, ANSWER_LIMIT).context("ask for committed offsets")?;

@@ -14,6 +14,7 @@ struct Data {
     key: String,
     sequence: i64,
     count: i64,
+    partition: i32,
     epoch: i64,
 }
 
@@ -28,8 +29,9 @@ pub(super) fn read(postgres: &str) -> Result<Vec<Row>> {
             .await
     })?;
     let row = |(version, data, cause): (i64, String, String)| {
-        let Data { key, sequence, count, epoch } = serde_json::from_str(&data).with_context(|| data.clone())?;
-        Ok(Row { key, version, cause, sequence, count, epoch })
+        let Data { key, sequence, count, partition, epoch } =
+            serde_json::from_str(&data).with_context(|| data.clone())?;
+        Ok(Row { key, version, cause, sequence, count, partition, epoch })
     };
     rows.into_iter().map(row).collect()
 }

@@ -10,13 +10,15 @@ pub(super) fn check(ways: &Ways<'_>, report: &mut Report) {
         let (mut last, mut seen) = (0, BTreeSet::new());
         for outcome in &way.outcomes {
             let attempt = outcome.attempt;
-            if attempt > way.sent.max_attempts {
-                let limit = way.sent.max_attempts;
+            let limit = way.sent.policy.attempts;
+            if attempt > limit {
                 report.add(Harm::AttemptsBeyondPolicy, || format!("limit {limit}: {}", way.describe()));
             }
             // Without a handler there is no attempt; the same outcome again is a doubled one.
             let again = !seen.insert((&outcome.place, attempt, outcome.kind.as_str()));
-            if attempt == 0 || again || outcome.moved && attempt == last {
+            // What leaves its place, or halts there, says so after the attempt that it made.
+            let says_so = outcome.moved || outcome.kind == "halted";
+            if attempt == 0 || again || says_so && attempt == last {
                 continue;
             }
             if attempt <= last {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::way::{Way, Ways};
-use super::{Ending, Evidence, Forward, Harm, Report};
+use super::{Ending, Evidence, Forward, Harm, Place, Report};
 
 pub(super) fn check(evidence: &Evidence, ways: &Ways<'_>, report: &mut Report) {
     for way in &ways.all {
@@ -45,7 +45,7 @@ fn outcomes(way: &Way<'_>, report: &mut Report) {
     }
 }
 
-/// One record per topic that it was moved to.
+/// One record per place that it was moved from.
 fn forwards(ways: &Ways<'_>, way: &Way<'_>, report: &mut Report) {
     let all = ways.forwarded.get(&way.sent.place).map(Vec::as_slice).unwrap_or_default();
     for (kind, to) in [
@@ -53,7 +53,9 @@ fn forwards(ways: &Ways<'_>, way: &Way<'_>, report: &mut Report) {
         ("dead_lettered", Forward::DeadLetter),
         ("unprocessed", Forward::Unprocessed),
     ] {
-        let said = usize::from(way.outcomes.iter().any(|outcome| outcome.kind == kind));
+        let places: BTreeSet<&Place> =
+            way.outcomes.iter().filter(|outcome| outcome.kind == kind).map(|outcome| &outcome.place).collect();
+        let said = places.len();
         for one in all.iter().filter(|one| one.to == to).skip(said) {
             report.add(Harm::DoubledForwards, || format!("{} : {}", one.place, way.describe()));
         }

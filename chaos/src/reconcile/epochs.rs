@@ -1,5 +1,5 @@
-//! Nothing of an owner that has been succeeded: of each key the epochs only rise from row to row, and each writer knew of
-//! the row before its own. (Outcome records cannot be asked: their epoch is the replica's own count.)
+//! Nothing of an owner that has been succeeded: of each key the epochs only rise from row to row while it is in one partition,
+//! and each writer knew of the row before its own. (Outcome records cannot be asked: their epoch is the replica's own count.)
 
 use super::{Evidence, Harm, Report, Row};
 
@@ -10,7 +10,8 @@ pub(super) fn check(evidence: &Evidence, report: &mut Report) {
     for row in rows {
         let same_key = before.filter(|before| before.key == row.key);
         let expected = same_key.map_or(1, |before| before.count + 1);
-        if same_key.is_some_and(|before| row.epoch < before.epoch) || row.count != expected {
+        let succeeded = |before: &Row| row.partition == before.partition && row.epoch < before.epoch;
+        if same_key.is_some_and(succeeded) || row.count != expected {
             let Row { key, version, cause, count, epoch, .. } = row;
             report.add(Harm::OldEpochWrites, || {
                 let after = same_key.map(|before| before.epoch);

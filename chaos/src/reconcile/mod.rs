@@ -4,7 +4,8 @@
 //! by an ordinary client. Each harm is counted with the evidence for it.
 //!
 //! A record's **way** begins where it was sent to and ends at an outcome that says the last word about it. It leaves a place
-//! once; where it leaves for a retry topic, it goes on at the place it got there.
+//! once; where it leaves for a retry topic, it goes on at the place it got there. A record that has halted stands still until
+//! somebody acts, which the run does at its end: then it has to come to an end like any other.
 
 mod attempts;
 mod coverage;
@@ -20,7 +21,8 @@ mod tests;
 mod way;
 
 pub use model::{
-    Derived, Ending, Evidence, Forward, Forwarded, Outcome, Place, Position, Receipt, Row, Sent, Snapshot,
+    Derived, Ending, Evidence, Forward, Forwarded, Outcome, Overflow, Place, Policy, Position, Receipt, Row, Sent,
+    Snapshot,
 };
 pub use report::{Harm, Report};
 
@@ -30,7 +32,8 @@ use way::Ways;
 #[must_use]
 pub fn reconcile(evidence: &Evidence) -> Report {
     let ways = Ways::new(evidence);
-    let mut report = Report::new(evidence.sent.len(), ways.resolved());
+    let mut report = Report::new(evidence.sent.len());
+    tally(&ways, &mut report);
     losses::check(evidence, &ways, &mut report);
     doubles::check(evidence, &ways, &mut report);
     order::check(evidence, &ways, &mut report);
@@ -39,4 +42,16 @@ pub fn reconcile(evidence: &Evidence) -> Report {
     passing::check(evidence, &ways, &mut report);
     coverage::check(evidence, &ways, &mut report);
     report
+}
+
+/// What became of the records, harm or not.
+fn tally(ways: &Ways<'_>, report: &mut Report) {
+    for way in &ways.all {
+        if let Some(ending) = way.ending() {
+            *report.ended.entry(ending).or_default() += 1;
+        }
+        report.overflowed += usize::from(way.overflowed());
+        report.halted += usize::from(way.has_halted());
+        report.crashed += usize::from(way.outcomes.iter().any(|outcome| outcome.class.as_deref() == Some("crash")));
+    }
 }

@@ -18,12 +18,45 @@ impl fmt::Display for Place {
 }
 
 /// How a record's way may end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
     Processed,
     DeadLettered,
     Unprocessed,
     Duplicate,
+}
+
+impl Ending {
+    pub const ALL: [Self; 4] = [Self::Processed, Self::DeadLettered, Self::Unprocessed, Self::Duplicate];
+
+    /// As in the schema of outcomes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::DeadLettered => "dead_lettered",
+            Self::Unprocessed => "unprocessed",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// What happens to a record that has failed and for which there is no room in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    RetryTopic,
+    DeadLetter,
+    Halt,
+}
+
+/// What the record's route says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Attempts before it leaves its place.
+    pub in_place: i32,
+    /// All attempts.
+    pub attempts: i32,
+    pub overflow: Overflow,
 }
 
 /// A record that the broker acknowledged.
@@ -37,8 +70,9 @@ pub struct Sent {
     pub sequence: i64,
     /// How it has to end.
     pub ending: Ending,
-    /// The policy's limit for it.
-    pub max_attempts: i32,
+    /// The error class that it has if it is dead-lettered; `None` if it must not be.
+    pub class: Option<&'static str>,
+    pub policy: Policy,
     /// Whether it derives an event when it is processed.
     pub emits: bool,
     /// Whether it writes a row when it is processed.
@@ -53,6 +87,8 @@ pub struct Outcome {
     pub place: Place,
     /// As in the schema: `processed`, `retried_in_place`, …
     pub kind: String,
+    /// The error's class, where there is one.
+    pub class: Option<String>,
     pub attempt: i32,
     /// It repeats an attempt because the record had to leave its place after it.
     pub moved: bool,
@@ -69,13 +105,7 @@ impl Outcome {
 
     /// The last word about the record, if it is one.
     pub(super) fn ending(&self) -> Option<Ending> {
-        match self.kind.as_str() {
-            "processed" => Some(Ending::Processed),
-            "dead_lettered" => Some(Ending::DeadLettered),
-            "unprocessed" => Some(Ending::Unprocessed),
-            "duplicate" => Some(Ending::Duplicate),
-            _ => None,
-        }
+        Ending::ALL.into_iter().find(|ending| ending.name() == self.kind)
     }
 }
 
@@ -125,7 +155,8 @@ pub struct Row {
     pub sequence: i64,
     /// How many writes of this key its writer knew of, this one included.
     pub count: i64,
-    /// The epoch of the partition under which it was written.
+    /// The partition that the event was in, and its epoch under which it was written.
+    pub partition: i32,
     pub epoch: i64,
 }
 

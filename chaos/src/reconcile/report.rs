@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Ending;
+
 /// Examples that are kept of each harm.
 const MAX_EXAMPLES: usize = 20;
 
@@ -38,7 +40,8 @@ pub enum Harm {
     AuditGaps,
     /// A committed position, or the offset map with it, passed a record without an outcome.
     PassedUnresolved,
-    /// An end that the event does not deserve: dead-lettered because of an outage, say.
+    /// An end that the event does not deserve: dead-lettered because of an outage, say, or halted where its route has another
+    /// policy.
     WrongEnd,
 }
 
@@ -96,16 +99,29 @@ impl Harm {
 #[derive(Clone, Debug)]
 pub struct Report {
     pub sent: usize,
-    /// Records that came to an end by an outcome.
-    pub resolved: usize,
+    /// Records that came to an end by an outcome, by that.
+    pub ended: BTreeMap<Ending, usize>,
+    /// Records that the overflow policy took out of their places, or halted.
+    pub overflowed: usize,
+    /// Records that halted for a while.
+    pub halted: usize,
+    /// Records that were given up for killing their processes.
+    pub crashed: usize,
     counts: BTreeMap<Harm, usize>,
     /// What was seen, the first few of each harm.
     pub examples: Vec<(Harm, String)>,
 }
 
 impl Report {
-    pub(super) const fn new(sent: usize, resolved: usize) -> Self {
-        Self { sent, resolved, counts: BTreeMap::new(), examples: Vec::new() }
+    pub(super) const fn new(sent: usize) -> Self {
+        let ended = BTreeMap::new();
+        Self { sent, ended, overflowed: 0, halted: 0, crashed: 0, counts: BTreeMap::new(), examples: Vec::new() }
+    }
+
+    /// Records that came to an end by an outcome.
+    #[must_use]
+    pub fn resolved(&self) -> usize {
+        self.ended.values().sum()
     }
 
     pub(super) fn add(&mut self, harm: Harm, example: impl FnOnce() -> String) {

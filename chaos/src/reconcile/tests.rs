@@ -21,7 +21,8 @@ fn sent(offset: i64, ending: Ending) -> Sent {
         key: "k".into(),
         sequence: offset,
         ending,
-        max_attempts: 3,
+        class: Some(if ending == Ending::DeadLettered { "permanent" } else { "transient" }),
+        policy: Policy { in_place: 3, attempts: 3, overflow: Overflow::RetryTopic },
         emits,
         writes,
     }
@@ -34,6 +35,7 @@ fn clean() -> Evidence {
         at: (0, at),
         place,
         kind: kind.to_owned(),
+        class: (kind.starts_with("retried") || kind == "dead_lettered").then(|| "transient".to_owned()),
         attempt,
         moved: false,
         epoch: 1 + at / 4,
@@ -52,6 +54,7 @@ fn clean() -> Evidence {
         cause: format!("e-{offset}"),
         sequence: offset,
         count: n,
+        partition: 0,
         epoch: n,
     };
     let forwarded = |to, topic: &str, origin| Forwarded { to, place: place(topic, 0), origin: place(TOPIC, origin) };
@@ -78,7 +81,7 @@ fn clean() -> Evidence {
             outcome(2, place(TOPIC, 2), "retried_in_place", 1),
             outcome(3, place(TOPIC, 2), "processed", 2),
             outcome(4, place(TOPIC, 3), "retried_topic", 1),
-            outcome(5, place(TOPIC, 4), "dead_lettered", 1),
+            Outcome { class: Some("permanent".into()), ..outcome(5, place(TOPIC, 4), "dead_lettered", 1) },
             outcome(6, place(TOPIC, 5), "duplicate", 0),
             outcome(7, place(RETRY, 0), "processed", 2),
         ],
@@ -110,7 +113,9 @@ fn check(plant: impl FnOnce(&mut Evidence), expected: &[Harm]) {
 fn clean_data_has_no_harm() {
     check(|_| {}, &[]);
     let report = reconcile(&clean());
-    assert_eq!((report.sent, report.resolved, report.doubled()), (6, 6, 0));
+    assert_eq!((report.sent, report.resolved(), report.doubled()), (6, 6, 0));
+    assert_eq!((report.ended[&Ending::Processed], report.ended[&Ending::Duplicate]), (4, 1));
+    assert_eq!((report.overflowed, report.halted, report.crashed), (1, 0, 0));
 }
 
 #[test]
@@ -137,9 +142,10 @@ fn a_record_without_an_end_is_lost() {
         },
         &[Harm::Lost, Harm::PassedUnresolved],
     );
-    // It halted.
+    // It halted, and nobody acted.
     check(
         |evidence| {
+            evidence.sent[4].policy.overflow = Overflow::Halt;
             evidence.outcomes[5].kind = "halted".into();
             evidence.forwarded.pop();
             evidence.positions[0].committed = 4;
@@ -249,7 +255,7 @@ fn attempt_numbers_are_followed() {
     check(|evidence| evidence.outcomes[3].attempt = 1, &[Harm::AttemptWentBack]);
     check(|evidence| evidence.outcomes[7].attempt = 1, &[Harm::AttemptWentBack]);
     check(|evidence| evidence.outcomes[7].attempt = 3, &[Harm::AttemptSkipped]);
-    check(|evidence| evidence.sent[2].max_attempts = 1, &[Harm::AttemptsBeyondPolicy]);
+    check(|evidence| evidence.sent[2].policy.attempts = 1, &[Harm::AttemptsBeyondPolicy]);
     // A parked record that has to move says so after the attempt that it made.
     check(
         |evidence| {
@@ -271,6 +277,30 @@ fn what_an_old_owner_writes_is_found() {
 }
 
 #[test]
+fn another_partition_has_epochs_of_its_own() {
+    check(|evidence| (evidence.rows[3].partition, evidence.rows[3].epoch) = (6, 1), &[]);
+    // Where it stood before the topic grew is no matter for its order, by which witness ever.
+    let moved = |evidence: &mut Evidence| {
+        for offset in [1, 2] {
+            let from = place(TOPIC, offset);
+            let to = Place { partition: -1, offset: 100 - offset, ..from.clone() };
+            evidence.outcomes.iter_mut().filter(|said| said.place == from).for_each(|said| said.place = to.clone());
+            evidence.sent[usize::try_from(offset).unwrap()].place = to;
+        }
+        let ids = vec!["e-2".to_owned(), "e-1".to_owned()];
+        evidence.receipts.push(Receipt { topic: TOPIC.to_owned(), partition: -1, offsets: 98..100, ids });
+    };
+    check(moved, &[]);
+    check(
+        |evidence| {
+            moved(evidence);
+            evidence.outcomes[3].started_ms = Some(600);
+        },
+        &[Harm::Reordered],
+    );
+}
+
+#[test]
 fn what_no_receipt_covers_is_a_gap() {
     check(|evidence| drop(evidence.receipts.remove(2)), &[Harm::AuditGaps]);
     check(|evidence| evidence.receipts[0].offsets.start = 1, &[Harm::AuditGaps]);
@@ -282,4 +312,45 @@ fn what_no_receipt_covers_is_a_gap() {
 fn an_end_that_is_not_deserved_is_wrong() {
     let plant = |evidence: &mut Evidence| evidence.sent[4].ending = Ending::Processed;
     check(plant, &[Harm::WrongEnd]);
+    // A deploy loop condemned it.
+    check(|evidence| evidence.outcomes[5].class = Some("crash".into()), &[Harm::WrongEnd]);
+    // It killed its processes, and was dead-lettered for something else.
+    check(|evidence| evidence.sent[4].class = Some("crash"), &[Harm::WrongEnd]);
+}
+
+#[test]
+fn what_there_is_no_room_for_goes_the_way_of_its_policy() {
+    let overflow =
+        |record: usize, policy| move |evidence: &mut Evidence| evidence.sent[record].policy.overflow = policy;
+    // The fourth record went to the retry topic after its first attempt of three.
+    check(overflow(3, Overflow::RetryTopic), &[]);
+    check(overflow(3, Overflow::DeadLetter), &[Harm::WrongEnd]);
+    check(overflow(3, Overflow::Halt), &[Harm::WrongEnd]);
+    let dead_letter = |policy| {
+        move |evidence: &mut Evidence| {
+            overflow(4, policy)(evidence);
+            (evidence.sent[4].ending, evidence.sent[4].class) = (Ending::Processed, Some("transient"));
+            evidence.outcomes[5].class = Some("transient".into());
+        }
+    };
+    check(dead_letter(Overflow::DeadLetter), &[]);
+    let mut evidence = clean();
+    dead_letter(Overflow::Halt)(&mut evidence);
+    assert!(reconcile(&evidence).count(Harm::WrongEnd) > 0);
+}
+
+#[test]
+fn a_key_that_halts_comes_to_its_end_once_somebody_has_acted() {
+    let halted = |policy| {
+        move |evidence: &mut Evidence| {
+            evidence.sent[2].policy.overflow = policy;
+            // It was parked after its first attempt, and then there was no room for it.
+            evidence.outcomes.push(Outcome { kind: "halted".into(), ..evidence.outcomes[2].clone() });
+        }
+    };
+    check(halted(Overflow::Halt), &[]);
+    let mut evidence = clean();
+    halted(Overflow::Halt)(&mut evidence);
+    assert_eq!(reconcile(&evidence).halted, 1);
+    check(halted(Overflow::DeadLetter), &[Harm::WrongEnd]);
 }

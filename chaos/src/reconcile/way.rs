@@ -14,10 +14,27 @@ pub(super) struct Way<'e> {
 }
 
 impl Way<'_> {
-    /// What the way ended with; `None` while it has no end.
+    /// What the way ended with; `None` while it has no end, or stands somewhere still.
     pub(super) fn ending(&self) -> Option<Ending> {
-        let last = self.places.last()?;
-        self.outcomes.iter().filter(|outcome| outcome.place == **last).find_map(|outcome| outcome.ending())
+        let left = |place: &Place| self.outcomes.iter().any(|outcome| outcome.place == *place && outcome.leaves());
+        let gone = self.places.iter().all(|place| left(place));
+        gone.then(|| self.outcomes.iter().find_map(|outcome| outcome.ending())).flatten()
+    }
+
+    /// Whether it had to leave its place, or to halt there, with attempts left that it could have made there.
+    pub(super) fn overflowed(&self) -> bool {
+        self.outcomes.iter().any(|outcome| self.is_overflow(outcome))
+    }
+
+    pub(super) fn is_overflow(&self, outcome: &Outcome) -> bool {
+        let failed = matches!(outcome.class.as_deref(), Some("transient" | "panic" | "deadline"));
+        let early = (1..self.sent.policy.in_place).contains(&outcome.attempt);
+        let gave_up = matches!(outcome.kind.as_str(), "retried_topic" | "dead_lettered" | "halted");
+        failed && early && gave_up && outcome.place == self.sent.place
+    }
+
+    pub(super) fn has_halted(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.kind == "halted")
     }
 
     pub(super) fn hopped(&self) -> bool {
@@ -29,7 +46,10 @@ impl Way<'_> {
         let said: Vec<String> = self
             .outcomes
             .iter()
-            .map(|o| format!("{}#{} epoch {} at {}/{}", o.kind, o.attempt, o.epoch, o.at.0, o.at.1))
+            .map(|o| {
+                let class = o.class.as_deref().map_or(String::new(), |class| format!(" ({class})"));
+                format!("{}#{}{class} epoch {} at {}/{}", o.kind, o.attempt, o.epoch, o.at.0, o.at.1)
+            })
             .collect();
         let Sent { place, id, key, sequence, .. } = self.sent;
         let id = id.as_deref().unwrap_or("no event");
@@ -64,9 +84,5 @@ impl<'e> Ways<'e> {
         };
         let all = evidence.sent.iter().map(way).collect();
         Self { all, forwarded }
-    }
-
-    pub(super) fn resolved(&self) -> usize {
-        self.all.iter().filter(|way| way.ending().is_some()).count()
     }
 }
