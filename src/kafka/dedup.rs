@@ -13,20 +13,22 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::warn;
 
-use super::config::Config;
 use super::context::Reporter;
 use super::inbox::Input;
 use super::lookup::list_of;
 use super::partitions::Live;
 use super::record::from_message;
+use super::side::SideReader;
 use super::stop::Stop;
 use super::{Application, DriverError};
 use crate::engine::{Epoch, PartitionId};
-use crate::event::{Identity, NextOffset, Offset, TopicPartition};
+use crate::event::{Identity, NextOffset, Offset, Record, TopicPartition};
 use crate::runtime::Clock;
 
 /// How long lanes wait for their window. What is missing then is a duplicate that may be handled twice, as without a window.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A reader without a record for so long is replaced.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(super) struct Rebuild {
@@ -40,23 +42,21 @@ pub(super) struct Rebuild {
 
 pub(super) struct Windows<A: Application> {
     pub(super) application: Arc<A>,
-    pub(super) config: Arc<Config>,
+    pub(super) side: SideReader,
     pub(super) clock: Clock,
-    pub(super) reporter: Reporter,
     pub(super) answers: Sender<Input<A::Payload, A::Report>>,
     pub(super) stop: Stop,
 }
 
 impl<A: Application> Windows<A> {
-    pub(super) fn run(self, requests: &Receiver<Rebuild>) {
+    pub(super) fn run(mut self, requests: &Receiver<Rebuild>) {
         if let Err(error) = self.serve(requests) {
             // Nobody listens only if the poll thread has ended.
             let _ = self.answers.send(Input::Failed(error));
         }
     }
 
-    fn serve(&self, requests: &Receiver<Rebuild>) -> Result<(), DriverError> {
-        let mut reader = None;
+    fn serve(&mut self, requests: &Receiver<Rebuild>) -> Result<(), DriverError> {
         while let Ok(request) = requests.recv() {
             if request.live.is_over() || self.stop.is_set() {
                 continue;
@@ -64,15 +64,7 @@ impl<A: Application> Windows<A> {
             let mut seen = Vec::new();
             let from = request.position.0.saturating_sub(i64::from(request.window)).max(0);
             if from < request.position.0 {
-                let reader = match &mut reader {
-                    Some(reader) => reader,
-                    None => {
-                        let config = self.config.side_reader("windows")?;
-                        let made = config.create_with_context(self.reporter.clone()).map_err(DriverError::Client)?;
-                        reader.insert(made)
-                    }
-                };
-                seen = self.read(reader, &request, Offset(from));
+                seen = self.window(&request, Offset(from))?;
             }
             let Rebuild { partition, epoch, .. } = request;
             if self.answers.send(Input::DedupRebuilt { partition, epoch, seen }).is_err() {
@@ -82,33 +74,59 @@ impl<A: Application> Windows<A> {
         Ok(())
     }
 
-    fn read(&self, reader: &BaseConsumer<Reporter>, request: &Rebuild, from: Offset) -> Vec<(Identity, Offset)> {
-        let mut seen = Vec::new();
-        let start = list_of(std::slice::from_ref(&request.source), KafkaOffset::Offset(from.0));
+    /// Reads until it is complete, with another reader where one falls silent.
+    fn window(&mut self, request: &Rebuild, from: Offset) -> Result<Vec<(Identity, Offset)>, DriverError> {
         let deadline = Instant::now() + REBUILD_TIMEOUT;
-        let mut complete = false;
-        if let Err(error) = reader.assign(&start) {
-            warn!(partition = %request.source, "deduplication window cannot be read: {error}");
-            return seen;
-        }
-        while !complete && Instant::now() < deadline && !request.live.is_over() && !self.stop.is_set() {
-            match reader.poll(POLL) {
-                Some(Ok(message)) if message.offset() < request.position.0 => {
-                    let (record, _) = from_message(&message, Arc::clone(&request.source.topic));
-                    let offset = record.offset();
-                    seen.extend(self.application.classify(record, &self.clock).identity.map(|id| (id, offset)));
-                    complete = offset.next() == request.position;
-                }
-                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => complete = true,
-                Some(Err(_)) | None => {}
+        let Self { application, side, clock, stop, .. } = self;
+        let over = || request.live.is_over() || stop.is_set();
+        loop {
+            let (seen, complete) = read(side.reader()?, request, from, deadline, &over, |record| {
+                application.classify(record, clock).identity
+            });
+            if complete || over() {
+                return Ok(seen);
+            }
+            side.replace();
+            if Instant::now() >= deadline {
+                let (partition, found) = (&request.source, seen.len());
+                warn!(%partition, found, "deduplication window is incomplete: no time left");
+                return Ok(seen);
             }
         }
-        if !complete && !request.live.is_over() && !self.stop.is_set() {
-            warn!(partition = %request.source, found = seen.len(), "deduplication window is incomplete: no time left");
-        }
-        if let Err(error) = reader.unassign() {
-            warn!(partition = %request.source, "window reader: {error}");
-        }
-        seen
     }
+}
+
+/// What was found, and whether there is no more to be had.
+fn read(
+    reader: &BaseConsumer<Reporter>,
+    request: &Rebuild,
+    from: Offset,
+    deadline: Instant,
+    over: &impl Fn() -> bool,
+    identity: impl Fn(Record) -> Option<Identity>,
+) -> (Vec<(Identity, Offset)>, bool) {
+    let mut seen = Vec::new();
+    let start = list_of(std::slice::from_ref(&request.source), KafkaOffset::Offset(from.0));
+    let (mut complete, mut silent_at) = (false, Instant::now() + SILENT_AFTER);
+    if let Err(error) = reader.assign(&start) {
+        warn!(partition = %request.source, "deduplication window cannot be read: {error}");
+        return (seen, true);
+    }
+    while !complete && Instant::now() < deadline.min(silent_at) && !over() {
+        match reader.poll(POLL) {
+            Some(Ok(message)) if message.offset() < request.position.0 => {
+                silent_at = Instant::now() + SILENT_AFTER;
+                let (record, _) = from_message(&message, Arc::clone(&request.source.topic));
+                let offset = record.offset();
+                seen.extend(identity(record).map(|id| (id, offset)));
+                complete = offset.next() == request.position;
+            }
+            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => complete = true,
+            Some(Err(_)) | None => {}
+        }
+    }
+    if let Err(error) = reader.unassign() {
+        warn!(partition = %request.source, "window reader: {error}");
+    }
+    (seen, complete)
 }

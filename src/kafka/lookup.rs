@@ -19,6 +19,7 @@ use super::context::{GroupConsumer, Reporter};
 use super::inbox::Input;
 use super::partitions::Live;
 use super::record::quietly;
+use super::side::SideReader;
 use super::stop::Stop;
 use super::{Claims, DriverError};
 use crate::engine::{Epoch, PartitionId, offset_map};
@@ -82,7 +83,7 @@ pub(super) struct Lookups<P, R> {
     pub(super) answers: Sender<Input<P, R>>,
     pub(super) reporter: Reporter,
     pub(super) stop: Stop,
-    pub(super) side: Option<BaseConsumer<Reporter>>,
+    pub(super) side: SideReader,
     pub(super) cluster: Option<String>,
     /// Attempts to find out where partitions begin, since the last that succeeded.
     pub(super) tries: u32,
@@ -260,32 +261,33 @@ impl<P, R> Lookups<P, R> {
         if end <= from {
             return Some(from);
         }
-        let side = match self.side.take() {
-            Some(side) => side,
-            None => self.config.side_reader("ends").ok()?.create_with_context(self.reporter.clone()).ok()?,
-        };
-        let empty = is_empty_from(&side, source, from, live);
+        let side = self.side.reader().ok()?;
+        let empty = is_empty_from(side, source, from, live);
         let done = side.unassign();
-        if done.is_ok() {
-            self.side = Some(side);
+        if done.is_err() || empty.is_none() && !live.is_over() {
+            self.side.replace();
         }
-        empty.then_some(end)
+        (empty == Some(true)).then_some(end)
     }
 }
 
-fn is_empty_from(side: &BaseConsumer<Reporter>, source: &TopicPartition, from: NextOffset, live: &Live) -> bool {
-    if side.assign(&list_of(std::slice::from_ref(source), KafkaOffset::Offset(from.0))).is_err() {
-        return false;
-    }
+/// `None` if the reader says nothing.
+fn is_empty_from(
+    side: &BaseConsumer<Reporter>,
+    source: &TopicPartition,
+    from: NextOffset,
+    live: &Live,
+) -> Option<bool> {
+    side.assign(&list_of(std::slice::from_ref(source), KafkaOffset::Offset(from.0))).ok()?;
     let deadline = std::time::Instant::now() + PROOF_TIMEOUT;
     while std::time::Instant::now() < deadline && !live.is_over() {
         match side.poll(Duration::from_millis(50)) {
-            Some(Err(KafkaError::PartitionEOF(_))) => return true,
-            Some(Ok(_)) => return false,
+            Some(Err(KafkaError::PartitionEOF(_))) => return Some(true),
+            Some(Ok(_)) => return Some(false),
             Some(Err(_)) | None => {}
         }
     }
-    false
+    None
 }
 
 /// Foreign metadata that is not text (rust-rdkafka panics on it) is as good as none.

@@ -46,6 +46,7 @@ mod record;
 mod replica;
 mod reporting;
 pub mod scan;
+mod side;
 mod sink;
 mod standing;
 mod status;

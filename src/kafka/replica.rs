@@ -20,6 +20,7 @@ use super::lookup::{Lookups, Question};
 use super::partitions::Partitions;
 use super::receipts::{Receipt, Receipts, Reports};
 use super::reporting::{Reporting, StatusRecords};
+use super::side::SideReader;
 use super::status::{Status, StatusCell};
 use super::stop::Stop;
 use super::transactions::Transactions;
@@ -85,16 +86,15 @@ impl<A: Application> Replica<A> {
             answers: answers.clone(),
             reporter: threads.reporter("lookup"),
             stop: stop.clone(),
-            side: None,
+            side: SideReader::new(Arc::clone(&config), "ends", threads.reporter("lookup")),
             cluster: None,
             tries: 0,
         };
         joins.push(spawn("coafi-lookup", answers.clone(), move || lookups.run(&asked))?);
         let rebuilds = Windows {
             application: Arc::clone(&application),
-            config: Arc::clone(&config),
+            side: SideReader::new(Arc::clone(&config), "windows", threads.reporter("windows")),
             clock,
-            reporter: threads.reporter("windows"),
             answers: answers.clone(),
             stop: stop.clone(),
         };
