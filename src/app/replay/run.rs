@@ -71,6 +71,7 @@ impl Replay<'_> {
                     tally: None,
                     metrics: None,
                     otel: false,
+                    publishes_status: false,
                     replay: Some(Replaying { passing: Arc::clone(&passing), rate: self.rate }),
                 };
                 consume(parts, &self.plan.stretches, &stop, || progress(passing.done())).await?
