@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | may know |
 //! |---|---|---|
-//! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config` | everything below |
+//! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
 //! | vocabulary | `event` | `std`, bytes |
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod dispatch;
+pub mod dlq;
 pub mod engine;
 pub mod event;
 pub mod group;

@@ -11,7 +11,8 @@ use std::process::Command;
 /// No file of `src` is longer, tests apart.
 const SOURCE_LINES_MAX: usize = 450;
 
-const EDGES: [&str; 9] = ["cli", "kafka", "http", "store", "connectors", "runtime", "telemetry", "schema", "config"];
+const EDGES: [&str; 10] =
+    ["cli", "kafka", "http", "store", "connectors", "runtime", "telemetry", "schema", "config", "dlq"];
 const APPLICATION: [&str; 5] = ["dispatch", "handlers", "bitt", "registry", "group"];
 
 /// Paths of an edge that the application layer may name besides the items of an edge's root module.

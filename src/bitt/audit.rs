@@ -196,6 +196,7 @@ impl Audit {
     }
 }
 
-fn partition_key(topic: &str, partition: i32) -> Bytes {
+/// The key of records that are about a partition.
+pub(super) fn partition_key(topic: &str, partition: i32) -> Bytes {
     format!("{topic}[{partition}]").into()
 }

@@ -87,7 +87,7 @@ pub(super) fn bound(outcome: &mut Outcome<'_>) {
     }
 }
 
-fn shorten(text: &mut Cow<'_, str>) {
+pub(super) fn shorten(text: &mut Cow<'_, str>) {
     if text.len() > MAX_ATTRIBUTE_BYTES {
         *text = Cow::Owned(attribute(text).into_owned());
     }

@@ -9,6 +9,7 @@
 
 mod audit;
 mod bounds;
+mod interventions;
 mod partition;
 mod receipts;
 mod story;
@@ -16,6 +17,7 @@ mod trail;
 
 pub use audit::{Audit, Repeats, Writer};
 pub use bounds::{MAX_ATTRIBUTE_BYTES, MAX_ENTRY_BYTES, MAX_RECEIPT_BYTES};
+pub use interventions::{Interventions, outcome_key};
 pub use partition::partition_of;
 pub use receipts::Polled;
 pub use story::{Story, StoryStep};

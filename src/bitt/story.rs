@@ -1,11 +1,11 @@
-//! What happened to one event, step by step, from its outcome records.
+//! What happened to one event, step by step, from its outcome records and from what people did with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::schema::payloads::{Outcome, OutcomeKind};
+use crate::schema::payloads::{Intervention, Outcome, OutcomeKind};
 
 /// An event's attempts in the order in which they ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,20 +39,31 @@ pub struct StoryStep {
 impl Story {
     /// One for each source that has an event of this id, in order of the sources: an event is known by both.
     #[must_use]
-    pub fn by_source(outcomes: Vec<Outcome<'_>>) -> Vec<Self> {
+    pub fn by_source(outcomes: Vec<Outcome<'_>>, interventions: &[Intervention<'_>]) -> Vec<Self> {
         let mut sources: BTreeMap<Option<String>, Vec<Outcome<'_>>> = BTreeMap::new();
         for outcome in outcomes {
             sources.entry(outcome.source.as_deref().map(str::to_owned)).or_default().push(outcome);
         }
-        sources.into_values().filter_map(Self::of).collect()
+        let of = |(source, outcomes): (Option<String>, _)| {
+            let theirs: Vec<_> =
+                interventions.iter().filter(|done| done.source.as_deref() == source.as_deref()).collect();
+            Self::of(outcomes, &theirs)
+        };
+        sources.into_iter().filter_map(of).collect()
     }
 
     /// `None` if there are no outcomes. A record that was written twice (at-least-once) counts once.
-    fn of(mut outcomes: Vec<Outcome<'_>>) -> Option<Self> {
+    fn of(mut outcomes: Vec<Outcome<'_>>, interventions: &[&Intervention<'_>]) -> Option<Self> {
         // The order of attempts is that of the hops; a hop's attempts rise.
         outcomes.sort_by_key(|outcome| (outcome.ended_at, outcome.attempt));
         let mut seen = BTreeSet::new();
         outcomes.retain(|outcome| seen.insert((outcome.record_id(), outcome.outcome)));
+        let mut told: Vec<(i64, Vec<StoryStep>)> =
+            outcomes.iter().map(|outcome| (outcome.ended_at, steps(outcome).collect())).collect();
+        for done in interventions {
+            let before = told.iter().position(|(at, _)| *at >= done.at).unwrap_or(told.len());
+            told.insert(before, (done.at, vec![step_of(done)]));
+        }
         let (first, last) = (outcomes.first()?, outcomes.last()?);
         Some(Self {
             event_id: first.event_id.as_deref().unwrap_or_default().to_owned(),
@@ -62,7 +73,7 @@ impl Story {
             causation_id: first.causation_id.as_deref().map(str::to_owned),
             utids: first.utids.iter().map(ToString::to_string).collect(),
             outcome: last.outcome,
-            steps: outcomes.iter().flat_map(steps).collect(),
+            steps: told.into_iter().flat_map(|(_, steps)| steps).collect(),
         })
     }
 }
@@ -78,6 +89,41 @@ fn steps<'a>(outcome: &'a Outcome<'_>) -> impl Iterator<Item = StoryStep> + 'a {
     })
 }
 
+fn step_of(done: &Intervention<'_>) -> StoryStep {
+    let mut detail = json!({"by": done.by, "reason": done.reason});
+    if let Some(place) = &done.sent_to {
+        detail["redrive"] = done.redrive.into();
+        detail["sentTo"] = place.to_string().into();
+    }
+    StoryStep {
+        at: time(done.at),
+        attempt: 0,
+        place: format!("{}[{}]@{}", done.topic, done.partition, done.offset),
+        route: None,
+        kind: done.action.name().to_owned(),
+        detail,
+    }
+}
+
 fn time(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::sample;
+
+    #[test]
+    fn a_redrive_stands_between_the_failure_and_what_came_of_it() {
+        let failed = Outcome { ended_at: 1_000, outcome: OutcomeKind::DeadLettered, ..sample::outcome() };
+        let again = Outcome { ended_at: 3_000, offset: 43, outcome: OutcomeKind::Processed, ..sample::outcome() };
+        let redriven = Intervention { at: 2_000, ..sample::intervention() };
+        let of_another = Intervention { source: Some("/other".into()), ..sample::intervention() };
+        let stories = Story::by_source(vec![again, failed], &[redriven, of_another]);
+        assert_eq!((stories.len(), stories[0].outcome), (1, OutcomeKind::Processed));
+        let kinds: Vec<_> = stories[0].steps.iter().map(|step| step.kind.as_str()).collect();
+        assert_eq!(kinds, ["HANDLER_INVOKED", "EVENT_REDRIVEN", "HANDLER_INVOKED"]);
+        assert_eq!(stories[0].steps[1].detail["sentTo"], "coafi.git[3]@42");
+    }
 }

@@ -12,7 +12,7 @@ use super::{bounds, partition_of};
 use crate::dispatch::Failure;
 use crate::event::Record;
 use crate::kafka::scan::{Progress, Reader, ScanError, Wanted};
-use crate::schema::payloads::{Outcome, Receipt};
+use crate::schema::payloads::{Intervention, Outcome, Receipt};
 use crate::schema::{Codec, Payload};
 
 /// Records kept of one event: the last ones.
@@ -53,6 +53,21 @@ impl Trail {
     ) -> Result<Vec<Outcome<'static>>, TrailError> {
         let key = bounds::attribute(event_id).into_owned();
         let sought = Sought { event_type: <Outcome<'static>>::EVENT_TYPE, id: key.into_bytes(), is_key: true };
+        self.decoded(sought, codec, progress).await
+    }
+
+    /// What people did with the events with this id after they had been put away.
+    ///
+    /// # Errors
+    /// See [`TrailError`].
+    pub async fn interventions(
+        &self,
+        event_id: &str,
+        codec: &Codec,
+        progress: impl FnMut(Progress),
+    ) -> Result<Vec<Intervention<'static>>, TrailError> {
+        let id = bounds::attribute(event_id).into_owned().into_bytes();
+        let sought = Sought { event_type: <Intervention<'static>>::EVENT_TYPE, id, is_key: true };
         self.decoded(sought, codec, progress).await
     }
 

@@ -8,7 +8,7 @@ use super::{Answer, Failure};
 use crate::bitt::{Story, Trail};
 use crate::kafka::scan::Progress;
 use crate::schema::Codec;
-use crate::schema::payloads::Receipt;
+use crate::schema::payloads::{Outcome, OutcomeKind, Receipt};
 
 /// What happened to an event, step by step, from the audit records.
 #[derive(Debug, Args)]
@@ -38,7 +38,15 @@ impl Show {
         codec: &Codec,
         progress: impl Fn(Progress),
     ) -> anyhow::Result<Answer> {
-        let stories = Story::by_source(trail.outcomes(&self.id, codec, &progress).await?);
+        let outcomes = trail.outcomes(&self.id, codec, &progress).await?;
+        let was_put_away = |outcome: &Outcome<'_>| {
+            matches!(outcome.outcome, OutcomeKind::DeadLettered | OutcomeKind::Unprocessed) || outcome.redrive > 0
+        };
+        let interventions = match outcomes.iter().any(was_put_away) {
+            true => trail.interventions(&self.id, codec, &progress).await?,
+            false => Vec::new(),
+        };
+        let stories = Story::by_source(outcomes, &interventions);
         if let Some(story) = self.only(&stories)? {
             return Ok(Answer { json: serde_json::to_value(story)?, text: table(story), yes: true });
         }
@@ -108,7 +116,6 @@ fn table(story: &Story) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::payloads::OutcomeKind;
     use crate::schema::sample;
 
     fn story(source: &str) -> Story {

@@ -13,6 +13,7 @@ mod connect;
 mod consume;
 mod context;
 mod dev;
+mod dlq;
 mod event;
 mod exit;
 mod group;
@@ -27,6 +28,7 @@ mod selecting;
 mod send;
 mod serving;
 mod topics;
+mod unprocessed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,6 +94,10 @@ enum Noun {
     /// Single events: publish one, or see what happened to it.
     #[command(subcommand)]
     Event(Event),
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    #[command(subcommand)]
+    Unprocessed(unprocessed::Unprocessed),
     /// The consumer group.
     #[command(subcommand)]
     Group(group::Group),
@@ -165,6 +171,8 @@ impl Noun {
             Self::Connect(command) => command.run(context).await,
             Self::Event(Event::Send(command)) => command.run(context).await,
             Self::Event(Event::Show(command)) => show(command, context).await,
+            Self::Dlq(command) => command.run(context).await,
+            Self::Unprocessed(command) => command.run(context).await,
             Self::Group(command) => command.run(context).await,
             Self::Routes(Routing::Test(command)) => command.run(context).await,
             Self::Routes(Routing::File(command)) => {

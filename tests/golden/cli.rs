@@ -44,6 +44,8 @@ fn help_names_every_noun_and_the_exit_codes() {
           consume      Handle events: one replica of the consumer group
           connect      Publish a source's events to Kafka
           event        Single events: publish one, or see what happened to it
+          dlq          Dead letters: find them, send them again, give them up
+          unprocessed  Events that no route took
           group        The consumer group
           routes       Which handler takes which event
           replay       Handle recorded events again, beside the live group

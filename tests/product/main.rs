@@ -8,6 +8,7 @@
 
 mod artifacts;
 mod configuration;
+mod dlq;
 mod event;
 mod headers;
 mod http;

@@ -93,6 +93,16 @@ impl World {
         Self::with_topic(stack, unique(name), GIT_TOPIC.to_owned(), Self::GIT_PARTITIONS)
     }
 
+    /// With one more schema in its topic, and one more of the repository's topics.
+    pub(crate) fn with_schema(name: &str, record: &str, topic: &str) -> Self {
+        let world = Self::new(name);
+        let source = world.path("topics").join("source.yaml");
+        let declared = std::fs::read_to_string(&source).unwrap();
+        std::fs::write(&source, declared.replace("schemas: [", &format!("schemas: [{record}, "))).unwrap();
+        world.also_declare(topic);
+        world
+    }
+
     fn with_topic(stack: Stack, group: String, topic: String, partitions: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         lay_out(directory.path(), &topic, partitions);

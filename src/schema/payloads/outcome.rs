@@ -115,6 +115,48 @@ pub enum OutcomeKind {
     Lost,
 }
 
+impl OutcomeKind {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Processed,
+        Self::Duplicate,
+        Self::Filtered,
+        Self::RetriedInPlace,
+        Self::RetriedTopic,
+        Self::DeadLettered,
+        Self::Unprocessed,
+        Self::Halted,
+        Self::Lost,
+    ];
+
+    /// The schema's symbol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Duplicate => "duplicate",
+            Self::Filtered => "filtered",
+            Self::RetriedInPlace => "retried_in_place",
+            Self::RetriedTopic => "retried_topic",
+            Self::DeadLettered => "dead_lettered",
+            Self::Unprocessed => "unprocessed",
+            Self::Halted => "halted",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// What [`Self::name`] names.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether another attempt follows by itself.
+    #[must_use]
+    pub const fn is_retried(self) -> bool {
+        matches!(self, Self::RetriedInPlace | Self::RetriedTopic)
+    }
+}
+
 impl Payload for Outcome<'static> {
     const EVENT_TYPE: &'static str = "bitt.outcome";
     const RECORD_NAME: &'static str = "org.coafi.bitt.Outcome";

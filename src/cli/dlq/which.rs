@@ -1,0 +1,120 @@
+//! Which letters a command is about.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::super::{Between, Context, Failure, Selecting};
+use crate::app;
+use crate::dlq::{LetterId, Selection, stretches_of};
+use crate::kafka::scan::{Bound, Reader, ScanError, Stretch};
+use crate::kafka::topics::Declaration;
+
+/// Which dead letters. All that is given must hold.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct Which {
+    /// Only dead letters of these topics (coafi.git or coafi.git.dlq); by default of every declared one.
+    #[arg(long = "topic", value_name = "TOPIC", help_heading = "Which events")]
+    topics: Vec<String>,
+    /// Only failures of these classes: poison, invalid, permanent, transient, panic, deadline, crash.
+    #[arg(long = "class", value_name = "CLASS", help_heading = "Which events")]
+    classes: Vec<String>,
+    /// Only failures of these handlers.
+    #[arg(long = "handler", value_name = "NAME", help_heading = "Which events")]
+    handlers: Vec<String>,
+    #[command(flatten)]
+    within: Within,
+}
+
+/// Which records of the topics that are looked at.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct Within {
+    /// Only these, as `list` names them: TOPIC/PARTITION/OFFSET.
+    #[arg(value_name = "LETTER")]
+    letters: Vec<LetterId>,
+    #[command(flatten)]
+    selecting: Selecting,
+    #[command(flatten)]
+    between: Between,
+}
+
+/// The letters of one topic that are looked at.
+#[derive(Debug)]
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) topic: String,
+    pub(in crate::cli) stretches: Vec<Stretch>,
+}
+
+impl Which {
+    pub(in crate::cli) fn selection(&self) -> Result<Selection, Failure> {
+        let Self { classes, handlers, within, .. } = self;
+        Ok(Selection { records: within.selecting.selection()?, classes: classes.clone(), handlers: handlers.clone() })
+    }
+
+    /// Whether anything at all was said about which.
+    pub(in crate::cli) fn is_everything(&self) -> bool {
+        let Self { topics, classes, handlers, within } = self;
+        topics.is_empty() && classes.is_empty() && handlers.is_empty() && within.is_everything()
+    }
+
+    /// Where they are, topic by topic.
+    pub(in crate::cli) async fn found(
+        &self,
+        context: &Context,
+        reader: &Reader,
+        declarations: &[Declaration],
+    ) -> Result<Vec<Found>, Failure> {
+        if !self.within.letters.is_empty() {
+            return Ok(self.within.named());
+        }
+        let mut found = Vec::new();
+        for topic in app::dead_letter_topics(declarations, &self.topics) {
+            match self.within.of(reader, &topic).await {
+                Ok(one) => found.push(one),
+                // Declared and not made yet: nothing can be in it.
+                Err(ScanError::NoTopic { topic }) if self.topics.is_empty() => {
+                    context.output().remark(&format!("there is no topic {topic}; `coafi topics apply` makes it"));
+                }
+                Err(error) => return Err(anyhow::Error::new(error).into()),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Within {
+    pub(in crate::cli) fn selection(&self) -> Result<Selection, Failure> {
+        Ok(Selection { records: self.selecting.selection()?, classes: Vec::new(), handlers: Vec::new() })
+    }
+
+    fn is_everything(&self) -> bool {
+        let Self { letters, selecting: Selecting { types, sources, keys, filter }, between } = self;
+        let anywhere = between.from == Bound::Beginning && between.to == Bound::End && between.partitions.is_empty();
+        letters.is_empty() && types.is_empty() && sources.is_empty() && keys.is_empty() && filter.is_none() && anywhere
+    }
+
+    /// Those of one topic.
+    pub(in crate::cli) async fn found(&self, reader: &Reader, topic: &str) -> Result<Vec<Found>, Failure> {
+        if let Some(other) = self.letters.iter().find(|letter| *letter.topic != *topic) {
+            return Err(Failure::usage(format!("{other} is no record of {topic}")));
+        }
+        if !self.letters.is_empty() {
+            return Ok(self.named());
+        }
+        Ok(vec![self.of(reader, topic).await.map_err(anyhow::Error::new)?])
+    }
+
+    async fn of(&self, reader: &Reader, topic: &str) -> Result<Found, ScanError> {
+        let stretches = reader.resolve(self.between.wanted(vec![topic.to_owned()])).await?;
+        Ok(Found { topic: topic.to_owned(), stretches })
+    }
+
+    fn named(&self) -> Vec<Found> {
+        let topics: BTreeSet<_> = self.letters.iter().map(|letter| letter.topic.clone()).collect();
+        let of = |topic: std::sync::Arc<str>| {
+            let letters = self.letters.iter().filter(|letter| letter.topic == topic).cloned().collect();
+            Found { topic: topic.to_string(), stretches: stretches_of(&letters) }
+        };
+        topics.into_iter().map(of).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! `coafi unprocessed`: events that no route took.
+
+use clap::{Args, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use super::dlq::{Acting, Columns, Journal, Listing, Sending, Within, actor};
+use super::{Context, Exit, Failure};
+use crate::app;
+use crate::dlq::{Meant, Order, Redrive};
+use crate::runtime::Shutdown;
+use crate::schema::payloads::InterventionKind;
+
+/// Events that no route took.
+///
+/// They lie in coafi.unprocessed. Once a route takes their type, `reroute` brings them back.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  coafi unprocessed list --type 'git.*'
+  coafi routes lint && coafi unprocessed reroute --type git.release --dry-run
+  coafi unprocessed reroute --type git.release --reason 'route added'")]
+pub(super) enum Unprocessed {
+    List(List),
+    Reroute(Reroute),
+}
+
+/// List events that no route took and nobody has sent again, with the reason and their age.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi unprocessed list
+  coafi unprocessed list --type 'git.*' --from 24h --output json | jq -r '.letters[].eventType' | sort | uniq -c
+
+Exit codes: 0 listed, 2 the command line is wrong, 3 Kafka or the schema registry does not answer.")]
+pub(super) struct List {
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+/// Send events that a route takes now to their source topics again, and wait for what becomes of each.
+///
+/// Those that still have no route stay where they are, and are reported. The routes are those of the configuration here; give
+/// them to the replicas first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi unprocessed reroute --dry-run
+  coafi unprocessed reroute --type git.release --reason 'route added'
+
+Exit codes: 0 every record was processed, 1 one was not, has no route or has no outcome yet, 2 the command line is wrong,
+3 Kafka or the schema registry does not answer.")]
+pub(super) struct Reroute {
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    sending: Sending,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+impl Unprocessed {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::List(command) => command.run(context).await,
+            Self::Reroute(command) => {
+                let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
+                let stop = shutdown.token();
+                shutdown.watch(command.run(context, stop)).await
+            }
+        }
+    }
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let found = self.within.found(&context.places().reader(), &app::unprocessed_topic()).await?;
+        self.listing.show(context, &found, &self.within.selection()?, Columns::Reasons).await
+    }
+}
+
+impl Reroute {
+    async fn run(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
+        let cluster = app::letters_cluster(&context.places(), context.codec()?).await?;
+        let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+        let routes = app::routes(&context.settings().routes_file, &declarations)?;
+        let selection = self.within.selection()?;
+        let known = app::known_topics(&declarations);
+        let order = Order {
+            actor: actor(&self.acting),
+            action: InterventionKind::EventRerouted,
+            group: self.sending.group.clone().unwrap_or_else(|| context.settings().kafka.group_id.clone()),
+            rate: self.sending.rate,
+            awaited_max: self.sending.max_awaited.get() as usize,
+            patience: self.sending.patience(),
+            resume_only: self.sending.resume,
+            into: None,
+            sources: app::sources(&cluster.reader, known.keys().map(String::as_str))
+                .await
+                .map_err(anyhow::Error::new)?,
+            routes: Some(routes),
+        };
+        let mut journal = Journal::new(context, "rerouting");
+        for found in &self.within.found(&cluster.reader, &app::unprocessed_topic()).await? {
+            let meant = Meant { topic: &found.topic, stretches: &found.stretches, selection: &selection };
+            let redrive = Redrive::new(&cluster, &order, meant, |heard| journal.hear(heard));
+            let done = if self.sending.dry_run { redrive.rehearse().await } else { redrive.run(&stop).await };
+            if let Err(error) = done {
+                journal.close()?;
+                return Err(error.into());
+            }
+        }
+        journal.close()
+    }
+}

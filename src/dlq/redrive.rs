@@ -1,0 +1,154 @@
+//! Sends letters again and waits for what comes of them.
+//!
+//! One letter: it is read, matched, made into its original, sent in a transaction with its audit record and its state
+//! `redriving`, and awaited; its outcome is read from the audit topic and its state becomes `redriven`. What the command does
+//! not live to see stays `redriving`: the next one finds the outcome behind the audit record that the state names.
+//!
+//! Bounded: a batch of letters is held to be sent and `awaited_max` are awaited, however many there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::order::{Cluster, Heard, Meant, Order};
+use super::running::{self, Running};
+use super::selection::{Letters, LettersError, Next};
+use super::watch::{Watch, WatchError};
+use super::writer::{WriteError, Writer};
+use super::{Fate, Reported, StateError, States};
+use crate::bitt::{Interventions, outcome_key};
+use crate::dispatch::Failure;
+use crate::kafka::scan::{Bound, ScanError, Wanted};
+use crate::runtime::unix_ms;
+use crate::schema::payloads::Claim;
+
+/// How long a record is waited for at a time.
+const TURN: Duration = Duration::from_millis(50);
+/// How long another command's open transaction on the states is waited for: longer than it may last.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
+const CLAIM_PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Letters(#[from] LettersError),
+    #[error(transparent)]
+    States(#[from] StateError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error("the schema of audit records: {0}")]
+    Schema(Failure),
+    #[error("the states of {topic} could not be read up to now: another command's transaction is open")]
+    Unsettled { topic: String },
+}
+
+/// Sends letters of one topic again.
+#[derive(Debug)]
+pub struct Redrive<'a, F> {
+    cluster: &'a Cluster,
+    order: &'a Order,
+    meant: Meant<'a>,
+    heard: F,
+}
+
+impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
+    pub fn new(cluster: &'a Cluster, order: &'a Order, meant: Meant<'a>, heard: F) -> Self {
+        Self { cluster, order, meant, heard }
+    }
+
+    /// Says which letters would be sent, and does nothing.
+    ///
+    /// # Errors
+    /// See [`RedriveError`].
+    pub async fn rehearse(mut self) -> Result<(), RedriveError> {
+        let (cluster, order, meant) = (self.cluster, self.order, self.meant);
+        let topics = BTreeSet::from([meant.topic.to_owned()]);
+        let states = States::read(&cluster.reader, &cluster.codec, &topics).await?;
+        let mut letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
+        loop {
+            match letters.next(TURN).await? {
+                Next::End => break,
+                Next::Letter(letter) if states.of(&letter).is_none() => {
+                    let reported = match order.destination(&letter) {
+                        Ok(topic) => {
+                            let topic = topic.to_owned();
+                            Reported::of(&letter, letter.next_redrive(), Fate::WouldBeSent { topic })
+                        }
+                        Err(why) => Reported::refused(&letter, &why),
+                    };
+                    (self.heard)(Heard::Ended(Box::new(reported)));
+                }
+                Next::Letter(_) | Next::Passed => {}
+            }
+        }
+        say_undecided(&letters, &mut self.heard);
+        Ok(())
+    }
+
+    /// Until every letter has come to its end, or `stop` is cancelled: then nothing more is sent or awaited.
+    ///
+    /// # Errors
+    /// See [`RedriveError`]; what was sent by then is in the states.
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), RedriveError> {
+        let Self { cluster, order, meant, heard } = self;
+        let interventions = Interventions::connect(cluster.audit_topic, &cluster.codec).await;
+        let interventions = interventions.map_err(RedriveError::Schema)?;
+        let (writer, states) = take_over(cluster, meant.topic, &order.actor.by, interventions).await?;
+        let watch = watch(cluster, &states).await?;
+        let letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
+        let under_way = states.under_way().map(|(letter, _, place)| (place.clone(), letter.clone())).collect();
+        let state = running::Start { writer, states, watch, letters, under_way };
+        Running::new(cluster, order, heard, state).run(stop).await
+    }
+}
+
+pub(super) fn say_undecided(letters: &Letters<'_>, heard: &mut impl FnMut(Heard)) {
+    if let Some((count, first)) = letters.undecided() {
+        heard(Heard::Undecided { count, first: first.to_string() });
+    }
+}
+
+/// Becomes the one who acts on the topic's letters, and reads their states, all that was ever committed.
+pub(super) async fn take_over(
+    cluster: &Cluster,
+    topic: &str,
+    by: &str,
+    interventions: Interventions,
+) -> Result<(Writer, States), RedriveError> {
+    let nonce = uuid::Uuid::new_v4().to_string();
+    let claim = Claim { topic: topic.to_owned(), by: by.to_owned(), nonce, at: unix_ms() };
+    let writer = Writer::claim(&cluster.client, &cluster.codec, interventions, &claim).await?;
+    let topics = BTreeSet::from([topic.to_owned()]);
+    let deadline = Instant::now() + CLAIM_TIMEOUT;
+    loop {
+        let states = States::read(&cluster.reader, &cluster.codec, &topics).await?;
+        match states.claim(topic) {
+            Some(last) if last.nonce == claim.nonce => return Ok((writer, states)),
+            Some(last) if last.at > claim.at => return Err(WriteError::Fenced { topic: topic.to_owned() }.into()),
+            // The transaction of a command for another topic is open, and what stands behind it cannot be read yet.
+            _ if Instant::now() < deadline => tokio::time::sleep(CLAIM_PAUSE).await,
+            _ => return Err(RedriveError::Unsettled { topic: topic.to_owned() }),
+        }
+    }
+}
+
+/// Follows the audit topic from now on, or from where the outcomes of what is under way can be.
+async fn watch(cluster: &Cluster, states: &States) -> Result<Watch, RedriveError> {
+    let wanted = Wanted { from: Bound::End, ..Wanted::all(cluster.audit_topic) };
+    let ends = cluster.reader.resolve(wanted).await?;
+    let mut from: BTreeMap<i32, i64> = ends.iter().map(|end| (end.source.partition, end.from.0)).collect();
+    for audit in states.under_way().filter_map(|(_, state, _)| state.audit.as_ref()) {
+        let behind = from.entry(audit.partition).or_insert(audit.offset + 1);
+        *behind = (*behind).min(audit.offset + 1);
+    }
+    let watch = Watch::start(&cluster.client, cluster.audit_topic, &from)?;
+    for (_, state, place) in states.under_way() {
+        watch.expect(outcome_key(state.event_id.as_deref(), place));
+    }
+    Ok(watch)
+}

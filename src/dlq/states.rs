@@ -1,0 +1,116 @@
+//! What was done with letters: the newest state of each, read from the compacted topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Letter, LetterId, STATE_TOPIC};
+use crate::dispatch::Failure;
+use crate::event::Record;
+use crate::kafka::scan::{Reader, ScanError, Wanted};
+use crate::schema::Codec;
+use crate::schema::payloads::{Claim, LetterState, LetterStatus, Outcome, Place};
+
+/// How far the clocks of those who put away and those who redrive may be apart.
+const MAX_SKEW_MS: i64 = 3_600_000;
+/// Of an error's text in a state.
+const MAX_ERROR_BYTES: usize = 1_024;
+
+/// States of letters, by letter. Held in memory: as many as letters were acted on, a few hundred bytes each.
+#[derive(Debug, Default)]
+pub struct States {
+    by_letter: BTreeMap<LetterId, LetterState>,
+    /// The last claim of each topic.
+    claims: BTreeMap<String, Claim>,
+    /// Letters that were under way when the states were read and whose outcome has been seen since.
+    settled_now: BTreeSet<LetterId>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error("record {offset} of {STATE_TOPIC} cannot be decoded: {failure}")]
+    Undecodable { offset: i64, failure: Failure },
+}
+
+impl States {
+    /// The states of the letters of these topics, as they are now.
+    ///
+    /// # Errors
+    /// The topic cannot be read, or a record of it is not ours.
+    pub async fn read(reader: &Reader, codec: &Codec, topics: &BTreeSet<String>) -> Result<Self, StateError> {
+        let mut states = Self::default();
+        let stretches = reader.resolve(Wanted::all(STATE_TOPIC)).await?;
+        let mut records = reader.read(&stretches)?;
+        while let Some(record) = records.next().await? {
+            states.apply(&record, codec, topics).await?;
+        }
+        Ok(states)
+    }
+
+    async fn apply(&mut self, record: &Record, codec: &Codec, topics: &BTreeSet<String>) -> Result<(), StateError> {
+        let Some(key) = record.key().and_then(|key| std::str::from_utf8(key).ok()) else { return Ok(()) };
+        let undecodable = |failure| StateError::Undecodable { offset: record.offset().0, failure };
+        let Ok(letter) = key.parse::<LetterId>() else {
+            // A topic's name: its claim.
+            if let (Some(value), true) = (record.value(), topics.contains(key)) {
+                let claim = codec.decode_avro(value).await.map_err(undecodable)?;
+                self.claims.insert(key.to_owned(), claim);
+            }
+            return Ok(());
+        };
+        if !topics.contains(&*letter.topic) {
+            return Ok(());
+        }
+        match record.value() {
+            Some(value) => {
+                let state = codec.decode_avro(value).await.map_err(undecodable)?;
+                self.by_letter.insert(letter, state);
+            }
+            None => drop(self.by_letter.remove(&letter)),
+        }
+        Ok(())
+    }
+
+    /// What was done with the letter. A state that is clearly older than the letter is that of another one: the topic was
+    /// made anew, and its offsets began again.
+    #[must_use]
+    pub fn of(&self, letter: &Letter) -> Option<&LetterState> {
+        let state = self.by_letter.get(&letter.id())?;
+        let written = letter.record.timestamp_ms().unwrap_or(i64::MIN);
+        (written <= state.since.saturating_add(MAX_SKEW_MS)).then_some(state)
+    }
+
+    /// Whether the letter's outcome was seen by this command.
+    pub(super) fn was_settled_now(&self, letter: &LetterId) -> bool {
+        self.settled_now.contains(letter)
+    }
+
+    /// The state of a letter whose outcome has been seen.
+    pub(super) fn settle(&mut self, letter: &LetterId, outcome: &Outcome<'_>) -> Option<LetterState> {
+        let state = self.by_letter.get_mut(letter)?;
+        state.status = LetterStatus::Redriven;
+        state.outcome = Some(outcome.outcome.name().to_owned());
+        state.error_class = outcome.error_class.as_deref().map(str::to_owned);
+        state.error =
+            outcome.error.as_deref().map(|error| error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned());
+        state.ended_at = Some(outcome.ended_at);
+        self.settled_now.insert(letter.clone());
+        Some(state.clone())
+    }
+
+    pub(super) fn insert(&mut self, letter: LetterId, state: LetterState) {
+        self.by_letter.insert(letter, state);
+    }
+
+    /// Who said last that they act on this topic's letters.
+    #[must_use]
+    pub fn claim(&self, topic: &str) -> Option<&Claim> {
+        self.claims.get(topic)
+    }
+
+    /// Letters that were sent and whose outcome is not known, by where they stand now.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (&LetterId, &LetterState, &Place<'static>)> {
+        let redriving = self.by_letter.iter().filter(|(_, state)| state.status == LetterStatus::Redriving);
+        redriving.filter_map(|(letter, state)| Some((letter, state, state.sent_to.as_ref()?)))
+    }
+}

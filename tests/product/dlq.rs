@@ -1,0 +1,343 @@
+//! Dead letters and unprocessed events, as an operator meets them: found, looked at, sent again, given up; and what is said
+//! of each is what became of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::event::{Subject, attributes};
+use crate::process::{Ended, Process, eventually, found};
+use crate::stack::unique;
+use crate::topic::{Positions, Read, Record, read};
+use crate::world::World;
+
+const DRILL: &str = "org.coafi.events.DrillStepEventPayload";
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// What takes drills until an operator changes it.
+const FAILING: &str = "handler: drill\n    retry: {in_place: {attempts: 1}}";
+/// The handler that was repaired.
+const REPAIRED: &str = "handler: noop";
+
+struct Drills {
+    world: World,
+    steps: Subject,
+}
+
+impl Drills {
+    fn new(name: &str) -> Self {
+        let world = World::with_schema(name, DRILL, "coafi.dlq.state");
+        let route =
+            format!("  - name: drills\n    match: {{type: drill.step, topic: {}}}\n    {FAILING}\n", world.topic);
+        world.change_routes(|routes| routes + &route);
+        let steps = Subject::latest(&world.stack.registry, &world.topic, DRILL);
+        Self { world, steps }
+    }
+
+    fn repair(&self) {
+        self.world.change_routes(|routes| routes.replace(FAILING, REPAIRED));
+    }
+
+    /// A drill that fails the first `times` attempts.
+    fn step(&self, key: &str, action: &str, times: i32) -> Record {
+        let data = json!({"key": key, "sequence": 1, "action": action, "times": times, "emit": false, "write": false});
+        let record = Record {
+            key: Some(key.into()),
+            value: Some(self.steps.encode(&data)),
+            ..attributes("drill.step", "/drills")
+        };
+        record.with("traceparent", TRACEPARENT).with("x-foreign", "kept")
+    }
+
+    fn permanent(&self, key: &str) -> Record {
+        self.step(key, "permanent", 9)
+    }
+
+    /// Sends records and has them dead-lettered.
+    fn dead(&self, records: &[Record]) {
+        for record in records {
+            self.world.send(record);
+        }
+        self.world.consume();
+    }
+
+    fn dlq(&self) -> String {
+        format!("{}.dlq", self.world.topic)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.world.run(&[arguments, &["--output", "json"]].concat())
+    }
+
+    fn listed(&self, arguments: &[&str]) -> Vec<Value> {
+        let list = self.run(&[&["dlq", "list", "--topic", &self.world.topic], arguments].concat()).json();
+        list["letters"].as_array().unwrap().clone()
+    }
+
+    fn redrive(&self, arguments: &[&str]) -> (Option<i32>, Vec<Value>, Value) {
+        let topic = ["dlq", "redrive", "--topic", &*self.world.topic];
+        fates(&self.run(&[&topic, arguments].concat()))
+    }
+
+    /// What a redrive put into the source topic.
+    fn redriven(&self) -> Vec<Read> {
+        let all = read(&self.world.stack.kafka, &self.world.topic, &Positions::new());
+        all.into_iter().filter(|read| read.record.header("coafi-redrive").is_some()).collect()
+    }
+}
+
+/// Exit code, what was said of each record, and the summary.
+fn fates(ended: &Ended) -> (Option<i32>, Vec<Value>, Value) {
+    let lines = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let mut lines: Vec<Value> = lines.collect();
+    let mut summary = lines.pop().unwrap_or_else(|| panic!("no summary: {}", ended.stderr));
+    (ended.code(), lines, summary["summary"].take())
+}
+
+fn by_word(fates: &[Value], member: &str) -> BTreeMap<String, usize> {
+    fates.iter().fold(BTreeMap::new(), |mut counts, fate| {
+        *counts.entry(fate[member].as_str().unwrap_or("-").to_owned()).or_default() += 1;
+        counts
+    })
+}
+
+/// The original in all but what a redrive adds.
+fn is_the_original(original: &Record, sent: &Record, number: &str) {
+    assert_eq!((&sent.key, &sent.value), (&original.key, &original.value));
+    let expected = original.clone().with("coafi-redrive", number);
+    assert_eq!(sent.headers, expected.headers);
+}
+
+/// Each of them once, under its first redrive's number; keys have no order among each other.
+fn are_the_originals(originals: &[Record], sent: &[Read]) {
+    let mut left: BTreeMap<_, _> = originals.iter().map(|record| (record.header("ce_id"), record)).collect();
+    for Read { record, .. } in sent {
+        let original = left.remove(&record.header("ce_id")).unwrap_or_else(|| panic!("sent twice: {record:?}"));
+        is_the_original(original, record, "1");
+    }
+    assert!(left.is_empty(), "not sent: {left:?}");
+}
+
+#[test]
+fn dead_letters_are_found_by_what_they_are_and_shown_with_what_they_hold() {
+    let drills = Drills::new("dlq_list");
+    let poison = Record { value: Some(b"\x00\x7f\xff\xff\xffnonsense".to_vec()), ..drills.permanent("b") };
+    drills.dead(&[drills.permanent("a"), drills.permanent("b"), poison]);
+    let count = |arguments: &[&str]| drills.listed(arguments).len();
+    for (arguments, expected) in [
+        (&[][..], 3),
+        (&["--class", "permanent"], 2),
+        (&["--class", "poison"], 1),
+        (&["--class", "permanent", "--class", "poison"], 3),
+        (&["--handler", "drill"], 3),
+        (&["--handler", "git_ref"], 0),
+        (&["--type", "drill.*"], 3),
+        (&["--type", "git.*"], 0),
+        (&["--key", "b"], 2),
+        (&["--key", "b", "--class", "permanent"], 1),
+        (&["--filter", "data.key == 'a'"], 1),
+        (&["--from", "1h"], 3),
+        (&["--to", "1h"], 0),
+        (&["--limit", "2"], 2),
+        (&["--status", "purged"], 0),
+    ] {
+        assert_eq!(count(arguments), expected, "{arguments:?}");
+    }
+    let table = drills.world.run(&["dlq", "list", "--topic", &drills.world.topic, "--limit", "1"]).well();
+    assert!(table.contains("permanent") && table.contains("1 listed, 2 more"), "{table}");
+
+    let letters = drills.listed(&["--class", "permanent", "--key", "a"]);
+    assert_eq!((&letters[0]["errorCode"], &letters[0]["attempts"]), (&"drill_permanent".into(), &1.into()));
+    let shown = drills.run(&["dlq", "show", letters[0]["letter"].as_str().unwrap()]).json();
+    assert_eq!((&shown["data"]["key"], &shown["status"]), (&"a".into(), &"waiting".into()));
+    assert_eq!(shown["origin"]["topic"], drills.world.topic);
+    let poison = drills.listed(&["--class", "poison"]);
+    let shown = drills.run(&["dlq", "show", poison[0]["letter"].as_str().unwrap()]).json();
+    assert!(shown["data"]["hex"].as_str().unwrap().starts_with("007fffffff"), "{shown}");
+    assert_eq!(drills.run(&["dlq", "show", &format!("{}/0/4711", drills.dlq())]).code(), Some(1));
+}
+
+#[test]
+fn a_redrive_sends_the_original_again_and_says_what_became_of_it() {
+    let drills = Drills::new("dlq_redrive");
+    let originals = [drills.permanent("a"), drills.permanent("b")];
+    drills.dead(&originals);
+    drills.repair();
+    let (code, fates, _) = drills.redrive(&["--dry-run"]);
+    assert_eq!((code, by_word(&fates, "fate")), (Some(0), BTreeMap::from([("would_be_sent".to_owned(), 2)])));
+    assert!(drills.redriven().is_empty(), "a dry run sends nothing");
+
+    let replica = drills.world.replica();
+    let (code, fates, summary) = drills.redrive(&["--reason", "repaired", "--by", "ada"]);
+    assert_eq!(
+        (code, by_word(&fates, "outcome")),
+        (Some(0), BTreeMap::from([("processed".to_owned(), 2)])),
+        "{fates:?}"
+    );
+    assert_eq!((&summary["total"], &summary["fates"]["processed"]), (&2.into(), &2.into()));
+    are_the_originals(&originals, &drills.redriven());
+    assert!(drills.listed(&[]).is_empty(), "what was redriven is hidden");
+    let done = drills.listed(&["--status", "redriven"]);
+    assert_eq!((&done[0]["state"]["outcome"], &done[0]["state"]["by"]), (&"processed".into(), &"ada".into()));
+
+    let story = drills.run(&["event", "show", originals[0].header("ce_id").unwrap()]).json();
+    let steps = story["steps"].as_array().unwrap().iter();
+    let kinds: Vec<_> =
+        steps.map(|step| step["type"].as_str().unwrap()).filter(|kind| !kind.starts_with("HANDLER")).collect();
+    let at = |kind| kinds.iter().position(|found| *found == kind).unwrap_or_else(|| panic!("{kind}: {kinds:?}"));
+    assert!(
+        at("EVENT_DEAD_LETTERED") < at("EVENT_REDRIVEN") && at("EVENT_REDRIVEN") < at("EVENT_PROCESSED"),
+        "{kinds:?}"
+    );
+
+    let audit = read(&drills.world.stack.kafka, "coafi.bitt.records", &Positions::new());
+    let id = originals[0].header("ce_id");
+    let about = audit.iter().filter(|read| read.record.header("ce_causationid") == id).map(|read| &read.record);
+    let said: Vec<_> = about.filter(|record| record.header("ce_type") == Some("bitt.intervention")).collect();
+    assert_eq!(said.len(), 1);
+    assert!(said[0].header("ce_id").unwrap().ends_with("/EVENT_REDRIVEN/1"), "{:?}", said[0].headers);
+    assert_eq!(said[0].header("traceparent"), Some(TRACEPARENT));
+    assert_eq!(drills.redrive(&[]).1.len(), 0, "nothing is sent twice");
+    replica.terminate();
+}
+
+#[test]
+fn a_redrive_that_fails_again_is_no_success_and_the_next_one_has_the_next_number() {
+    let drills = Drills::new("dlq_again");
+    drills.dead(&[drills.permanent("a")]);
+    let replica = drills.world.replica();
+    for number in 1..=2 {
+        let (code, fates, _) = drills.redrive(&[]);
+        assert_eq!((code, fates.len()), (Some(1), 1), "{fates:?}");
+        let fate = &fates[0];
+        assert_eq!((&fate["outcome"], &fate["errorClass"]), (&"dead_lettered".into(), &"permanent".into()));
+        assert_eq!((&fate["redrive"], &fate["putAwayIn"]), (&number.into(), &drills.dlq().into()));
+        let waiting = drills.listed(&[]);
+        assert_eq!((waiting.len(), &waiting[0]["redrive"]), (1, &number.into()), "the new dead letter waits");
+    }
+    let numbers: Vec<_> =
+        drills.redriven().iter().map(|read| read.record.header("coafi-redrive").unwrap().to_owned()).collect();
+    assert_eq!(numbers, ["1", "2"]);
+    replica.terminate();
+}
+
+#[test]
+fn retries_of_a_redriven_record_are_waited_for() {
+    let drills = Drills::new("dlq_retries");
+    drills.dead(&[drills.step("a", "transient", 2)]);
+    let patient =
+        "handler: drill\n    retry: {in_place: {attempts: 2, backoff: {initial: 50ms, cap: 100ms}}, topics: [1s]}";
+    drills.world.change_routes(|routes| routes.replace(FAILING, patient));
+    let replica = drills.world.replica();
+    let (code, fates, _) = drills.redrive(&[]);
+    assert_eq!((code, &fates[0]["outcome"]), (Some(0), &"processed".into()), "{fates:?}");
+    let hops = read(&drills.world.stack.kafka, &format!("{}.retry.1s", drills.world.topic), &Positions::new());
+    assert_eq!(hops.len(), 1, "it took the retry topic");
+    replica.terminate();
+}
+
+#[test]
+fn a_redrive_that_is_killed_goes_on_where_it_was_and_sends_each_record_once() {
+    const RECORDS: usize = 300;
+    let drills = Drills::new("dlq_killed");
+    let originals: Vec<Record> = (0..RECORDS).map(|n| drills.permanent(&format!("k{}", n % 7))).collect();
+    drills.dead(&originals);
+    drills.repair();
+    let replica = drills.world.replica();
+    let at_rate = |rate| ["dlq", "redrive", "--topic", &*drills.world.topic, "--rate", rate];
+    for part in 1..=2 {
+        let mut redrive = Process::start(drills.world.command(&at_rate("40")));
+        eventually("a part of it is sent", || drills.redriven().len() >= part * RECORDS / 4);
+        assert!(redrive.is_running(), "it was to be killed in the middle");
+        redrive.kill();
+    }
+    let (code, _, summary) = fates(&drills.run(&at_rate("1000")));
+    assert_eq!(code, Some(0), "{summary}");
+    are_the_originals(&originals, &drills.redriven());
+    let done = drills.listed(&["--status", "redriven"]);
+    assert_eq!(done.len(), RECORDS);
+    assert!(done.iter().all(|letter| letter["state"]["outcome"] == "processed"));
+    replica.terminate();
+}
+
+#[test]
+fn without_consumers_there_is_no_outcome_and_it_is_waited_for_later() {
+    let drills = Drills::new("dlq_nobody");
+    drills.dead(&[drills.permanent("a")]);
+    drills.repair();
+    let (code, fates, _) = drills.redrive(&["--timeout", "2s"]);
+    assert_eq!((code, &fates[0]["fate"]), (Some(1), &"no_outcome".into()), "{fates:?}");
+    assert_eq!(drills.listed(&[])[0]["status"], "redriving");
+    let (code, fates, _) = drills.redrive(&["--no-wait"]);
+    assert_eq!((code, &fates[0]["fate"]), (Some(1), &"sent".into()), "sent is not success: {fates:?}");
+    drills.world.consume();
+    let (code, fates, _) = drills.redrive(&["--resume"]);
+    assert_eq!((code, &fates[0]["outcome"]), (Some(0), &"processed".into()), "{fates:?}");
+    assert_eq!(drills.redriven().len(), 1);
+}
+
+#[test]
+fn what_is_purged_is_hidden_and_never_sent() {
+    let drills = Drills::new("dlq_purge");
+    drills.dead(&[drills.permanent("a"), drills.permanent("b")]);
+    let purge = |arguments: &[&str]| drills.run(&[&["dlq", "purge"], arguments].concat());
+    let of_a = ["--topic", &*drills.world.topic, "--key", "a"];
+    assert_eq!(purge(&[&of_a[..], &["--yes"]].concat()).code(), Some(2), "without a reason");
+    assert_eq!(purge(&["--yes", "--reason", "r"]).code(), Some(2), "without a filter");
+    assert_eq!(purge(&[&of_a[..], &["--reason", "r"]].concat()).code(), Some(1), "nobody confirmed it");
+    assert_eq!(drills.listed(&[]).len(), 2);
+    assert_eq!(purge(&[&of_a[..], &["--reason", "a mistake", "--yes"]].concat()).json(), json!({"purged": 1}));
+    let left = drills.listed(&[]);
+    assert_eq!((left.len(), &left[0]["key"]), (1, &"b".into()));
+    let purged = drills.listed(&["--status", "purged"]);
+    assert_eq!((&purged[0]["key"], &purged[0]["state"]["reason"]), (&"a".into(), &"a mistake".into()));
+    let (_, fates, _) = drills.redrive(&["--no-wait"]);
+    assert_eq!(fates.len(), 1);
+    assert_eq!(drills.redriven()[0].record.key.as_deref(), Some(&b"b"[..]));
+}
+
+#[test]
+fn a_letter_that_somebody_else_wrote_is_sent_only_where_it_is_told_to() {
+    let drills = Drills::new("dlq_foreign");
+    let foreign = drills.permanent("a");
+    drills.world.producer.send(&drills.dlq(), &foreign);
+    let forged = drills.permanent("b").with("coafi-origin-topic", "coafi.bitt.records");
+    let forged = forged.with("coafi-origin-partition", "0").with("coafi-origin-offset", "0");
+    drills.world.producer.send(&drills.dlq(), &forged);
+    drills.repair();
+    let (code, fates, _) = drills.redrive(&["--no-wait"]);
+    assert_eq!((code, by_word(&fates, "fate")), (Some(1), BTreeMap::from([("refused".to_owned(), 2)])));
+    let (_, fates, _) = drills.redrive(&["--no-wait", "--into", &drills.world.topic]);
+    let sent: Vec<_> = fates.iter().filter(|fate| fate["fate"] == "sent").collect();
+    assert_eq!(sent.len(), 1, "whoever writes to a dead-letter topic does not choose what is written to: {fates:?}");
+    is_the_original(&foreign, &drills.redriven()[0].record, "1");
+}
+
+#[test]
+fn unprocessed_events_come_back_once_a_route_takes_them() {
+    let drills = Drills::new("unprocessed");
+    let (taken, unknown) = (unique("drill.taken"), unique("drill.unknown"));
+    let event =
+        |event_type: &str| Record { headers: attributes(event_type, "/drills").headers, ..drills.permanent("a") };
+    let (taken_event, unknown_event) = (event(&taken), event(&unknown));
+    drills.dead(&[taken_event.clone(), unknown_event]);
+    let types = ["--type", &*taken, "--type", &*unknown];
+    let list = |status: &str| {
+        let list = drills.run(&[&["unprocessed", "list", "--status", status], &types[..]].concat()).json();
+        list["letters"].as_array().unwrap().clone()
+    };
+    let waiting = list("waiting");
+    assert_eq!(waiting.len(), 2);
+    assert!(waiting[0]["reason"].as_str().unwrap().contains("no route takes type"), "{waiting:?}");
+
+    let route = format!("  - {{name: taken, match: {{type: {taken}}}, handler: noop}}\n");
+    drills.world.change_routes(|routes| routes + &route);
+    let replica = drills.world.replica();
+    let (code, fates, _) = fates(&drills.run(&[&["unprocessed", "reroute"], &types[..]].concat()));
+    assert_eq!(code, Some(1), "one of them has no route still: {fates:?}");
+    let of = |event_type: &str| found("its fate", || fates.iter().find(|fate| fate["eventType"] == event_type));
+    assert_eq!(of(&taken)["outcome"], "processed");
+    assert!(of(&unknown)["reason"].as_str().unwrap().contains("no route takes type"), "{fates:?}");
+    is_the_original(&taken_event, &drills.redriven()[0].record, "1");
+    assert_eq!((list("waiting").len(), list("redriven").len()), (1, 1));
+    replica.terminate();
+}
