@@ -94,7 +94,8 @@ fn show(context: &Context, shown: &Shown<'_>, now_ms: i64) -> std::io::Result<()
             row
         });
         let mut total = vec![String::new(); HEADER.len()];
-        ("total".clone_into(&mut total[0]), shown.total.to_string().clone_into(&mut total[4]));
+        "total".clone_into(&mut total[0]);
+        total[4] = shown.total.to_string();
         table(&HEADER, 1, rows.chain([total]))
     })
 }
