@@ -206,8 +206,12 @@ impl World {
     }
 
     /// What the group has committed, as everybody sees it.
-    pub(crate) fn committed(&self) -> Value {
-        self.run(&["group", "lag", "--output", "json"]).json()["partitions"].clone()
+    pub(crate) fn committed(&self) -> Vec<(String, i64, i64)> {
+        let lag = self.run(&["group", "lag", "--output", "json"]).json();
+        let partitions = lag["partitions"].as_array().unwrap().iter();
+        let committed =
+            |p: &Value| Some((p["topic"].as_str()?.to_owned(), p["partition"].as_i64()?, p["committed"].as_i64()?));
+        partitions.filter_map(committed).collect()
     }
 
     /// The one final outcome of an event, retry topics included.
