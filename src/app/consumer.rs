@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::observed::Observed;
+use super::observed::{Observed, Timers};
+use super::reload::Reload;
 use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
@@ -15,10 +17,10 @@ use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
-use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Handlers, Report, Workers};
+use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Report, Routing, Workers};
 use crate::engine::{Class, Finished};
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StatusRecords, StoreClaims, Watch};
-use crate::runtime::{Clock, Tasks};
+use crate::runtime::{Clock, Hangup, Tasks};
 use crate::telemetry::Metrics;
 
 /// The topic of audit records.
@@ -42,6 +44,8 @@ pub struct ConsumerParts<'a> {
     pub otel: bool,
     /// Whether this is a replay, and of what.
     pub replay: Option<Replaying>,
+    /// Asks for a look at the routes file; without it the file is looked at each second only.
+    pub hangup: Option<Hangup>,
 }
 
 /// A running replica.
@@ -61,10 +65,13 @@ impl Consumer {
     /// Routes, handlers or schemas that are wrong: waiting would not help.
     pub async fn start(parts: ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let declarations = topics::declarations(parts.settings)?;
-        let routes = topics::routes(&parts.settings.routes_file, &declarations)?;
+        let file = parts.settings.routes_file.clone();
+        let built_in = topics::routes_are_built_in(&file);
+        let text = topics::routes_text(&file, built_in)?;
+        let routes = topics::parse_routes(&file, &text, &declarations)?;
         let replay = parts.replay.as_ref();
         let routes = Arc::new(if replay.is_some() { routes.in_place() } else { routes });
-        let handlers = Handlers::build(&routes, &parts.backing.services)?;
+        let routing = Routing::build(Arc::clone(&routes), &parts.backing.services)?;
         let topics = replay.map_or_else(|| topics::consumed(&routes, &declarations), Replaying::topics);
         anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
         let outputs = cluster::outputs(&topics, &[&DispatcherSettings::default().unprocessed_topic, AUDIT_TOPIC]);
@@ -87,12 +94,13 @@ impl Consumer {
             otel: parts.otel,
             ..DispatcherSettings::default()
         };
+        let in_force = watch::Sender::new(Arc::clone(&routing));
         // While the registry is known to answer; else it is asked again with every report.
         let encoder = parts.backing.services.codec.encoder(STATUS_TOPIC).await.ok();
         let reports = parts.publishes_status.then(|| StatusReports {
             codec: parts.backing.services.codec.clone(),
             runtime: Handle::current(),
-            routes: Arc::clone(&routes),
+            routes: in_force.subscribe(),
             clock,
             key: config_of(&parts, &[]).transactional_id(),
             group: parts.group.clone(),
@@ -100,13 +108,9 @@ impl Consumer {
             encoder,
             said: false,
         });
-        let policies = routes.policies();
         let lossy = topics::continue_after_loss(&routes, &topics);
-        let timers = parts.metrics.iter().flat_map(|m| routes.list().iter().map(|route| m.route_timer(&route.name)));
-        let timers = timers.collect();
+        let timers = parts.metrics.clone().map(Timers::new);
         let dispatch = DispatcherParts {
-            routes,
-            handlers,
             services: Arc::clone(&parts.backing.services),
             audit: Arc::new(audit),
             clock,
@@ -117,7 +121,7 @@ impl Consumer {
         let claims = StoreClaims { store: Arc::clone(&parts.backing.services.store), runtime: Handle::current() };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut config = config_of(&parts, &names);
-        config.continue_after_loss = lossy;
+        config.continue_after_loss.clone_from(&lossy);
         config.not_deduplicated = topics::retries(&topics);
         config.max_record_bytes = u32::try_from(limits.largest()).unwrap_or(u32::MAX);
         let replica = Replica::start(Parts {
@@ -125,7 +129,8 @@ impl Consumer {
             application: Arc::new(Observed { dispatcher, tally: parts.tally.clone(), timers, replay: passing }),
             inbox,
             settings: parts.settings.engine(),
-            routes: policies,
+            policies: routing.policies(),
+            routes: routing,
             clock,
             seed: seed(),
             claims: Some(Box::new(claims)),
@@ -135,6 +140,22 @@ impl Consumer {
         let mut upkeep = Tasks::new(CancellationToken::new());
         let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
         upkeep.spawn("the inbox's purge", inbox_purge::run(store, retention, upkeep.stop()));
+        let reload = Reload {
+            file,
+            built_in,
+            text,
+            declarations,
+            subscribed: topics,
+            continue_after_loss: lossy,
+            services: Arc::clone(&parts.backing.services),
+            in_force,
+            rerouter: replica.rerouter(),
+            metrics: parts.metrics,
+        };
+        // A replay is about the routes that it began with.
+        if parts.replay.is_none() {
+            upkeep.spawn("the watch over the routes file", reload.run(parts.hangup, upkeep.stop()));
+        }
         Ok(Some(Self { replica, workers, upkeep, repositories }))
     }
 
@@ -158,7 +179,7 @@ impl Consumer {
             failed = &mut upkeep => {
                 self.replica.request_shutdown();
                 failed?;
-                anyhow::bail!("the purge of the inbox ended by itself");
+                anyhow::bail!("the upkeep ended by itself");
             }
             error = self.workers.failed() => {
                 self.replica.request_shutdown();

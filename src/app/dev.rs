@@ -95,6 +95,7 @@ impl Dev {
             publishes_status: false,
             tally: Some(Arc::clone(&tally)),
             metrics: None,
+            hangup: None,
             otel,
             replay: None,
         };

@@ -14,6 +14,7 @@ mod inbox_purge;
 mod letters;
 mod observed;
 mod places;
+mod reload;
 pub mod replay;
 mod status_reports;
 mod tally;

@@ -1,36 +1,74 @@
 //! The dispatcher with a tally and timers at its side: counts and measures what is committed, changes nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
 
 use super::Tally;
 use super::replay::Passing;
-use crate::dispatch::{Delivery, Dispatcher, Report};
-use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
-use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::dispatch::{Delivery, Dispatcher, Report, Routing};
+use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId, Rerouted};
+use crate::event::{Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
 use crate::store::Fence;
-use crate::telemetry::RouteTimer;
+use crate::telemetry::{Metrics, RouteTimer};
 
 pub(super) struct Observed {
     pub(super) dispatcher: Dispatcher,
     pub(super) tally: Option<Arc<Tally>>,
-    /// One per route, in the order of their ids; none if nobody measures.
-    pub(super) timers: Vec<RouteTimer>,
+    pub(super) timers: Option<Timers>,
     /// What it changes after all, if this is a replay.
     pub(super) replay: Option<Arc<Passing>>,
+}
+
+/// The clocks of the routes, by name: one of the same name in a later version has the same.
+pub(super) struct Timers {
+    metrics: Arc<Metrics>,
+    by_name: Mutex<FxHashMap<String, RouteTimer>>,
+}
+
+impl Timers {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, by_name: Mutex::default() }
+    }
+
+    /// Measures the handlers of attempts that are committed.
+    fn measure(&self, outputs: &[Output<Arc<Delivery>, Report>]) {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        for report in outputs.iter().filter_map(|output| output.report.as_ref()) {
+            let name = &report.route.route().name;
+            if !by_name.contains_key(name) {
+                by_name.insert(name.clone(), self.metrics.route_timer(name));
+            }
+            report.runs.iter().for_each(|run| by_name[name].took(run.took));
+        }
+    }
 }
 
 impl Application for Observed {
     type Payload = Arc<Delivery>;
     type Report = Report;
+    type Routes = Arc<Routing>;
 
-    fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
-        let arrival = self.dispatcher.classify(record, clock);
+    fn classify(&self, routes: &Self::Routes, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
+        let arrival = self.dispatcher.classify(routes, record, clock);
         match &self.replay {
-            Some(replay) => replay.look(arrival, self.dispatcher.routes()),
+            Some(replay) => replay.look(arrival),
             None => arrival,
         }
+    }
+
+    fn reclassify(&self, routes: &Self::Routes, payload: &Self::Payload) -> Rerouted<Self::Payload> {
+        self.dispatcher.reclassify(routes, payload)
+    }
+
+    fn retire(&self, routes: &Self::Routes) {
+        self.dispatcher.retire(routes);
+    }
+
+    fn identity(&self, record: &Record) -> Option<Identity> {
+        self.dispatcher.identity(record)
     }
 
     fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>) {
@@ -48,8 +86,7 @@ impl Application for Observed {
     fn receipts(&self, batch: &PolledBatch<'_, Self::Payload>) -> Vec<Outgoing> {
         let receipts = match &self.replay {
             Some(replay) => {
-                let meant =
-                    batch.records.iter().filter(|arrival| replay.takes(&arrival.payload, self.dispatcher.routes()));
+                let meant = batch.records.iter().filter(|arrival| replay.takes(&arrival.payload));
                 let meant: Vec<_> = meant.cloned().collect();
                 self.dispatcher.receipts(&PolledBatch { records: &meant, ..batch.clone() })
             }
@@ -69,7 +106,7 @@ impl Application for Observed {
         into: &mut Vec<Outgoing>,
     ) {
         match &self.replay {
-            Some(replay) if replay.takes(&output.payload, self.dispatcher.routes()) => {
+            Some(replay) if replay.takes(&output.payload) => {
                 let mut rendered = Vec::new();
                 self.dispatcher.render(source, output, clock, &mut rendered);
                 into.extend(replay.hold_back(output, rendered));
@@ -81,7 +118,7 @@ impl Application for Observed {
 
     fn committed(&self, outputs: &[Output<Self::Payload, Self::Report>]) {
         if let Some(replay) = &self.replay {
-            for output in outputs.iter().filter(|output| replay.takes(&output.payload, self.dispatcher.routes())) {
+            for output in outputs.iter().filter(|output| replay.takes(&output.payload)) {
                 self.dispatcher.committed(std::slice::from_ref(output));
                 replay.committed(output);
             }
@@ -91,11 +128,8 @@ impl Application for Observed {
         if let Some(tally) = &self.tally {
             outputs.iter().for_each(|output| tally.count(output));
         }
-        for output in outputs {
-            let timer = output.route.and_then(|route| self.timers.get(route.0 as usize));
-            if let (Some(timer), Some(report)) = (timer, &output.report) {
-                report.runs.iter().for_each(|run| timer.took(run.took));
-            }
+        if let Some(timers) = &self.timers {
+            timers.measure(outputs);
         }
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::config;
-use crate::dispatch::{Routes, delay};
+use crate::dispatch::{Route, Routing, delay};
 use crate::engine::{Dependency, Hold, Time};
 use crate::event::{HeadersBuilder, Outgoing, TopicPartition};
 use crate::kafka::{PartitionStatus, Standstill, Status, StatusRecords};
@@ -31,7 +32,8 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct StatusReports {
     pub(super) codec: Codec,
     pub(super) runtime: Handle,
-    pub(super) routes: Arc<Routes>,
+    /// Those in force.
+    pub(super) routes: watch::Receiver<Arc<Routing>>,
     pub(super) clock: Clock,
     /// The records' key: what no two live replicas have in common.
     pub(super) key: String,
@@ -142,7 +144,8 @@ impl StatusReports {
     }
 
     fn reason(&self, standstill: &Standstill) -> ReplicaReason {
-        let route = standstill.route.map(|id| self.routes.route(id));
+        let routing = Arc::clone(&self.routes.borrow());
+        let route = standstill.route.and_then(|id| route(&routing, id.0 as usize));
         let (since, until) = times(&standstill.hold);
         let trouble = standstill.trouble.as_ref();
         ReplicaReason {
@@ -170,9 +173,15 @@ impl StatusReports {
     /// The engine knows routes by their number only.
     fn name_of(&self, dependency: &Dependency) -> String {
         let route = dependency.0.strip_prefix("route:").and_then(|number| number.parse::<usize>().ok());
-        let route = route.and_then(|index| self.routes.list().get(index));
+        let routing = Arc::clone(&self.routes.borrow());
+        let route = route.and_then(|index| self::route(&routing, index));
         route.map_or_else(|| clipped(&dependency.0), |route| clipped(&format!("route:{}", route.name)))
     }
+}
+
+/// `None` for one of routes that have just been replaced.
+fn route(routing: &Routing, index: usize) -> Option<&Route> {
+    routing.routes().list().get(index)
 }
 
 fn unplaced(source: &TopicPartition, because: Option<&str>) -> ReplicaPartition {

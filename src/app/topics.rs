@@ -29,14 +29,26 @@ pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::t
 /// # Errors
 /// The file cannot be read, or the first thing that is wrong in it ([`RoutesError`]).
 pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
-    let name = file.display().to_string();
-    let text = if routes_are_built_in(file) {
-        include_str!("../../handler_routes.yaml").to_owned()
-    } else {
-        std::fs::read_to_string(file)
-            .map_err(|error| RoutesError::Unreadable { file: name.clone(), message: error.to_string() })?
+    let text = routes_text(file, routes_are_built_in(file))?;
+    parse_routes(file, &text, declarations)
+}
+
+/// The content of the routes file, or of the one that the program was built with where that is to be used while there is
+/// none.
+pub(super) fn routes_text(file: &Path, or_built_in: bool) -> Result<String, RoutesError> {
+    if or_built_in && !file.exists() {
+        return Ok(include_str!("../../handler_routes.yaml").to_owned());
+    }
+    let unreadable = |error: std::io::Error| RoutesError::Unreadable {
+        file: file.display().to_string(),
+        message: error.to_string(),
     };
-    Ok(Routes::parse(&name, &text, &known(declarations)?)?)
+    std::fs::read_to_string(file).map_err(unreadable)
+}
+
+/// Checks a routes file's content.
+pub(super) fn parse_routes(file: &Path, text: &str, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+    Ok(Routes::parse(&file.display().to_string(), text, &known(declarations)?)?)
 }
 
 /// Whether the program's own routes are in force: nobody has named or written a file.

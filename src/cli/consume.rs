@@ -11,7 +11,7 @@ use super::{Context, Exit, Failure};
 use crate::app::{self, Backing, Consumer, ConsumerParts};
 use crate::config;
 use crate::kafka::{Delivery, Status, Watch};
-use crate::runtime::{Events, Shutdown, Tasks};
+use crate::runtime::{Events, Hangup, Shutdown, Tasks};
 use crate::telemetry::Telemetry;
 
 /// How often an idle replica is looked at.
@@ -87,6 +87,7 @@ impl Consume {
             metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),
             replay: None,
+            hangup: Some(Hangup::install().map_err(|error| Failure::failed(error.to_string()))?),
         };
         // The pages are there before the replica, and end after it has drained.
         let serving = CancellationToken::new();

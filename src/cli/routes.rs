@@ -141,6 +141,7 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
         ("deadline", explanation.deadline.clone()),
         ("concurrency", explanation.concurrency.to_string()),
         ("rate limit", explanation.rate_limit.clone().unwrap_or_else(|| "-".to_owned())),
+        ("per tenant", explanation.tenant.clone().unwrap_or_else(|| "-".to_owned())),
         (
             "dependencies",
             if explanation.dependencies.is_empty() { "-".to_owned() } else { explanation.dependencies.join(", ") },

@@ -21,7 +21,7 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Place, Route, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -30,6 +30,7 @@ use crate::store::Fence;
 pub(super) struct End {
     pub(super) verdict: Attempt,
     pub(super) done: u32,
+    pub(super) took: Duration,
     pub(super) report: Report,
 }
 
@@ -54,16 +55,18 @@ pub(super) async fn attempt(
     admission: Arc<Admission>,
 ) -> End {
     let started = shared.clock.now();
-    let route = shared.routes.route(job.route);
-    let span = shared.span(route, &job);
+    let routed = job.payload.route.clone().expect("only what a route takes is handed out");
+    let span = shared.span(&routed, &job);
     let traceparent = shared.otel.then(|| trace::traceparent(&span)).flatten();
-    let (wanted, runs) = run(&shared, route, &job, &fence, &admission).instrument(span).await;
+    let (wanted, runs) = run(&shared, &routed, &job, &fence, &admission).instrument(span).await;
     let done = runs.iter().filter(|run| run.result.is_ok()).fold(job.done, |done, run| done | bit(run.handler));
+    let ended = shared.clock.now();
     let report = Report {
         started_ms: shared.clock.unix_ms(started),
-        ended_ms: shared.clock.unix_ms(shared.clock.now()),
+        ended_ms: shared.clock.unix_ms(ended),
         runs,
         traceparent,
+        route: routed,
     };
     let verdict = match report.refusal() {
         Some(_) if is_fenced(&report) => Attempt::Fenced,
@@ -71,7 +74,7 @@ pub(super) async fn attempt(
         None if wanted => Attempt::Succeeded,
         None => Attempt::Filtered,
     };
-    End { verdict, done, report }
+    End { verdict, done, took: ended - started, report }
 }
 
 /// Whether the store refused a write of any handler, whatever else failed.
@@ -93,11 +96,12 @@ fn code(failure: &Failure) -> u64 {
 /// Whether the event is wanted, and what ran.
 async fn run(
     shared: &Shared,
-    route: &Route,
+    routed: &Routed,
     job: &Job<Arc<Delivery>>,
     fence: &Fence,
     admission: &Admission,
 ) -> (bool, Vec<HandlerRun>) {
+    let route = routed.route();
     let event = match admissible(&job.payload) {
         Ok(event) => event,
         Err(failure) => return (true, vec![before_handlers(failure)]),
@@ -107,13 +111,13 @@ async fn run(
         Ok(false) => return (false, Vec::new()),
         Err(failure) => return (true, vec![before_handlers(failure)]),
     }
-    if let Some(limiter) = shared.limiter(job.route) {
+    if let Some(limiter) = routed.limiter() {
         admission.through(limiter.admit()).await;
     }
     if let Some(limiter) = &shared.overall {
         admission.through(limiter.admit()).await;
     }
-    let handlers = shared.handlers.of(job.route);
+    let handlers = routed.handlers();
     let due = |index: &usize| job.done & (1 << index) == 0;
     let subject = Subject { event, place: job.payload.place(), attempt: job.attempt, fence };
     let one = |index: usize| handle(shared, route, index, &handlers[index], subject);

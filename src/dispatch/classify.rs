@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::delivery::{Content, Delivery};
 use super::hop::{self, Hop};
-use super::routes::RouteCache;
-use super::{ConsumedTopic, Routes};
-use crate::engine::{Arrival, RouteId, Verdict};
+use super::{ConsumedTopic, Routed, Routing};
+use crate::engine::{Arrival, Rerouted, Verdict};
 use crate::event::{Attribute, Event, Identity, Record, lane_hash};
 use crate::runtime::Clock;
 
-pub(super) fn classify(routes: &Routes, cache: &RouteCache, record: Record, clock: &Clock) -> Arrival<Arc<Delivery>> {
+/// Events that name no tenant are one tenant together.
+const NO_TENANT: u64 = 0;
+
+pub(super) fn classify(routing: &Arc<Routing>, record: Record, clock: &Clock) -> Arrival<Arc<Delivery>> {
     let offset = record.offset();
     let received_ms = clock.unix_ms(clock.now());
     let bytes = record.size() + record.headers().size() + size_of::<Delivery>();
@@ -26,7 +28,7 @@ pub(super) fn classify(routes: &Routes, cache: &RouteCache, record: Record, cloc
             return arrival(offset, bytes, Verdict::Poison, payload);
         }
     };
-    let route = cache.find(routes, topic.base, event.event_type(), event.source());
+    let route = routing.find(topic.base, event.event_type(), event.source());
     let hop = match hop {
         Ok(hop) => hop,
         Err(why) => {
@@ -34,17 +36,47 @@ pub(super) fn classify(routes: &Routes, cache: &RouteCache, record: Record, cloc
             return arrival(offset, bytes, Verdict::Poison, payload);
         }
     };
-    let verdict = match route {
-        Some(route) => Verdict::Routed { route, lane: lane(&record, &event) },
-        None => Verdict::Unrecognised,
-    };
+    let verdict = verdict(route.as_ref(), &record, &event);
     let identity = identity(&record, &event, hop.is_none());
-    let (attempts, done, not_before) = match (&hop, route) {
-        (Some(hop), Some(route)) => (hop.attempts, done(routes, route, hop), due(topic, hop, received_ms, clock)),
+    let (attempts, done, not_before) = match (&hop, &route) {
+        (Some(hop), Some(route)) => {
+            (hop.attempts, hop.done_bits(&route.route().handlers), due(topic, hop, received_ms, clock))
+        }
         _ => (0, 0, None),
     };
+    let tenant = event.attribute(Attribute::TenantId).map_or(NO_TENANT, |tenant| lane_hash(tenant.as_bytes()));
     let payload = Arc::new(Delivery { content: Content::Event(event), route, hop: hop.map(Box::new), received_ms });
-    Arrival { identity, attempts, done, not_before, ..arrival(offset, bytes, verdict, payload) }
+    Arrival { identity, tenant, attempts, done, not_before, ..arrival(offset, bytes, verdict, payload) }
+}
+
+/// Looks at a record again that was routed under earlier routes.
+pub(super) fn reclassify(routing: &Arc<Routing>, delivery: &Delivery) -> Rerouted<Arc<Delivery>> {
+    let (verdict, route) = match &delivery.content {
+        Content::Event(event) => {
+            let base = ConsumedTopic::parse(event.record().topic()).base;
+            let route = routing.find(base, event.event_type(), event.source());
+            (verdict(route.as_ref(), event.record(), event), route)
+        }
+        Content::Unreadable(..) | Content::Spoilt(..) => (Verdict::Poison, None),
+    };
+    let handlers = |route: Option<&Routed>| route.map(|routed| routed.route().handlers.clone());
+    let same_handlers = handlers(route.as_ref()) == handlers(delivery.route.as_ref());
+    let payload = Arc::new(Delivery { route, ..delivery.clone() });
+    Rerouted { verdict, payload, same_handlers }
+}
+
+/// The identity by which a record is deduplicated, if it is.
+pub(super) fn identity_of(record: &Record) -> Option<Identity> {
+    let event = Event::parse(record.clone()).ok()?;
+    let from_source = ConsumedTopic::parse(record.topic()).tier.is_none();
+    identity(record, &event, from_source)
+}
+
+fn verdict(route: Option<&Routed>, record: &Record, event: &Event) -> Verdict {
+    match route {
+        Some(route) => Verdict::Routed { route: route.id(), lane: lane(record, event) },
+        None => Verdict::Unrecognised,
+    }
 }
 
 fn arrival(
@@ -53,7 +85,17 @@ fn arrival(
     verdict: Verdict,
     payload: Arc<Delivery>,
 ) -> Arrival<Arc<Delivery>> {
-    Arrival { offset, bytes, verdict, identity: None, attempts: 0, done: 0, not_before: None, payload }
+    Arrival {
+        offset,
+        bytes,
+        verdict,
+        identity: None,
+        tenant: NO_TENANT,
+        attempts: 0,
+        done: 0,
+        not_before: None,
+        payload,
+    }
 }
 
 /// Records with the same key share a lane; without a key, those with the same `partitionkey`, else the same source.
@@ -71,10 +113,6 @@ fn identity(record: &Record, event: &Event, from_source: bool) -> Option<Identit
     (from_source && !again()).then(|| Identity::new(event.source(), event.id(), 0))
 }
 
-fn done(routes: &Routes, route: RouteId, hop: &Hop) -> u32 {
-    hop.done_bits(&routes.route(route).handlers)
-}
-
 /// At most the topic's delay from now on, so that a skewed clock or a forged header holds the partition no longer.
 fn due(topic: ConsumedTopic<'_>, hop: &Hop, received_ms: i64, clock: &Clock) -> Option<crate::engine::Time> {
     let tier_ms = i64::try_from(topic.tier?.as_millis()).unwrap_or(i64::MAX);
@@ -84,7 +122,9 @@ fn due(topic: ConsumedTopic<'_>, hop: &Hop, received_ms: i64, clock: &Clock) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::Known;
+    use crate::dispatch::tests::fixture::routing;
+    use crate::dispatch::{Known, Routes};
+    use crate::engine::RouteId;
     use crate::event::{Offset, RecordBuilder};
 
     const ROUTES: &str = "routes:
@@ -100,7 +140,7 @@ mod tests {
             builder.header(name.as_bytes(), Some(value.as_bytes()));
         }
         let record = builder.build(topic.into(), 0, Offset(5), Some(1));
-        classify(&routes, &RouteCache::new(&routes), record, &Clock::start())
+        classify(&routing(Arc::new(routes)), record, &Clock::start())
     }
 
     fn attributes<'a>(event_type: &'a str, extra: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -124,7 +164,7 @@ mod tests {
     #[test]
     fn what_has_no_route_or_is_no_event_says_so() {
         let unknown = look("t", None, Some(b"v"), &attributes("git.push", &[]));
-        assert_eq!((unknown.verdict, unknown.payload.route), (Verdict::Unrecognised, None));
+        assert_eq!((unknown.verdict, &unknown.payload.route), (Verdict::Unrecognised, &None));
         // The engine lets nothing of a disabled route run.
         let disabled = look("t", None, Some(b"v"), &attributes("git.tag", &[]));
         assert!(matches!(disabled.verdict, Verdict::Routed { route: RouteId(1), .. }));
@@ -132,6 +172,35 @@ mod tests {
         assert_eq!((tombstone.verdict, tombstone.identity), (Verdict::Poison, None));
         assert!(tombstone.payload.poison().is_some_and(|(code, _)| code == "not_an_event"));
         assert!(tombstone.bytes as usize >= size_of::<Delivery>());
+    }
+
+    #[test]
+    fn the_tenant_is_the_extension_and_none_is_one_too() {
+        let of = |tenant: &[(&str, &str)]| look("t", None, Some(b"v"), &attributes("git.commit", tenant)).tenant;
+        assert_eq!(of(&[]), NO_TENANT);
+        assert_ne!(of(&[("ce_tenantid", "a")]), of(&[("ce_tenantid", "b")]));
+        assert_eq!(of(&[("ce_tenantid", "a")]), of(&[("ce_tenantid", "a")]));
+    }
+
+    #[test]
+    fn new_routes_look_at_a_record_again_and_say_whether_its_handlers_are_the_same() {
+        let known = Known { handlers: ["log", "noop"].map(str::to_owned).into(), ..Known::default() };
+        let look_again = |routes: &str| {
+            let routes = Routes::parse("r.yaml", routes, &known).unwrap();
+            let before = look("t", Some(b"k"), Some(b"v"), &attributes("git.commit", &[]));
+            let again = reclassify(&routing(Arc::new(routes)), &before.payload);
+            let version = again.payload.route.as_ref().map(|route| route.version().to_owned());
+            assert_ne!(version, before.payload.route.as_ref().map(|route| route.version().to_owned()));
+            (again.verdict, again.same_handlers)
+        };
+        let lane = lane_hash(b"k");
+        let same =
+            "routes: [{name: a, match: {type: x}, handler: log}, {name: b, match: {type: '*'}, handlers: [log, noop]}]";
+        assert_eq!(look_again(same), (Verdict::Routed { route: RouteId(1), lane }, true));
+        let others = "routes: [{name: commits, match: {type: git.commit}, handlers: [noop, log]}]";
+        assert_eq!(look_again(others), (Verdict::Routed { route: RouteId(0), lane }, false));
+        let none = "routes: [{name: a, match: {type: x}, handler: log}]";
+        assert_eq!(look_again(none), (Verdict::Unrecognised, false));
     }
 
     #[test]

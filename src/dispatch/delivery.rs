@@ -1,23 +1,22 @@
 //! What travels through the engine as a record's payload: the record, what was found in it, and its route.
 
-use super::Place;
 use super::hop::{self, Hop, HopError, Origin};
-use crate::engine::RouteId;
+use super::{Place, Routed};
 use crate::event::{Attribute, Event, NotAnEvent, Record};
 
 /// One polled record, looked at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     pub content: Content,
     /// The route that takes it, enabled or not.
-    pub route: Option<RouteId>,
+    pub route: Option<Routed>,
     /// Earlier attempts, on a retry topic.
     pub hop: Option<Box<Hop>>,
     /// When it was polled, in milliseconds since the Unix epoch.
     pub received_ms: i64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Content {
     Event(Event),
     /// Poison: the record is no event.

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::runtime::Handle;
 
-use super::classify::classify;
+use super::classify::{classify, identity_of, reclassify};
 use super::delivery::Delivery;
 use super::ending::Ending;
 use super::probe;
 use super::record_limits::RecordLimits;
 use super::render::{FailureLog, HeaderProfile, Renderer};
 use super::report::Report;
-use super::routes::RouteCache;
 use super::shared::Shared;
 use super::workers::{ResultSink, Submit, Workers};
-use super::{Handlers, Routes, Services};
+use super::{Routing, Services};
 use crate::bitt::{Audit, Polled};
-use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, PartitionId};
-use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, PartitionId, Rerouted};
+use crate::event::{Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
 use crate::store::Fence;
@@ -61,7 +61,6 @@ impl Default for Settings {
 /// Everything between a polled record and the records to produce.
 pub struct Dispatcher {
     shared: Arc<Shared>,
-    cache: RouteCache,
     renderer: Renderer,
     failures: FailureLog,
     submit: Submit,
@@ -73,8 +72,6 @@ pub struct Dispatcher {
 
 /// What a dispatcher is made of.
 pub struct Parts {
-    pub routes: Arc<Routes>,
-    pub handlers: Handlers,
     pub services: Arc<Services>,
     pub audit: Arc<Audit>,
     pub clock: Clock,
@@ -86,13 +83,11 @@ impl Dispatcher {
     /// Starts the workers on `runtime`. Whoever gets [`Workers`] watches and stops them.
     #[must_use]
     pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
-        let Parts { routes, handlers, services, audit, clock, results } = parts;
-        let shared = Shared::new(Arc::clone(&routes), handlers, services, clock, &audit.writer().run, settings);
-        let shared = Arc::new(shared);
+        let Parts { services, audit, clock, results } = parts;
+        let shared = Arc::new(Shared::new(services, clock, &audit.writer().run, settings));
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
-            cache: RouteCache::new(&routes),
-            renderer: Renderer::new(routes, audit, settings),
+            renderer: Renderer::new(audit, settings),
             failures: FailureLog::new(settings.logged_payload_bytes),
             shared,
             submit,
@@ -101,11 +96,6 @@ impl Dispatcher {
             fences: Mutex::default(),
         };
         (dispatcher, workers)
-    }
-
-    #[must_use]
-    pub fn routes(&self) -> &Arc<Routes> {
-        &self.shared.routes
     }
 
     /// The claim to give to a run's handlers. Without a database it is one that no database would accept.
@@ -135,9 +125,22 @@ const UNCLAIMED: i64 = -1;
 impl Application for Dispatcher {
     type Payload = Arc<Delivery>;
     type Report = Report;
+    type Routes = Arc<Routing>;
 
-    fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
-        classify(&self.shared.routes, &self.cache, record, clock)
+    fn classify(&self, routes: &Self::Routes, record: Record, clock: &Clock) -> Arrival<Self::Payload> {
+        classify(routes, record, clock)
+    }
+
+    fn reclassify(&self, routes: &Self::Routes, payload: &Self::Payload) -> Rerouted<Self::Payload> {
+        reclassify(routes, payload)
+    }
+
+    fn retire(&self, routes: &Self::Routes) {
+        routes.retire();
+    }
+
+    fn identity(&self, record: &Record) -> Option<Identity> {
+        identity_of(record)
     }
 
     fn submit(&self, run: Vec<Job<Self::Payload>>, fence: Option<&Fence>) {
@@ -148,6 +151,7 @@ impl Application for Dispatcher {
                 ticket: job.ticket,
                 verdict: Attempt::NotStarted,
                 done: job.done,
+                took: Duration::ZERO,
                 report: None,
             };
             (self.sink)(refused.into_iter().map(not_started).collect());

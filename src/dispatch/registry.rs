@@ -8,6 +8,7 @@ use super::{Handler, HandlerError, Registration, Routes, Services};
 /// Built handlers by route and position.
 #[derive(Clone)]
 pub struct Handlers {
+    by_name: BTreeMap<String, Arc<dyn Handler>>,
     by_route: Vec<Vec<Arc<dyn Handler>>>,
 }
 
@@ -26,11 +27,11 @@ impl Handlers {
         Ok(all)
     }
 
-    /// Builds each handler that a route names, once, and logs what is registered.
+    /// Builds each handler that a route names, once, unless it is among the `earlier` ones, and logs what is registered.
     ///
     /// # Errors
     /// A handler that is not registered, registered twice, or cannot start.
-    pub fn build(routes: &Routes, services: &Services) -> Result<Self, HandlerError> {
+    pub fn build(routes: &Routes, services: &Services, earlier: Option<&Self>) -> Result<Self, HandlerError> {
         let registered = Self::registered()?;
         let mut built: BTreeMap<&str, Arc<dyn Handler>> = BTreeMap::new();
         for route in routes.list() {
@@ -42,8 +43,11 @@ impl Handlers {
                     let known = registered.keys().copied().collect::<Vec<_>>().join(", ");
                     return Err(HandlerError::Unknown { name: name.clone(), known });
                 };
-                let handler = (registration.build)(services)
-                    .map_err(|source| HandlerError::Build { name: registration.name, source })?;
+                let handler = match earlier.and_then(|earlier| earlier.by_name.get(name)) {
+                    Some(there) => Arc::clone(there),
+                    None => (registration.build)(services)
+                        .map_err(|source| HandlerError::Build { name: registration.name, source })?,
+                };
                 built.insert(name, handler);
             }
         }
@@ -63,7 +67,10 @@ impl Handlers {
         let of_route = |route: &super::Route| {
             route.handlers.iter().map(|name| Arc::clone(&built[name.as_str()])).collect::<Vec<_>>()
         };
-        Self { by_route: routes.list().iter().map(of_route).collect() }
+        Self {
+            by_route: routes.list().iter().map(of_route).collect(),
+            by_name: built.iter().map(|(name, handler)| ((*name).to_owned(), Arc::clone(handler))).collect(),
+        }
     }
 
     pub(super) fn of(&self, route: crate::engine::RouteId) -> &[Arc<dyn Handler>] {

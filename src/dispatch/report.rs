@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Success};
+use super::{Failure, Routed, Success};
 
 /// One attempt at one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Report {
     pub runs: Vec<HandlerRun>,
     /// The attempt's own span, where it was traced.
     pub traceparent: Option<String>,
+    /// The route that it was made under, of its version.
+    pub route: Routed,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::vec::IntoIter;
 
 use super::attempt::End;
@@ -35,6 +36,12 @@ impl<F: Future<Output = End>> Run<F> {
         ticket.map(|ticket| (ticket.partition, ticket.epoch))
     }
 
+    /// The next record was handed out under earlier routes.
+    pub(super) fn is_outdated(&self) -> bool {
+        let next = self.jobs.as_slice().first().and_then(|job| job.payload.route.as_ref());
+        next.is_some_and(super::Routed::is_retired)
+    }
+
     /// Starts the next record, without polling it; `false` if there is none.
     pub(super) fn start_next(&mut self, make: &impl Fn(Job<Arc<Delivery>>, Arc<Fence>, Arc<Admission>) -> F) -> bool {
         let Some(job) = self.jobs.next() else { return false };
@@ -51,10 +58,10 @@ impl<F: Future<Output = End>> Run<F> {
     /// after it if it did not succeed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, results: &mut Results) -> Poll<()> {
         let (Some((ticket, _)), Some(slot)) = (self.current, &mut self.slot) else { return Poll::Ready(()) };
-        let Poll::Ready(End { verdict, done, report }) = slot.as_mut().poll(cx) else { return Poll::Pending };
+        let Poll::Ready(End { verdict, done, took, report }) = slot.as_mut().poll(cx) else { return Poll::Pending };
         self.current = None;
         let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered);
-        results.push(Finished { ticket, verdict, done, report: Some(report) });
+        results.push(Finished { ticket, verdict, done, took, report: Some(report) });
         if !goes_on {
             self.drop_rest(results);
         }
@@ -65,7 +72,7 @@ impl<F: Future<Output = End>> Run<F> {
     pub(super) fn cancel(mut self, results: &mut Results) {
         self.slot = None;
         if let Some((ticket, done)) = self.current.take() {
-            results.push(Finished { ticket, verdict: Attempt::Cancelled, done, report: None });
+            results.push(without_report(ticket, Attempt::Cancelled, done));
         }
         self.drop_rest(results);
     }
@@ -76,23 +83,22 @@ impl<F: Future<Output = End>> Run<F> {
             && let Some((ticket, done)) = self.current.take()
         {
             self.slot = None;
-            results.push(Finished { ticket, verdict: Attempt::NotStarted, done, report: None });
+            results.push(without_report(ticket, Attempt::NotStarted, done));
         }
         self.drop_rest(results);
         self.current.is_some()
     }
 
     fn drop_rest(&mut self, results: &mut Results) {
-        results.extend(self.jobs.by_ref().map(|job| Finished {
-            ticket: job.ticket,
-            verdict: Attempt::NotStarted,
-            done: job.done,
-            report: None,
-        }));
+        results.extend(self.jobs.by_ref().map(|job| without_report(job.ticket, Attempt::NotStarted, job.done)));
     }
 
     /// The box, for the next run.
     pub(super) fn into_slot(self) -> Option<Pin<Box<F>>> {
         self.slot
     }
+}
+
+fn without_report(ticket: Ticket, verdict: Attempt, done: u32) -> Finished<Report> {
+    Finished { ticket, verdict, done, took: Duration::ZERO, report: None }
 }

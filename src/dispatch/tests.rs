@@ -122,6 +122,23 @@ async fn of_a_recalled_epoch_what_has_begun_goes_on_and_the_rest_comes_back() {
 }
 
 #[tokio::test]
+async fn what_is_not_begun_when_its_routes_are_replaced_is_given_back_and_what_is_ends_under_them() {
+    let (gate, opened) = watch::channel(false);
+    let mut bench = Bench::new(ONE, &[("a", Script::Gate(opened))]).await;
+    bench.run(0..3);
+    bench.started("a", 1).await;
+    bench.routing.retire();
+    gate.send(true).unwrap();
+    bench.run(20..21);
+    let mut results = bench.results(4).await;
+    results.sort_by_key(|finished| finished.ticket.offset);
+    let expected = [(0, "succeeded"), (1, "not started"), (2, "not started"), (20, "not started")];
+    assert_eq!(verdicts(&results), expected);
+    let report = results[0].report.as_ref().unwrap();
+    assert_eq!(report.route.version(), bench.routing.routes().version());
+}
+
+#[tokio::test]
 async fn what_waits_for_its_rate_limit_is_recalled_at_once() {
     let text = "routes: [{name: r, match: {type: t}, handler: a, rate_limit: {per_second: 1, burst: 1}}]";
     let mut bench = Bench::new(text, &[("a", ok())]).await;
@@ -155,7 +172,7 @@ async fn of_several_handlers_only_those_that_failed_run_again() {
     bench.run(0..1);
     let first = bench.results(1).await.remove(0);
     assert_eq!((first.done, first.report.unwrap().runs.len()), (0b01, 2));
-    let mut again = job(delivery(&bench.routes, record("topic", 0, &[])), 0, 1);
+    let mut again = job(delivery(&bench.routing, record("topic", 0, &[])), 0, 1);
     (again.attempt, again.done) = (2, first.done);
     bench.submit(vec![again]);
     let second = bench.results(1).await.remove(0);
@@ -231,7 +248,7 @@ async fn what_the_filter_does_not_want_is_filtered_and_the_run_goes_on() {
 async fn a_time_that_is_none_is_poison() {
     let mut bench = Bench::new(ONE, &[("a", ok())]).await;
     let spoilt = record("topic", 0, &[("ce_time", "yesterday")]);
-    bench.submit(vec![job(delivery(&bench.routes, spoilt), 0, 1)]);
+    bench.submit(vec![job(delivery(&bench.routing, spoilt), 0, 1)]);
     let results = bench.results(1).await;
     assert_eq!((verdicts(&results), bench.starts("a")), (vec![(0, "poison")], 0));
     let (run, refusal) = results[0].report.as_ref().unwrap().refusal().unwrap();

@@ -5,7 +5,8 @@
 //! batches, at the latest before the worker waits for something.
 //!
 //! I3: a run is one lane's, in order, and stops at the first record that does not succeed. I4: a cancelled epoch's runs stop
-//! at once, also those that still wait in the queue; of a recalled one's, what handlers have begun with goes on.
+//! at once, also those that still wait in the queue; of a recalled one's, what handlers have begun with goes on. The same
+//! goes for runs that were handed out under routes that are not in force any more.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ where
     /// Starts a run's records one after another, until one is not ready at once.
     fn drive(&mut self, mut run: Run<F>, cx: &mut Context<'_>) {
         loop {
-            if self.ending(&run).is_some() {
+            if self.ending(&run).is_some() || run.is_outdated() {
                 // None of its records is with a handler now.
                 return run.cancel(&mut self.results);
             }

@@ -53,6 +53,7 @@ impl<P: Clone, R> Engine<P, R> {
             bytes,
             route,
             lane: NO_LANE,
+            tenant: record.tenant,
             attempts,
             audited: attempts,
             inherited: record.attempts,
@@ -157,13 +158,13 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// What becomes of a record that has used all its attempts: it was halted, or the policy was lowered since.
-    fn exhausted(&self, route: RouteId, attempts: u32) -> Option<Exhausted> {
+    pub(super) fn exhausted(&self, route: RouteId, attempts: u32) -> Option<Exhausted> {
         let policy = self.policy(route);
         (attempts >= policy.retry.max_attempts()).then_some(policy.exhausted)
     }
 
     /// It stands still at the head of its lane; its last attempt is reported already.
-    fn halt(&mut self, id: PartitionId, sequence: u64, offset: Offset) {
+    pub(super) fn halt(&mut self, id: PartitionId, sequence: u64, offset: Offset) {
         if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
             entry.state = State::Halted;
         }
@@ -206,12 +207,12 @@ impl<P: Clone, R> Engine<P, R> {
             return;
         }
         let Some(head) = lane.queue.front().and_then(|sequence| partition.tracker.entry(*sequence)) else { return };
-        let (state, route, epoch) = (head.state, head.route, partition.epoch);
+        let (state, route, tenant, epoch) = (head.state, head.route, head.tenant, partition.epoch);
         let lane = partition.lanes.lane_mut(index);
         match state {
             State::Waiting => {
                 lane.state = LaneState::Ready;
-                self.routes[route.0 as usize].ready.push_back((id, epoch, index));
+                self.routes[route.0 as usize].ready.push(tenant, (id, epoch, index));
             }
             State::Parked | State::Suspected | State::Halted => lane.state = LaneState::Blocked,
             State::InFlight | State::Pending | State::Staged(_) | State::Resolved => {}

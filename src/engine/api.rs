@@ -14,7 +14,7 @@ pub struct PartitionId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
-/// A route, by its index in the list that the engine was made with.
+/// A route, by its index in the list that is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u32);
 
@@ -37,6 +37,8 @@ pub struct Arrival<P> {
     pub verdict: Verdict,
     /// For deduplication. `None` bypasses it: retry topics, redrive, replay, records that are not events.
     pub identity: Option<Identity>,
+    /// A hash of the event's tenant; 0 for an event without one.
+    pub tenant: u64,
     /// Attempts already committed, from `coafi-attempt`: 0 on a source topic.
     pub attempts: u32,
     /// Handlers of the route that already succeeded (a bit each), from `coafi-done`.
@@ -75,6 +77,8 @@ pub struct Finished<R> {
     pub verdict: Attempt,
     /// Handlers that have succeeded by now.
     pub done: u32,
+    /// How long the attempt took; zero if it was not started.
+    pub took: Duration,
     /// What the worker has to say for the outcome record; opaque here.
     pub report: Option<R>,
 }

@@ -1,6 +1,6 @@
 //! Partitions come and go: assigned, revoked and drained, lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -115,6 +115,7 @@ impl<P: Clone, R> Engine<P, R> {
             unsorted: rebuild.then(VecDeque::new),
             receipts: position,
             in_flight: 0,
+            outdated: BTreeMap::new(),
             parked: 0,
             buffered: Budget::default(),
             waiting: Budget::default(),
@@ -256,6 +257,7 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// Drops all state of a partition; what was unresolved counts as released (I5).
     fn forget(&mut self, id: PartitionId) {
+        let now = self.now;
         let Some(partition) = self.partitions.get_mut(id.0 as usize).and_then(Option::take) else { return };
         self.assigned_count -= 1;
         self.windows -= usize::from(partition.deduplicated);
@@ -263,7 +265,9 @@ impl<P: Clone, R> Engine<P, R> {
         for (_, entry) in partition.tracker.iter() {
             match entry.state {
                 State::InFlight => {
-                    self.routes[entry.route.0 as usize].in_flight -= 1;
+                    if let Some(route) = self.routes.get_mut(entry.route.0 as usize) {
+                        route.ended(entry.tenant, now);
+                    }
                     self.totals.released += 1;
                 }
                 State::Waiting | State::Parked | State::Suspected | State::Pending | State::Halted => {

@@ -188,10 +188,14 @@ impl<P: Clone, R> Engine<P, R> {
             partition.mark = None;
             partition.suspicion.aborted();
         }
+        let rerouted = self.transaction.rerouted;
         let mut live = Vec::with_capacity(outputs.len());
-        for output in outputs {
+        for mut output in outputs {
             let Some(partition) = self.live(output.ticket.partition, output.ticket.epoch) else { continue };
             partition.pending += 1;
+            if rerouted && !output.disposition.resolves() {
+                output.done = 0;
+            }
             if output.disposition.resolves()
                 && let Some(entry) = partition.tracker.entry_mut(output.ticket.sequence)
             {

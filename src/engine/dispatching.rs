@@ -1,10 +1,14 @@
 //! Runs go out: ready lanes to workers, within every bound (I3, I7, I8).
 
+use super::fairness::Turn;
 use super::lanes::LaneState;
-use super::machine::Route;
+use super::machine::{Route, Timer};
 use super::suspicion::Permission;
 use super::tracker::State;
 use super::{Effect, Engine, Epoch, Job, PartitionId, RouteId, offset_map};
+
+/// A run whose records are slow takes this part of the free slots at most: the others stay for lanes that come later.
+const SPARE: usize = 8;
 
 /// What stands between a lane's head and a worker.
 enum Head {
@@ -28,12 +32,20 @@ impl<P: Clone, R> Engine<P, R> {
         for index in self.routes_in_turn() {
             let route = RouteId(u32::try_from(index).expect("routes are numbered by u32"));
             while self.may_dispatch(route) {
-                let Some((id, epoch, lane)) = self.routes[index].ready.pop_front() else { break };
+                let Route { ready, policy, .. } = &mut self.routes[index];
+                let ((id, epoch, lane), slots) = match ready.next(&policy.tenant, self.now) {
+                    Turn::Runs(lane, slots) => (lane, slots),
+                    Turn::Waits { tenant, until } => {
+                        self.set_timer(until, Timer::Replenished(route, tenant));
+                        continue;
+                    }
+                    Turn::Nobody => break,
+                };
                 if self.live(id, epoch).is_none_or(|partition| !partition.dispatches()) {
                     continue;
                 }
                 match self.look_at_head(route, id, lane) {
-                    Head::Runs => self.dispatch_run(route, id, lane),
+                    Head::Runs => self.dispatch_run(route, id, lane, slots),
                     Head::RunsAlone => {
                         self.exclusive = Some((id, epoch, lane));
                         self.dispatch_exclusive();
@@ -109,7 +121,7 @@ impl<P: Clone, R> Engine<P, R> {
             return true;
         };
         match self.live(id, epoch).map(|partition| partition.suspicion.permission(offset)) {
-            Some(Permission::Granted) => self.dispatch_run(route, id, lane),
+            Some(Permission::Granted) => self.dispatch_run(route, id, lane, 1),
             Some(Permission::Announce) => self.note_urgent_change(id),
             Some(Permission::Wait) | None => {}
         }
@@ -153,12 +165,14 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    /// Hands out the longest run of this lane that one route, the free slots and the offset map allow.
-    fn dispatch_run(&mut self, route: RouteId, id: PartitionId, lane: u32) {
-        let policy = &self.routes[route.0 as usize];
-        let slots = (policy.policy.concurrency - policy.in_flight).min(self.settings.max_in_flight - self.in_flight);
-        let (max_run, room) = (self.settings.max_run.min(slots), self.map_room());
-        let write_ahead = policy.policy.write_ahead;
+    /// Hands out the longest run of this lane that one route, one tenant with its `slots`, the free slots, the time of a run
+    /// and the offset map allow.
+    fn dispatch_run(&mut self, route: RouteId, id: PartitionId, lane: u32, slots: usize) {
+        let Route { policy, in_flight, pace, .. } = &self.routes[route.0 as usize];
+        let free = (policy.concurrency - in_flight).min(self.settings.max_in_flight - self.in_flight);
+        let max_run = self.settings.max_run.min(free).min(slots).min(pace.run().max(free / SPARE));
+        let (room, write_ahead) = (self.map_room(), policy.write_ahead);
+        let mut tenant = None;
         let Some(partition) = self.partition(id) else { return };
         let epoch = partition.epoch;
         let max_run = if partition.suspicion.one_at_a_time() { 1 } else { max_run };
@@ -168,6 +182,7 @@ impl<P: Clone, R> Engine<P, R> {
             let Some(entry) = partition.tracker.entry(sequence) else { break };
             let runs = entry.state == State::Waiting
                 && entry.route == route
+                && *tenant.get_or_insert(entry.tenant) == entry.tenant
                 && (!write_ahead || partition.is_receipted(entry.offset));
             if !runs || !partition.tracker.has_room_for(sequence, room) {
                 break;
@@ -182,7 +197,9 @@ impl<P: Clone, R> Engine<P, R> {
         partition.in_flight += run.len();
         partition.lanes.lane_mut(lane).state = LaneState::Running(u32::try_from(run.len()).expect("max_run fits"));
         self.in_flight += run.len();
-        self.routes[route.0 as usize].in_flight += run.len();
+        let Route { policy, in_flight, ready, .. } = &mut self.routes[route.0 as usize];
+        *in_flight += run.len();
+        ready.started(tenant.unwrap_or_default(), run.len(), &policy.tenant, self.now);
         self.effects.push_back(Effect::Dispatch(run));
     }
 }

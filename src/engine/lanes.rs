@@ -29,6 +29,29 @@ pub(super) struct Lane {
     pub(super) queue: VecDeque<u64>,
 }
 
+impl Lane {
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// A record of it is with a worker already.
+    pub(super) fn runs_one_more(&mut self) {
+        self.state = match self.state {
+            LaneState::Running(records) => LaneState::Running(records + 1),
+            _ => LaneState::Running(1),
+        };
+    }
+
+    /// A record ends: the head, or one that was with a worker when the routes changed.
+    pub(super) fn remove(&mut self, sequence: u64) {
+        match self.queue.iter().position(|queued| *queued == sequence) {
+            Some(0) => drop(self.queue.pop_front()),
+            Some(index) => drop(self.queue.remove(index)),
+            None => debug_assert!(false, "a record that ends is in its lane"),
+        }
+    }
+}
+
 /// The lanes of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {

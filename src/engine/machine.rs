@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::census::Census;
 use super::circuit::Circuit;
+use super::fairness::{Pace, Ready};
 use super::outages::Streak;
 use super::partition::Partition;
 use super::transaction::{Stage, Transaction};
@@ -42,7 +43,7 @@ pub struct Engine<P, R> {
     pub(super) paused: Budget,
     pub(super) now: Time,
     random: u64,
-    next_route: usize,
+    pub(super) next_route: usize,
     unsettled: bool,
     /// A partition may hold more or less than decides whether it is paused.
     pub(super) unbalanced: bool,
@@ -51,10 +52,23 @@ pub struct Engine<P, R> {
 /// A route as the engine runs it.
 pub(super) struct Route<R> {
     pub(super) policy: RoutePolicy,
-    /// Lanes whose head is of this route and may run, oldest first.
-    pub(super) ready: VecDeque<(PartitionId, Epoch, u32)>,
+    /// Lanes whose head is of this route and may run.
+    pub(super) ready: Ready,
     pub(super) in_flight: usize,
+    pub(super) pace: Pace,
     pub(super) streak: Streak<R>,
+}
+
+impl<R> Route<R> {
+    pub(super) fn new(policy: RoutePolicy) -> Self {
+        Self { policy, ready: Ready::default(), in_flight: 0, pace: Pace::default(), streak: Streak::default() }
+    }
+
+    /// One of its records is back, or its partition is gone.
+    pub(super) fn ended(&mut self, tenant: u64, now: Time) {
+        self.in_flight -= 1;
+        self.ready.ended(tenant, now);
+    }
 }
 
 /// Something to look at again later. Looking at what is gone by then does nothing.
@@ -62,6 +76,8 @@ pub(super) struct Route<R> {
 pub(super) enum Timer {
     /// A parked record is due.
     Due(Ticket),
+    /// A tenant's rate has something left again.
+    Replenished(RouteId, u64),
     /// It is time to decide what a held-back failure was.
     Decide(RouteId),
     /// A revoked partition's time is up.
@@ -91,13 +107,9 @@ impl<P: Clone, R> Engine<P, R> {
     /// `seed` feeds the jitter.
     #[must_use]
     pub fn new(settings: Settings, routes: Vec<RoutePolicy>, seed: u64) -> Self {
-        let routes = routes
-            .into_iter()
-            .map(|policy| Route { policy, ready: VecDeque::new(), in_flight: 0, streak: Streak::default() })
-            .collect();
         Self {
             settings,
-            routes,
+            routes: routes.into_iter().map(Route::new).collect(),
             partitions: Vec::new(),
             assigned_count: 0,
             windows: 0,
@@ -162,6 +174,9 @@ impl<P: Clone, R> Engine<P, R> {
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
                 Timer::Due(ticket) => self.unpark(ticket),
+                Timer::Replenished(route, tenant) => {
+                    self.routes[route.0 as usize].ready.replenished(tenant);
+                }
                 Timer::Decide(route) => self.decide(route),
                 Timer::Drain(partition, epoch) => self.drain_timer(partition, epoch),
             }

@@ -27,6 +27,20 @@ pub(super) struct Streak<R> {
     held: Vec<Suspended<R>>,
 }
 
+impl<R> Streak<R> {
+    pub(super) fn into_held(self) -> Vec<Suspended<R>> {
+        self.held
+    }
+}
+
+/// The name of what the records of one route share, when it seems to be down.
+const OF_ROUTE: &str = "route:";
+
+/// The route whose failures made this dependency up.
+pub(super) fn route_of(dependency: &Dependency) -> Option<&str> {
+    dependency.0.strip_prefix(OF_ROUTE)
+}
+
 impl<R> Default for Streak<R> {
     fn default() -> Self {
         Self { code: 0, held: Vec::new() }
@@ -151,7 +165,7 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// A held-back record waits again; gives its lane.
-    fn resume_suspended(&mut self, ticket: &Ticket) -> Option<u32> {
+    pub(super) fn resume_suspended(&mut self, ticket: &Ticket) -> Option<u32> {
         let partition = self.live(ticket.partition, ticket.epoch)?;
         let entry = partition.tracker.entry_mut(ticket.sequence).filter(|entry| entry.state == State::Suspected)?;
         entry.state = State::Waiting;
@@ -205,6 +219,14 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
+    /// These dependencies are none any more.
+    pub(super) fn close_circuits(&mut self, gone: impl Fn(&Dependency) -> bool) {
+        self.circuits.retain(|dependency, _| !gone(dependency));
+        for dependency in self.down.iter().filter(|dependency| gone(dependency)).cloned().collect::<Vec<_>>() {
+            self.circuit_changed(&dependency, Change::Closed);
+        }
+    }
+
     fn circuit_changed(&mut self, dependency: &Dependency, change: Change) {
         let was_down = !self.down.is_empty();
         match change {
@@ -222,5 +244,5 @@ impl<P: Clone, R> Engine<P, R> {
 
 /// What the lanes of a route share that fail alike, whatever it is.
 fn outage_of(route: RouteId) -> Dependency {
-    Dependency::new(&format!("route:{}", route.0))
+    Dependency::new(&format!("{OF_ROUTE}{}", route.0))
 }

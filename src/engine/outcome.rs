@@ -13,6 +13,7 @@ use super::admission::NO_LANE;
 use super::lanes::LaneState;
 use super::machine::Timer;
 use super::outages::Suspended;
+use super::rerouting::NO_ROUTE;
 use super::tracker::State;
 use super::{
     Attempt, Class, Disposition, Effect, Engine, Exhausted, Finished, Incident, Ordering, Output, Overflow,
@@ -29,8 +30,9 @@ impl<P: Clone, R> Engine<P, R> {
         };
         entry.state = State::Waiting;
         entry.done |= finished.done;
-        let (route, lane) = (entry.route, entry.lane);
+        let (route, lane, tenant) = (entry.route, entry.lane, entry.tenant);
         partition.in_flight -= 1;
+        let outdated = partition.outdated.remove(&sequence);
         let suspect = partition.suspicion.one_at_a_time();
         if suspect {
             partition.suspicion.came_back(offset);
@@ -41,8 +43,16 @@ impl<P: Clone, R> Engine<P, R> {
             self.exclusive = None;
             self.note_urgent_change(id);
         }
-        self.routes[route.0 as usize].in_flight -= 1;
+        if let Some(route) = self.routes.get_mut(route.0 as usize) {
+            if finished.verdict == Attempt::NotStarted {
+                route.ready.gave_back(tenant, &route.policy.tenant);
+            } else {
+                route.pace.note(finished.took);
+            }
+            route.ended(tenant, self.now);
+        }
         match finished.verdict {
+            verdict if route == NO_ROUTE => self.end_unrouted_attempt(id, sequence, &verdict, finished.report),
             Attempt::Succeeded => {
                 self.count_attempt(id, sequence);
                 self.end(id, sequence, Disposition::Processed, finished.report);
@@ -59,10 +69,13 @@ impl<P: Clone, R> Engine<P, R> {
             Attempt::Failed { class, .. } => self.failed(finished.ticket, class, finished.report),
             Attempt::NotStarted | Attempt::Cancelled | Attempt::Fenced => {}
         }
+        if let Some(same_handlers) = outdated {
+            self.end_outdated(id, sequence, same_handlers);
+        }
         self.run_advanced(id, lane);
     }
 
-    fn count_attempt(&mut self, id: PartitionId, sequence: u64) {
+    pub(super) fn count_attempt(&mut self, id: PartitionId, sequence: u64) {
         if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
             entry.attempts += 1;
         }
@@ -190,9 +203,7 @@ impl<P: Clone, R> Engine<P, R> {
             partition.parked -= 1;
         }
         if lane != NO_LANE {
-            let queue = &mut partition.lanes.lane_mut(lane).queue;
-            debug_assert_eq!(queue.front(), Some(&sequence), "only the head of a lane runs");
-            queue.pop_front();
+            partition.lanes.lane_mut(lane).remove(sequence);
         }
         partition.waiting.remove(1, bytes);
         let paused = partition.paused;

@@ -1,6 +1,6 @@
 //! What the engine holds for one assigned partition.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::census::{Census, Tally};
@@ -58,6 +58,8 @@ pub(super) struct Partition<P> {
     pub(super) receipts: NextOffset,
     /// Records with workers.
     pub(super) in_flight: usize,
+    /// Of those, the ones that began under earlier routes, and whether their route has the same handlers now.
+    pub(super) outdated: BTreeMap<u64, bool>,
     /// Records parked or suspected.
     pub(super) parked: usize,
     /// Records that hold memory, and their bytes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Dependency, retry};
+use super::{Dependency, TenantQuota, retry};
 
 /// Bounds of the whole replica (I7) and its rhythm.
 #[derive(Clone, Debug)]
@@ -87,8 +87,26 @@ pub struct RoutePolicy {
     pub exhausted: Exhausted,
     /// Records of this route that may be in flight at once. 0: it is disabled, and its records wait.
     pub concurrency: usize,
+    /// What each tenant of the route may do at most.
+    pub tenant: TenantPolicy,
     /// Dependencies whose outage stops this route.
     pub dependencies: Vec<Dependency>,
     /// Its handler runs only when the record's receipt is acknowledged; otherwise the receipt comes before the commit.
     pub write_ahead: bool,
+}
+
+/// Bounds of each tenant within one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TenantPolicy {
+    /// Records that may be in flight at once; at least 1.
+    pub concurrency: usize,
+    /// Attempts that may begin.
+    pub quota: Option<TenantQuota>,
+}
+
+/// No bounds besides the route's.
+impl Default for TenantPolicy {
+    fn default() -> Self {
+        Self { concurrency: usize::MAX, quota: None }
+    }
 }

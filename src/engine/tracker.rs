@@ -34,6 +34,7 @@ pub(super) struct Entry<P> {
     pub(super) bytes: u32,
     pub(super) route: RouteId,
     pub(super) lane: u32,
+    pub(super) tenant: u64,
     /// Attempts used.
     pub(super) attempts: u32,
     /// Attempts whose outcome record is committed or staged: what the offset map may say.
@@ -113,6 +114,11 @@ impl<P> Tracker<P> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry<P>)> {
         self.entries.iter().enumerate().map(|(index, entry)| (self.first + index as u64, entry))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Entry<P>)> {
+        let first = self.first;
+        self.entries.iter_mut().enumerate().map(move |(index, entry)| (first + index as u64, entry))
     }
 
     pub(super) fn len(&self) -> usize {

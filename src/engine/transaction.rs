@@ -30,6 +30,8 @@ pub(super) struct Transaction<P, R> {
     pub(super) urgent: bool,
     /// Outputs that were decided while it took none.
     pub(super) pending: VecDeque<Output<P, R>>,
+    /// The routes have changed while it was the current one: see [`super::Engine::reroute`].
+    pub(super) rerouted: bool,
     aborts: u32,
     pub(super) not_before: Time,
 }
@@ -43,6 +45,7 @@ impl<P, R> Transaction<P, R> {
             since: None,
             urgent: false,
             pending: VecDeque::new(),
+            rerouted: false,
             aborts: 0,
             not_before: Time(0),
         }
@@ -79,5 +82,6 @@ impl<P, R> Transaction<P, R> {
         self.id = TransactionId(self.id.0 + 1);
         self.stage = Stage::Open;
         self.staged = 0;
+        self.rerouted = false;
     }
 }

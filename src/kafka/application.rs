@@ -1,8 +1,8 @@
 //! What the driver needs from the rest: everything between a polled record and the records to produce.
 
 use super::Trouble;
-use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId};
-use crate::event::{NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId, Rerouted};
+use crate::event::{Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::runtime::Clock;
 use crate::store::Fence;
 
@@ -25,9 +25,21 @@ pub trait Application: Send + Sync + 'static {
     /// What a worker reports of an attempt.
     type Report: Send + 'static;
 
+    /// The routes that records are classified by; replaced as a whole, between two records.
+    type Routes: Send + 'static;
+
     /// Looks at a polled record: is it an event, which route takes it, which lane keeps its order. On the poll thread:
     /// no I/O, no waiting.
-    fn classify(&self, record: Record, clock: &Clock) -> Arrival<Self::Payload>;
+    fn classify(&self, routes: &Self::Routes, record: Record, clock: &Clock) -> Arrival<Self::Payload>;
+
+    /// Looks at a record again that earlier routes took and that has not ended. On the poll thread.
+    fn reclassify(&self, routes: &Self::Routes, payload: &Self::Payload) -> Rerouted<Self::Payload>;
+
+    /// Other routes are in force: what is handed out under these and not begun is given back as not started.
+    fn retire(&self, _routes: &Self::Routes) {}
+
+    /// By what a record is deduplicated, if it is. On any thread.
+    fn identity(&self, record: &Record) -> Option<Identity>;
 
     /// Hands a run to the workers; never blocks (the engine bounds what is in flight). `fence` is the partition's database
     /// claim. Results come back through the channel that the workers were made with.

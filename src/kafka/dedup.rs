@@ -23,7 +23,6 @@ use super::stop::Stop;
 use super::{Application, DriverError};
 use crate::engine::{Epoch, PartitionId};
 use crate::event::{Identity, NextOffset, Offset, Record, TopicPartition};
-use crate::runtime::Clock;
 
 /// How long lanes wait for their window. What is missing then is a duplicate that may be handled twice, as without a window.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +42,6 @@ pub(super) struct Rebuild {
 pub(super) struct Windows<A: Application> {
     pub(super) application: Arc<A>,
     pub(super) side: SideReader,
-    pub(super) clock: Clock,
     pub(super) answers: Sender<Input<A::Payload, A::Report>>,
     pub(super) stop: Stop,
 }
@@ -77,12 +75,11 @@ impl<A: Application> Windows<A> {
     /// Reads until it is complete, with another reader where one falls silent.
     fn window(&mut self, request: &Rebuild, from: Offset) -> Result<Vec<(Identity, Offset)>, DriverError> {
         let deadline = Instant::now() + REBUILD_TIMEOUT;
-        let Self { application, side, clock, stop, .. } = self;
+        let Self { application, side, stop, .. } = self;
         let over = || request.live.is_over() || stop.is_set();
         loop {
-            let (seen, complete) = read(side.reader()?, request, from, deadline, &over, |record| {
-                application.classify(record, clock).identity
-            });
+            let (seen, complete) =
+                read(side.reader()?, request, from, deadline, &over, |record| application.identity(&record));
             if complete || over() {
                 return Ok(seen);
             }

@@ -24,6 +24,7 @@ use super::lookup::Question;
 use super::partitions::{Partition, Partitions};
 use super::rebalance::Round;
 use super::receipts::Receipt;
+use super::rerouting::NextRoutes;
 use super::standing::{Standing, Troubles};
 use super::status::{Counts, PartitionStatus, StatusCell};
 use super::writer::Command;
@@ -42,6 +43,10 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver<A: Application> {
     pub(super) application: Arc<A>,
+    /// Those in force.
+    pub(super) routes: A::Routes,
+    /// Those that are to follow.
+    pub(super) next_routes: NextRoutes<A::Routes>,
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) engine: Engine<A::Payload, A::Report>,
@@ -221,6 +226,7 @@ impl<A: Application> Driver<A> {
             Input::Found(found) => self.found(found),
             Input::DedupRebuilt { partition, epoch, seen } => self.engine.dedup_rebuilt(now, partition, epoch, &seen),
             Input::Probed { dependency, up } => self.engine.probed(now, &dependency, up),
+            Input::Reroute => self.reroute(),
             Input::Shutdown => {
                 self.engine.shut_down(now);
                 self.status.update(|status| status.ending = true);
@@ -230,6 +236,17 @@ impl<A: Application> Driver<A> {
                 self.state.failed.get_or_insert(error);
             }
         }
+    }
+
+    /// Other routes are in force from here on: records that are polled later are classified by them, those that are held
+    /// are looked at again.
+    fn reroute(&mut self) {
+        let Some((routes, policies)) = self.next_routes.take() else { return };
+        let application = Arc::clone(&self.application);
+        self.engine.reroute(self.clock.now(), policies, |payload| application.reclassify(&routes, payload));
+        // After that: what is given back as not started is of the new routes already.
+        let old = std::mem::replace(&mut self.routes, routes);
+        application.retire(&old);
     }
 
     fn note_committed(&mut self, transaction: TransactionId) {

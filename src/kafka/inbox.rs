@@ -40,6 +40,8 @@ pub(super) enum Input<P, R> {
         dependency: Dependency,
         up: bool,
     },
+    /// There are [`super::rerouting::NextRoutes`].
+    Reroute,
     Shutdown,
     /// One of the threads cannot go on.
     Failed(DriverError),

@@ -92,7 +92,7 @@ impl<A: Application> Driver<A> {
         owned.proof_due = None;
         let topic = Arc::clone(&partition.source.topic);
         let (record, readable) = from_message(message, topic);
-        let mut arrival = self.application.classify(record, &self.clock);
+        let mut arrival = self.application.classify(&self.routes, record, &self.clock);
         if !readable {
             (arrival.verdict, arrival.identity) = (Verdict::Poison, None);
         }

@@ -20,6 +20,7 @@ use super::lookup::{Lookups, Question};
 use super::partitions::Partitions;
 use super::receipts::{Receipt, Receipts, Reports};
 use super::reporting::{Reporting, StatusRecords};
+use super::rerouting::{NextRoutes, Rerouter};
 use super::side::SideReader;
 use super::status::{Status, StatusCell};
 use super::stop::Stop;
@@ -36,8 +37,9 @@ pub struct Parts<A: Application> {
     /// Made before the application, whose workers report to it.
     pub inbox: Inbox<A::Payload, A::Report>,
     pub settings: Settings,
+    pub routes: A::Routes,
     /// In the order of the application's route ids.
-    pub routes: Vec<RoutePolicy>,
+    pub policies: Vec<RoutePolicy>,
     pub clock: Clock,
     /// Feeds the jitter of back-offs.
     pub seed: u64,
@@ -52,6 +54,7 @@ pub struct Replica<A: Application> {
     status: Arc<StatusCell>,
     clock: Clock,
     inbox: Sender<Input<A::Payload, A::Report>>,
+    next_routes: NextRoutes<A::Routes>,
     ended: oneshot::Receiver<Result<(), DriverError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,7 +65,7 @@ impl<A: Application> Replica<A> {
     /// # Errors
     /// A configuration that librdkafka refuses, or a thread that cannot be started.
     pub fn start(parts: Parts<A>) -> Result<Self, DriverError> {
-        let Parts { config, application, inbox, settings, routes, clock, seed, claims, reports } = parts;
+        let Parts { config, application, inbox, settings, routes, policies, clock, seed, claims, reports } = parts;
         let config = Arc::new(config);
         let status = Arc::new(StatusCell::default());
         let stop = Stop::default();
@@ -94,7 +97,6 @@ impl<A: Application> Replica<A> {
         let rebuilds = Windows {
             application: Arc::clone(&application),
             side: SideReader::new(Arc::clone(&config), "windows", threads.reporter("windows")),
-            clock,
             answers: answers.clone(),
             stop: stop.clone(),
         };
@@ -113,11 +115,14 @@ impl<A: Application> Replica<A> {
 
         let drain_timeout = settings.drain_timeout;
         let inbox_sender = inbox.sender.clone();
+        let next_routes = NextRoutes::new();
         let driver = Driver {
             application,
+            routes,
+            next_routes: next_routes.clone(),
             config,
             clock,
-            engine: Engine::new(settings, routes, seed),
+            engine: Engine::new(settings, policies, seed),
             consumer,
             inbox: inbox.receiver,
             answers: inbox.sender,
@@ -140,7 +145,7 @@ impl<A: Application> Replica<A> {
                 let _ = end.send(result);
             })
             .map_err(|source| DriverError::Thread { name: "coafi-poll", source })?;
-        Ok(Self { status, clock, inbox: inbox_sender, ended, thread: Some(thread) })
+        Ok(Self { status, clock, inbox: inbox_sender, next_routes, ended, thread: Some(thread) })
     }
 
     /// What the replica is doing now.
@@ -153,6 +158,12 @@ impl<A: Application> Replica<A> {
     #[must_use]
     pub fn watch(&self) -> Watch {
         Watch { status: Arc::clone(&self.status), clock: self.clock }
+    }
+
+    /// Gives it other routes.
+    #[must_use]
+    pub fn rerouter(&self) -> Rerouter<A> {
+        Rerouter { next: self.next_routes.clone(), inbox: self.inbox.clone() }
     }
 
     /// Waits until the replica ends by itself: for good reason, or after [`Replica::request_shutdown`].

@@ -3,6 +3,7 @@
 //! The hot path never touches an instrument: the driver hands over totals once per poll ([`Metrics::set_counts`]) and
 //! gauges once per second, and callbacks read them when somebody scrapes.
 
+mod routes;
 mod sources;
 mod state;
 
@@ -16,6 +17,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use prometheus::{Encoder, TextEncoder};
 
+use routes::Routes;
 pub use sources::SourceProgress;
 use sources::Sources;
 use state::State;
@@ -24,6 +26,7 @@ pub use state::{CircuitState, Gauges, Lag, PartitionLag};
 use super::TelemetryError;
 use super::otlp::resource;
 use crate::kafka::{Counts, Incidents};
+use crate::runtime::unix_ms;
 
 /// Upper bounds of the duration histograms' buckets, in seconds.
 const DURATION_BUCKETS: [f64; 14] =
@@ -36,6 +39,7 @@ const MAX_SERIES: usize = 20_000;
 pub struct Metrics {
     state: Arc<State>,
     sources: Arc<Sources>,
+    routes: Arc<Routes>,
     commit_duration: Histogram<f64>,
     handler_duration: Histogram<f64>,
     registry: prometheus::Registry,
@@ -64,11 +68,14 @@ impl Metrics {
         state::observe(&state, &meter);
         let sources = Arc::<Sources>::default();
         sources::observe(&sources, &meter);
+        let routes = Arc::<Routes>::default();
+        routes::observe(&routes, &meter);
         Ok(Self {
             commit_duration: durations(&meter, "coafi_commit_duration", "Time from a commit's start to its end"),
             handler_duration: durations(&meter, "coafi_handler_duration", "Time that one attempt of a route took"),
             state,
             sources,
+            routes,
             registry,
             provider,
         })
@@ -96,6 +103,16 @@ impl Metrics {
     /// Replaces the progress of all sources that a connector watches.
     pub fn set_sources(&self, sources: Vec<SourceProgress>) {
         self.sources.set(sources);
+    }
+
+    /// These routes are in force from the start on.
+    pub fn routes_in_force(&self, version: &str) {
+        self.routes.in_force(version, now_s());
+    }
+
+    /// The routes file was read again: the version that is in force now, or `None` if it was refused.
+    pub fn routes_reloaded(&self, version: Option<&str>) {
+        self.routes.reloaded(version, now_s());
     }
 
     /// `dependency`: the name of an `engine::Dependency`.
@@ -147,6 +164,11 @@ impl RouteTimer {
     }
 }
 
+/// Seconds since the Unix epoch.
+fn now_s() -> u64 {
+    u64::try_from(unix_ms() / 1_000).unwrap_or(0)
+}
+
 fn durations(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
     meter
         .f64_histogram(name)
@@ -177,6 +199,9 @@ mod tests {
         metrics.set_circuit("database", CircuitState::Open);
         metrics.commit_took(Duration::from_millis(20));
         metrics.route_timer("git_commits").took(Duration::from_micros(300));
+        metrics.routes_in_force("aa");
+        metrics.routes_reloaded(Some("bb"));
+        metrics.routes_reloaded(None);
         let page = metrics.render().unwrap();
         for line in [
             "coafi_records_polled_total 7",
@@ -195,6 +220,10 @@ mod tests {
             r#"coafi_source_events_total{source="/r"} 4"#,
             r#"coafi_source_backlog{source="/r"} 2"#,
             r#"coafi_source_failing{source="/r"} 1"#,
+            r#"coafi_routes{version="bb"} 1"#,
+            "coafi_routes_reloads_total 1",
+            "coafi_routes_reload_failures_total 1",
+            "coafi_routes_last_reload_successful 0",
             "coafi_commit_duration_seconds_count 1",
             r#"coafi_handler_duration_seconds_bucket{route="git_commits",le="0.0005"} 1"#,
         ] {

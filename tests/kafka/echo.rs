@@ -10,9 +10,11 @@ use std::time::Duration;
 use coafi::engine::retry::{Backoff, Policy};
 use coafi::engine::{
     Arrival, Attempt, CircuitSettings, Class, Dependency, Disposition, Epoch, Exhausted, Finished, Job, Ordering,
-    Output, Overflow, PartitionId, RouteId, RoutePolicy, Settings, Verdict,
+    Output, Overflow, PartitionId, Rerouted, RouteId, RoutePolicy, Settings, TenantPolicy, Verdict,
 };
-use coafi::event::{Headers, HeadersBuilder, NextOffset, Offset, Outgoing, Record, TopicPartition, lane_hash};
+use coafi::event::{
+    Headers, HeadersBuilder, Identity, NextOffset, Offset, Outgoing, Record, TopicPartition, lane_hash,
+};
 use coafi::kafka::{Application, Claims, Config, Inbox, Parts, PolledBatch, Replica, Results};
 use coafi::runtime::Clock;
 use coafi::store::Fence;
@@ -37,7 +39,13 @@ impl Echo {
                     let verdict = if stopped { Attempt::NotStarted } else { attempt(&job, claim, &gate) };
                     counter.fetch_add(u64::from(!stopped), Atomic::Relaxed);
                     stopped |= verdict != Attempt::Succeeded;
-                    Finished { ticket: job.ticket, verdict, done: job.done, report: Some(format!("#{}", job.attempt)) }
+                    Finished {
+                        ticket: job.ticket,
+                        verdict,
+                        done: job.done,
+                        took: Duration::ZERO,
+                        report: Some(format!("#{}", job.attempt)),
+                    }
                 });
                 results.finished(finished.collect());
             }
@@ -99,18 +107,29 @@ pub(crate) fn outcome_name(disposition: &Disposition) -> &'static str {
 impl Application for Echo {
     type Payload = Record;
     type Report = String;
+    type Routes = ();
 
-    fn classify(&self, record: Record, _clock: &Clock) -> Arrival<Record> {
+    fn classify(&self, _routes: &(), record: Record, _clock: &Clock) -> Arrival<Record> {
         Arrival {
             offset: record.offset(),
             bytes: u32::try_from(record.size()).unwrap(),
             verdict: Verdict::Routed { route: RouteId(0), lane: lane_hash(record.key().unwrap_or_default()) },
             identity: None,
+            tenant: 0,
             attempts: 0,
             done: 0,
             not_before: None,
             payload: record,
         }
+    }
+
+    fn reclassify(&self, _routes: &(), payload: &Record) -> Rerouted<Record> {
+        let verdict = Verdict::Routed { route: RouteId(0), lane: lane_hash(payload.key().unwrap_or_default()) };
+        Rerouted { verdict, payload: payload.clone(), same_handlers: true }
+    }
+
+    fn identity(&self, _record: &Record) -> Option<Identity> {
+        None
     }
 
     fn submit(&self, run: Vec<Job<Record>>, fence: Option<&Fence>) {
@@ -202,6 +221,7 @@ pub(crate) fn route() -> RoutePolicy {
         overflow: Overflow::DeadLetter,
         exhausted: Exhausted::DeadLetter,
         concurrency: 2_000,
+        tenant: TenantPolicy::default(),
         dependencies: Vec::new(),
         write_ahead: false,
     }
@@ -244,7 +264,8 @@ pub(crate) fn start_with(
         application,
         inbox,
         settings,
-        routes: vec![route()],
+        routes: (),
+        policies: vec![route()],
         clock: Clock::start(),
         seed: 1,
         claims: Some(Box::new(claims)),

@@ -18,6 +18,7 @@ mod outages;
 mod process;
 mod readme;
 mod recovery;
+mod reload;
 mod replay;
 mod replicas;
 #[path = "../support/repositories.rs"]

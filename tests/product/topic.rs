@@ -87,9 +87,18 @@ impl Producer {
         self.0.flush(PATIENCE).expect("the broker takes it");
     }
 
+    /// The offset in this partition.
+    pub(crate) fn send_to(&self, topic: &str, partition: i32, record: &Record) -> i64 {
+        self.try_send_to(topic, partition, record).expect("the broker takes it")
+    }
+
     /// The offset in partition 0; `None` if the record is too large for the topic.
     pub(crate) fn try_send(&self, topic: &str, record: &Record) -> Option<i64> {
-        match block_on(self.0.send(message(topic, record).partition(0), PATIENCE)) {
+        self.try_send_to(topic, 0, record)
+    }
+
+    fn try_send_to(&self, topic: &str, partition: i32, record: &Record) -> Option<i64> {
+        match block_on(self.0.send(message(topic, record).partition(partition), PATIENCE)) {
             Ok(delivery) => Some(delivery.offset),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => None,
             Err((error, _)) => panic!("{topic}: {error}"),

@@ -42,7 +42,11 @@ owner: product-tests
 partitions: PARTITIONS
 replication: 1
 key: repository
-schemas: [org.coafi.events.GitCommitEventPayload, org.coafi.events.GitPushEventPayload, org.coafi.events.GitTagEventPayload]
+schemas:
+  - org.coafi.events.GitCommitEventPayload
+  - org.coafi.events.GitPushEventPayload
+  - org.coafi.events.GitTagEventPayload
+  - org.coafi.events.DrillStepEventPayload
 retention: 1d
 cleanup: delete
 max_message_bytes: 1 MiB

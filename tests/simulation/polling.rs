@@ -120,6 +120,7 @@ fn arrival(clock: Clock, (offset, message): (Offset, Message)) -> Arrival<Payloa
         bytes: message.bytes,
         verdict: message.verdict,
         identity: message.identity,
+        tenant: message.payload.key % 3,
         attempts: message.attempts,
         done: message.done,
         not_before: message.not_before.map(|due| clock.on_engine_clock(due)),

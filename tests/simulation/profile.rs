@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coafi_core::engine::retry::{Backoff, Policy};
 use coafi_core::engine::{
-    CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings, offset_map,
+    CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings, TenantPolicy, offset_map,
 };
 
 use crate::random::Random;
@@ -122,6 +122,7 @@ impl Profile {
                 overflow: Overflow::DeadLetter,
                 exhausted: Exhausted::DeadLetter,
                 concurrency: 16,
+                tenant: TenantPolicy::default(),
                 dependencies: Vec::new(),
                 write_ahead: false,
             }],
@@ -180,6 +181,7 @@ fn routes(random: &mut Random, tiers: &[Duration], halts: bool) -> Vec<RoutePoli
             overflow: if halts && random.chance(30) { Overflow::Halt } else { overflow },
             exhausted: if halts && random.chance(50) { Exhausted::Halt } else { Exhausted::DeadLetter },
             concurrency: random.pick(&[1, 3, 64]),
+            tenant: TenantPolicy::default(),
             dependencies,
             write_ahead: random.chance(25),
         }

@@ -1,5 +1,7 @@
 //! The workers of a process: runs of jobs, one record after another, with results that come late or not at all.
 
+use std::time::Duration;
+
 use coafi_core::engine::offset_map::OffsetMap;
 use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
 
@@ -118,7 +120,7 @@ impl Process {
         world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
         self.custody.reported(&ticket);
         let now = self.clock.engine(world.now);
-        self.engine.finished(now, Finished { ticket, verdict, done, report });
+        self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, report });
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Plan;
-use crate::dispatch::{Delivery, Report, Routes, hop};
+use crate::dispatch::{Delivery, Report, hop};
 use crate::engine::{Arrival, Output, Verdict};
 use crate::event::{HeadersBuilder, Outgoing};
 
@@ -39,15 +39,15 @@ impl Passing {
     }
 
     /// Whether the record is to be handled. One of a disabled route is not: it would wait, and the replay with it.
-    pub(in crate::app) fn takes(&self, delivery: &Delivery, routes: &Routes) -> bool {
+    pub(in crate::app) fn takes(&self, delivery: &Delivery) -> bool {
         let record = delivery.record();
-        delivery.route.is_none_or(|route| routes.route(route).enabled)
+        delivery.route.as_ref().is_none_or(|routed| routed.route().enabled)
             && self.plan.takes(&record.topic_partition(), record.offset())
     }
 
     /// What is not meant is no route's: the engine then ends it at once, and nothing of it is rendered.
-    pub(in crate::app) fn look(&self, mut arrival: Arrival<Arc<Delivery>>, routes: &Routes) -> Arrival<Arc<Delivery>> {
-        if !self.takes(&arrival.payload, routes) {
+    pub(in crate::app) fn look(&self, mut arrival: Arrival<Arc<Delivery>>) -> Arrival<Arc<Delivery>> {
+        if !self.takes(&arrival.payload) {
             arrival.verdict = Verdict::Unrecognised;
         }
         arrival

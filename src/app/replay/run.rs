@@ -71,6 +71,7 @@ impl Replay<'_> {
                     tally: None,
                     metrics: None,
                     otel: false,
+                    hangup: None,
                     publishes_status: false,
                     replay: Some(Replaying { passing: Arc::clone(&passing), rate: self.rate }),
                 };

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::{error, info, warn};
 
 use super::quota::Quota;
-use super::{Ending, Fault, Renderer, Staged, class_of, fault_of};
+use super::{Ending, Fault, Renderer, Staged, class_of, fault_of, routed};
 use crate::dispatch::Report;
 use crate::engine::Disposition;
 use crate::runtime::Clock;
@@ -99,7 +99,7 @@ impl FailureLog {
                     partition = source.partition,
                     offset = output.ticket.offset.0,
                     attempt = output.attempt,
-                    route = renderer.route(output).map(|route| route.name.as_str()),
+                    route = routed(output).map(|routed| routed.route().name.as_str()),
                     class = class_of(&output.disposition).map(crate::engine::Class::name),
                     code,
                     error = cut(&message, MAX_MESSAGE_BYTES),

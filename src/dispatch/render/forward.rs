@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::fit::{Fitted, Keep, Own, fit};
 use super::profile::{self, Failed};
-use super::{Fault, Renderer, Staged, class_of, fault_of};
+use super::{Fault, Renderer, Staged, class_of, fault_of, routed};
+use crate::dispatch::Routed;
 use crate::dispatch::hop::{self, Origin};
 use crate::event::{Outgoing, Timestamp, TopicPartition};
 
@@ -73,9 +74,9 @@ impl Renderer {
         own.push(Own::fact(hop::ERROR_CLASS, class));
         let first = output.payload.hop.as_ref().and_then(|hop| hop.first_failure_ms);
         own.push(Own::fact(hop::FIRST_FAILURE, first.unwrap_or_else(|| ended_ms(output))));
-        if let Some(route) = self.route(output) {
+        if let Some(route) = routed(output).map(Routed::route) {
             own.push(Own::fact(hop::ROUTE, cut(&route.name, MAX_NAME_BYTES)));
-            own.extend(self.failed_handler(output).map(|name| Own::fact(hop::HANDLER, name)));
+            own.extend(failed_handler(output).map(|name| Own::fact(hop::HANDLER, name)));
         }
         own
     }
@@ -96,7 +97,7 @@ impl Renderer {
             code,
             message: cut(&message, MAX_MESSAGE_BYTES),
             location: location.as_deref().map(|location| cut(location, MAX_LOCATION_BYTES)),
-            handler: self.failed_handler(output),
+            handler: failed_handler(output),
             attempt: output.attempt,
             due_ms: due_ms.unwrap_or_else(|| ended_ms(output)),
         };
@@ -106,17 +107,17 @@ impl Renderer {
         }
     }
 
-    fn failed_handler(&self, output: &Staged) -> Option<&str> {
-        let index = fault_of(output)?.handler?;
-        self.route(output)?.handlers.get(usize::from(index)).map(|name| cut(name, MAX_NAME_BYTES))
-    }
-
     /// Names of the handlers that have succeeded.
     fn done(&self, output: &Staged) -> String {
-        let handlers = self.route(output).map(|route| route.handlers.as_slice()).unwrap_or_default();
+        let handlers = routed(output).map(|routed| routed.route().handlers.as_slice()).unwrap_or_default();
         let done = handlers.iter().enumerate().filter(|(index, _)| output.done & (1 << index) != 0);
         done.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(",")
     }
+}
+
+fn failed_handler(output: &Staged) -> Option<&str> {
+    let index = fault_of(output)?.handler?;
+    routed(output)?.route().handlers.get(usize::from(index)).map(|name| cut(name, MAX_NAME_BYTES))
 }
 
 fn texts(output: &Staged) -> Vec<Own> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::delivery::Delivery;
 use super::dispatcher::Settings;
 use super::report::Report;
-use super::{ConsumedTopic, RecordLimits, Routes, dead_letter_topic, retry_topic};
+use super::{ConsumedTopic, RecordLimits, Routed, dead_letter_topic, retry_topic};
 use crate::bitt::Audit;
 use crate::engine::{Class, Disposition, Output};
 use crate::event::{Outgoing, TopicPartition};
@@ -35,10 +35,7 @@ pub(super) type Staged = Output<Arc<Delivery>, Report>;
 /// Renders outputs. Used from the producer's thread.
 #[derive(Debug)]
 pub(super) struct Renderer {
-    routes: Arc<Routes>,
     audit: Arc<Audit>,
-    /// By route and handler: `{"handler":"name"}`, the detail of the commonest steps.
-    handler_details: Vec<Vec<String>>,
     unprocessed_topic: Arc<str>,
     limits: RecordLimits,
     profile: HeaderProfile,
@@ -56,13 +53,9 @@ pub(super) enum Ending {
 }
 
 impl Renderer {
-    pub(super) fn new(routes: Arc<Routes>, audit: Arc<Audit>, settings: &Settings) -> Self {
-        let detail = |name: &String| serde_json::json!({ "handler": name }).to_string();
-        let handler_details = routes.list().iter().map(|r| r.handlers.iter().map(detail).collect()).collect();
+    pub(super) fn new(audit: Arc<Audit>, settings: &Settings) -> Self {
         Self {
-            routes,
             audit,
-            handler_details,
             unprocessed_topic: settings.unprocessed_topic.as_str().into(),
             limits: settings.limits.clone(),
             profile: settings.profile,
@@ -88,7 +81,7 @@ impl Renderer {
         let base = ConsumedTopic::parse(&source.topic).base;
         match &output.disposition {
             Disposition::RetryTopic { tier, due, .. } => {
-                let topic = retry_topic(base, self.tier(output, *tier));
+                let topic = retry_topic(base, delay_of(output, *tier));
                 match self.retry(source, output, &topic, clock.unix_ms(*due)) {
                     Some(outgoing) => Ending::Forwarded { outgoing, instead_of: None },
                     None => {
@@ -111,15 +104,17 @@ impl Renderer {
             | Disposition::Halted { .. } => Ending::Audited,
         }
     }
+}
 
-    fn tier(&self, output: &Staged, tier: usize) -> std::time::Duration {
-        let route = output.route.expect("only a routed record is retried");
-        self.routes.route(route).policy.retry.tiers[tier]
-    }
+/// The delay of a retry topic: of the policy that decided on it, which may be a later one than that of the attempt.
+fn delay_of(output: &Staged, tier: usize) -> std::time::Duration {
+    let routed = output.payload.route.as_ref().expect("only a routed record is retried");
+    routed.route().policy.retry.tiers[tier]
+}
 
-    fn route(&self, output: &Staged) -> Option<&super::Route> {
-        output.route.or(output.payload.route).map(|id| self.routes.route(id))
-    }
+/// The route that the attempt was made under, or that takes the record.
+fn routed(output: &Staged) -> Option<&Routed> {
+    output.report.as_ref().map(|report| &report.route).or(output.payload.route.as_ref())
 }
 
 /// The class that an output ends with, if it failed.

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::{Ending, Fault, Renderer, Staged, class_of, fault_of};
+use super::{Ending, Fault, Renderer, Staged, class_of, fault_of, routed};
 use crate::bitt::Repeats;
-use crate::dispatch::Success;
 use crate::dispatch::hop::Origin;
 use crate::dispatch::report::Report;
+use crate::dispatch::{Routed, Success};
 use crate::engine::Disposition;
 use crate::event::{Attribute, Outgoing, TopicPartition};
 use crate::runtime::Clock;
@@ -18,7 +18,8 @@ impl Renderer {
     pub(super) fn outcome(&self, source: &TopicPartition, output: &Staged, ending: &Ending, clock: &Clock) -> Outgoing {
         let report = output.report.as_ref();
         let event = output.payload.event();
-        let route = self.route(output);
+        let routed = routed(output);
+        let route = routed.map(Routed::route);
         let fault = fault_of(output);
         let ended_ms = report.map_or(output.payload.received_ms, |report| report.ended_ms);
         let outcome = Outcome {
@@ -30,13 +31,13 @@ impl Renderer {
             correlation_id: event.map(|e| Cow::Borrowed(e.correlation_id())),
             causation_id: event.and_then(|e| e.attribute(Attribute::CausationId)).map(Cow::Borrowed),
             route: route.map(|r| Cow::Borrowed(r.name.as_str())),
-            route_version: route.map(|_| Cow::Borrowed(self.routes.version())),
-            handlers: self.handlers(output),
+            route_version: routed.map(|routed| Cow::Borrowed(routed.version())),
+            handlers: handlers(output),
             outcome: kind(&output.disposition, ending),
             error_class: class_of(&output.disposition).map(|class| Cow::Borrowed(class.name())),
             error_code: fault.as_ref().map(|fault| Cow::Borrowed(fault.code)),
             steps: self.steps(output, ending, ended_ms, clock),
-            result: report.and_then(|report| self.result(output, report)),
+            result: report.and_then(result),
             due_at: due(&output.disposition, clock),
             first_seen_offset: match output.disposition {
                 Disposition::Duplicate { first_seen } => Some(first_seen.0),
@@ -54,38 +55,38 @@ impl Renderer {
         let repeats = if output.overflow { Repeats::Moved } else { Repeats::No };
         self.audit.outcome(outcome, repeats, traceparent.as_deref())
     }
+}
 
-    fn handlers<'a>(&'a self, output: &Staged) -> Vec<Cow<'a, str>> {
-        let (Some(route), Some(report)) = (self.route(output), &output.report) else { return Vec::new() };
-        let ran = report.runs.iter().filter_map(|run| run.handler);
-        ran.map(|index| Cow::Borrowed(route.handlers[usize::from(index)].as_str())).collect()
-    }
+fn handlers(output: &Staged) -> Vec<Cow<'_, str>> {
+    let Some(report) = &output.report else { return Vec::new() };
+    let ran = report.runs.iter().filter_map(|run| run.handler);
+    ran.map(|index| Cow::Borrowed(report.route.route().handlers[usize::from(index)].as_str())).collect()
+}
 
-    /// `{"success": …, "message": …}`; of several handlers, by name under `results`.
-    fn result(&self, output: &Staged, report: &Report) -> Option<Cow<'static, str>> {
-        let handlers = &self.route(output)?.handlers;
-        match report.runs.as_slice() {
-            [] => None,
-            [only] => match &only.result {
-                Ok(success) if *success == Success::default() => Some(Cow::Borrowed(r#"{"success":true}"#)),
-                Ok(success) => Some(result_of(success).to_string().into()),
-                Err(refusal) => Some(json!({"success": false, "message": refusal.failure.message}).to_string().into()),
-            },
-            several => {
-                let results: serde_json::Map<_, _> = several
-                    .iter()
-                    .filter_map(|run| {
-                        let name = handlers.get(usize::from(run.handler?))?;
-                        let result = match &run.result {
-                            Ok(success) => result_of(success),
-                            Err(refusal) => json!({"success": false, "message": refusal.failure.message}),
-                        };
-                        Some((name.clone(), result))
-                    })
-                    .collect();
-                let success = several.iter().all(|run| run.result.is_ok());
-                Some(json!({"success": success, "results": results}).to_string().into())
-            }
+/// `{"success": …, "message": …}`; of several handlers, by name under `results`.
+fn result(report: &Report) -> Option<Cow<'static, str>> {
+    let handlers = &report.route.route().handlers;
+    match report.runs.as_slice() {
+        [] => None,
+        [only] => match &only.result {
+            Ok(success) if *success == Success::default() => Some(Cow::Borrowed(r#"{"success":true}"#)),
+            Ok(success) => Some(result_of(success).to_string().into()),
+            Err(refusal) => Some(json!({"success": false, "message": refusal.failure.message}).to_string().into()),
+        },
+        several => {
+            let results: serde_json::Map<_, _> = several
+                .iter()
+                .filter_map(|run| {
+                    let name = handlers.get(usize::from(run.handler?))?;
+                    let result = match &run.result {
+                        Ok(success) => result_of(success),
+                        Err(refusal) => json!({"success": false, "message": refusal.failure.message}),
+                    };
+                    Some((name.clone(), result))
+                })
+                .collect();
+            let success = several.iter().all(|run| run.result.is_ok());
+            Some(json!({"success": success, "results": results}).to_string().into())
         }
     }
 }

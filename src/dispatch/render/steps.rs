@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::outcome::due;
-use super::{Ending, Renderer, Staged};
+use super::{Ending, Renderer, Staged, routed};
 use crate::dispatch::Step;
 use crate::dispatch::report::{HandlerRun, Refusal};
 use crate::engine::{Class, Disposition};
@@ -29,7 +29,7 @@ impl Renderer {
             steps.push(step("EVENT_VALIDATION_FAILED", output.payload.received_ms, text(&detail)));
         }
         if let Some(report) = &output.report {
-            let details = self.details(output);
+            let details = report.route.details();
             if report.runs.iter().any(|run| run.handler.is_some()) {
                 steps.push(step("EVENT_VALIDATED", report.started_ms, NO_DETAIL.into()));
             }
@@ -41,10 +41,6 @@ impl Renderer {
         steps
     }
 
-    fn details(&self, output: &Staged) -> &[String] {
-        output.route.map(|route| self.handler_details[route.0 as usize].as_slice()).unwrap_or_default()
-    }
-
     fn last_step<'a>(&self, output: &Staged, ending: &Ending, at: i64, clock: &Clock) -> Option<OutcomeStep<'a>> {
         let topic = match ending {
             Ending::Forwarded { outgoing, .. } => Some(&*outgoing.topic),
@@ -54,7 +50,8 @@ impl Renderer {
             Disposition::Processed => return None,
             Disposition::Duplicate { first_seen } => ("EVENT_DUPLICATE", json!({"firstSeenOffset": first_seen.0})),
             Disposition::Filtered => {
-                let filter = self.route(output).and_then(|route| route.filter.as_ref()).map(|filter| filter.text());
+                let filter =
+                    routed(output).and_then(|routed| routed.route().filter.as_ref()).map(|filter| filter.text());
                 ("EVENT_FILTERED", json!({"filter": filter}))
             }
             Disposition::RetryInPlace { .. } => {

@@ -11,8 +11,8 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::bitt::Writer;
-use crate::dispatch::tests::fixture::{Backing, delivery, fail, record, routes};
-use crate::dispatch::{Failure, HandlerRun, NewEvent, Refusal, Step, Success, hop};
+use crate::dispatch::tests::fixture::{Backing, delivery, fail, record, routes, routing};
+use crate::dispatch::{Failure, HandlerRun, NewEvent, Refusal, Routing, Step, Success, hop};
 use crate::engine::{Epoch, PartitionId, RouteId, Ticket};
 use crate::event::{Offset, Record, RecordBuilder};
 use crate::schema::payloads::{Outcome, OutcomeKind};
@@ -28,7 +28,7 @@ const LIMIT: usize = 100_000;
 
 struct World {
     renderer: Renderer,
-    routes: Arc<Routes>,
+    routing: Arc<Routing>,
     clock: Clock,
     backing: Backing,
 }
@@ -49,21 +49,21 @@ impl World {
             topic: "coafi.bitt.records".into(),
         };
         let audit = Arc::new(Audit::connect(writer, &backing.services.codec).await.unwrap());
-        let routes = routes(ROUTES);
+        let routing = routing(routes(ROUTES));
         let limits = RecordLimits::new(LIMIT, BTreeMap::new());
         let settings = Settings { limits, profile, ..Settings::default() };
-        let renderer = Renderer::new(Arc::clone(&routes), audit, &settings);
-        Self { renderer, routes, clock: Clock::start(), backing }
+        let renderer = Renderer::new(audit, &settings);
+        Self { renderer, routing, clock: Clock::start(), backing }
     }
 
     /// An output about this record, of an attempt without a report.
     fn output(&self, record: Record, disposition: Disposition) -> Staged {
-        let looked_at = Arc::into_inner(delivery(&self.routes, record)).unwrap();
+        let looked_at = Arc::into_inner(delivery(&self.routing, record)).unwrap();
         let payload = Arc::new(Delivery { received_ms: RECEIVED_MS, ..looked_at });
         let offset = payload.record().offset();
         Output {
             ticket: Ticket { partition: PartitionId(0), epoch: Epoch(9), offset, sequence: 0 },
-            route: payload.route,
+            route: payload.route.as_ref().map(Routed::id),
             attempt: 2,
             done: 0b01,
             disposition,
@@ -130,7 +130,8 @@ fn succeeded(success: Success) -> Option<Report> {
 }
 
 fn report(runs: Vec<HandlerRun>) -> Option<Report> {
-    Some(Report { started_ms: RECEIVED_MS + 1, ended_ms: RECEIVED_MS + 4, runs, traceparent: None })
+    let route = routing(routes(ROUTES)).find("coafi.git", "t", "/source").unwrap();
+    Some(Report { started_ms: RECEIVED_MS + 1, ended_ms: RECEIVED_MS + 4, runs, traceparent: None, route })
 }
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Route, Routes};
 use crate::dispatch::{ConsumedTopic, dead_letter_topic, delay, retry_topic};
-use crate::engine::{Exhausted, Ordering, RouteId};
+use crate::engine::{Exhausted, Ordering, RouteId, TenantPolicy};
 
 /// The answer for one type, source and topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +23,9 @@ pub struct Explanation {
     pub deadline: String,
     pub concurrency: usize,
     pub rate_limit: Option<String>,
+    /// Bounds of each tenant, if there are any besides the route's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     pub dependencies: Vec<String>,
     pub version: String,
 }
@@ -73,6 +76,7 @@ impl Routes {
             deadline: route.map(|r| delay::format(r.deadline)).unwrap_or_default(),
             concurrency: route.map_or(0, |r| r.policy.concurrency),
             rate_limit: route.and_then(|r| r.rate_limit).map(|l| format!("{}/s, burst {}", l.per_second, l.burst)),
+            tenant: route.and_then(|r| bounds(&r.policy.tenant)),
             dependencies: route
                 .map(|r| r.policy.dependencies.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
@@ -80,6 +84,13 @@ impl Routes {
         };
         (explanation, id)
     }
+}
+
+fn bounds(tenant: &TenantPolicy) -> Option<String> {
+    let concurrency = (tenant.concurrency < usize::MAX).then(|| format!("{} in flight", tenant.concurrency));
+    let quota = tenant.quota.map(|quota| format!("{}/s, burst {}", quota.per_second, quota.burst));
+    let all: Vec<String> = concurrency.into_iter().chain(quota).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 const fn ordering_name(ordering: Ordering) -> &'static str {

@@ -12,7 +12,7 @@ use super::fields::At;
 use super::{Known, MAX_HANDLERS, MAX_ROUTES, Patterns, RateLimit, Route, Routes, RoutesError, raw};
 use crate::dispatch::{DEPENDENCIES, Filter, delay};
 use crate::engine::retry::{Backoff, Policy};
-use crate::engine::{Dependency, Exhausted, Ordering, Overflow, RoutePolicy};
+use crate::engine::{Dependency, Exhausted, Ordering, Overflow, RoutePolicy, TenantPolicy, TenantQuota};
 
 const ATTEMPTS: u32 = 3;
 const MAX_ATTEMPTS: u32 = 100;
@@ -111,7 +111,11 @@ fn route(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Route, RoutesErr
             false,
             &[("halt", false), ("continue", true)],
         )?,
-        rate_limit: raw.rate_limit.as_ref().map(|limit| rate_limit(at, limit)).transpose()?,
+        rate_limit: raw
+            .rate_limit
+            .as_ref()
+            .map(|limit| rate_limit(at, ["rate_limit.per_second", "rate_limit.burst"], limit))
+            .transpose()?,
         deadline: at.duration("deadline", raw.deadline.as_ref(), DEADLINE, MILLISECOND..=MAX_DEADLINE)?,
         enabled: at.flag("enabled", raw.enabled.as_ref(), true)?,
     })
@@ -154,14 +158,28 @@ fn handlers(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Vec<String>, 
     Ok(names)
 }
 
-fn rate_limit(at: At<'_>, raw: &raw::RateLimit) -> Result<RateLimit, RoutesError> {
+fn rate_limit(at: At<'_>, key: [&str; 2], raw: &raw::RateLimit) -> Result<RateLimit, RoutesError> {
+    let [per_second_key, burst_key] = key;
     if raw.per_second.is_none() {
-        return Err(at.missing("rate_limit.per_second", format!("a whole number from 1 to {MAX_RATE}")));
+        return Err(at.missing(per_second_key, format!("a whole number from 1 to {MAX_RATE}")));
     }
-    let per_second = at.number("rate_limit.per_second", raw.per_second.as_ref(), 1, 1..=MAX_RATE)?;
-    let burst = at.number("rate_limit.burst", raw.burst.as_ref(), per_second, 1..=MAX_RATE)?;
+    let per_second = at.number(per_second_key, raw.per_second.as_ref(), 1, 1..=MAX_RATE)?;
+    let burst = at.number(burst_key, raw.burst.as_ref(), per_second, 1..=MAX_RATE)?;
     let positive = |n| NonZeroU32::new(n).expect("the range begins at 1");
     Ok(RateLimit { per_second: positive(per_second), burst: positive(burst) })
+}
+
+/// Bounds of each tenant; without them the route's count.
+fn tenant(at: At<'_>, raw: Option<&raw::Tenant>) -> Result<TenantPolicy, RoutesError> {
+    let Some(raw) = raw else { return Ok(TenantPolicy::default()) };
+    let concurrency = match &raw.concurrency {
+        Some(value) => at.number("tenant.concurrency", Some(value), CONCURRENCY, 1..=MAX_CONCURRENCY)? as usize,
+        None => TenantPolicy::default().concurrency,
+    };
+    const KEYS: [&str; 2] = ["tenant.rate_limit.per_second", "tenant.rate_limit.burst"];
+    let limit = raw.rate_limit.as_ref().map(|limit| rate_limit(at, KEYS, limit)).transpose()?;
+    let quota = limit.map(|limit| TenantQuota { per_second: limit.per_second.get(), burst: limit.burst.get() });
+    Ok(TenantPolicy { concurrency, quota })
 }
 
 fn policy(
@@ -212,6 +230,7 @@ fn policy(
             &[("dead_letter", Exhausted::DeadLetter), ("halt", Exhausted::Halt)],
         )?,
         concurrency: at.number("concurrency", raw.concurrency.as_ref(), CONCURRENCY, 1..=MAX_CONCURRENCY)? as usize,
+        tenant: tenant(at, raw.tenant.as_ref())?,
         dependencies: match &raw.dependencies {
             Some(value) => dependencies(at, value)?,
             None => Vec::new(),

@@ -23,6 +23,9 @@ pub(super) struct Route {
     pub(super) retry: Retry,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) concurrency: Option<Value>,
+    /// Not in the version of routes that do not have it, which is older than this key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tenant: Option<Tenant>,
     pub(super) deadline: Option<Value>,
     pub(super) dependencies: Option<Value>,
     pub(super) audit: Option<Value>,
@@ -63,6 +66,13 @@ pub(super) struct InPlace {
 pub(super) struct Backoff {
     pub(super) initial: Option<Value>,
     pub(super) cap: Option<Value>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tenant {
+    pub(super) concurrency: Option<Value>,
+    pub(super) rate_limit: Option<RateLimit>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Exhausted, Ordering, Overflow};
+use crate::engine::{Exhausted, Ordering, Overflow, TenantPolicy, TenantQuota};
 
 fn known() -> Known {
     let tiers = [5, 60, 600].map(Duration::from_secs).to_vec();
@@ -47,6 +47,7 @@ retry:
   overflow: dead_letter
 rate_limit: {per_second: 100, burst: 10}
 concurrency: 8
+tenant: {concurrency: 2, rate_limit: {per_second: 7}}
 deadline: 1m
 dependencies: [database, artifacts]
 audit: write_ahead
@@ -59,6 +60,8 @@ on_loss: continue"))
     assert_eq!((retry.in_place_attempts, retry.fault_attempts, retry.max_attempts()), (4, 3, 6));
     assert_eq!(retry.tiers, [Duration::from_secs(5), Duration::from_secs(600)]);
     assert_eq!(route.rate_limit.map(|l| (l.per_second.get(), l.burst.get())), Some((100, 10)));
+    let quota = Some(TenantQuota { per_second: 7, burst: 7 });
+    assert_eq!(route.policy.tenant, TenantPolicy { concurrency: 2, quota });
     assert_eq!((route.policy.exhausted, route.policy.overflow), (Exhausted::Halt, Overflow::DeadLetter));
     assert_eq!((route.policy.write_ahead, route.enabled, route.continue_after_loss), (true, false, true));
     assert_eq!(
@@ -102,6 +105,8 @@ fn an_error_names_file_route_key_value_and_what_is_allowed() {
     check("handler: log\nretry: {fault_attempts: 9}", &["fault_attempts", "9", "1 to 3"]);
     check("handler: log\nretry: {in_place: {backoff: {initial: 10s}}}", &["backoff.cap", "at least the initial 10s"]);
     check("handler: log\nrate_limit: {burst: 1}", &["rate_limit.per_second"]);
+    check("handler: log\ntenant: {concurrency: 0}", &["tenant.concurrency", "0", "1 to 100000"]);
+    check("handler: log\ntenant: {rate_limit: {burst: 1}}", &["tenant.rate_limit.per_second"]);
     check("handler: log\nenabled: maybe", &["enabled", "maybe", "true, false"]);
     check("handler: log\non_loss: ignore", &["on_loss", "ignore", "halt, continue"]);
     check("handler: log\nretries: 3", &["retries", "ordering", "line"]);

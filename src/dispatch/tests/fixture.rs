@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::connectors::git::Repositories;
 use crate::dispatch::delivery::Delivery;
-use crate::dispatch::routes::RouteCache;
 use crate::dispatch::shared::Shared;
 use crate::dispatch::workers::{Submit, Workers};
 use crate::dispatch::{
-    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Services, Success, classify,
+    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Routing, Services, Success,
+    classify,
 };
 use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
 use crate::event::{Event, Offset, Record, RecordBuilder};
@@ -72,8 +72,18 @@ pub(in crate::dispatch) fn record(topic: &str, offset: i64, headers: &[(&str, &s
 }
 
 /// As the poll thread makes it.
-pub(in crate::dispatch) fn delivery(routes: &Routes, record: Record) -> Arc<Delivery> {
-    classify::classify(routes, &RouteCache::new(routes), record, &Clock::start()).payload
+pub(in crate::dispatch) fn delivery(routing: &Arc<Routing>, record: Record) -> Arc<Delivery> {
+    classify::classify(routing, record, &Clock::start()).payload
+}
+
+/// These routes with handlers that nobody calls.
+pub(in crate::dispatch) fn routing(routes: Arc<Routes>) -> Arc<Routing> {
+    let nothing = || Arc::new(Scripted::new(Script::Succeed(Success::default()))) as Arc<dyn Handler>;
+    let names: std::collections::BTreeSet<String> =
+        routes.list().iter().flat_map(|route| route.handlers.iter().cloned()).collect();
+    let built = names.iter().map(|name| (name.as_str(), nothing())).collect();
+    let handlers = Handlers::by_name(&routes, &built);
+    Arc::new(Routing::new(routes, handlers))
 }
 
 pub(in crate::dispatch) fn job(payload: Arc<Delivery>, partition: u32, epoch: u64) -> Job<Arc<Delivery>> {
@@ -139,7 +149,7 @@ pub(in crate::dispatch) fn fail(class: Class) -> Failure {
 
 /// One worker over scripted handlers, and its results.
 pub(in crate::dispatch) struct Bench {
-    pub(in crate::dispatch) routes: Arc<Routes>,
+    pub(in crate::dispatch) routing: Arc<Routing>,
     pub(in crate::dispatch) submit: Submit,
     workers: Option<Workers>,
     pub(in crate::dispatch) starts: BTreeMap<&'static str, Arc<AtomicUsize>>,
@@ -172,8 +182,8 @@ impl Bench {
         }
         let handlers = Handlers::by_name(&routes, &built);
         let services = Arc::clone(&backing.services);
-        let shared =
-            Shared::new(Arc::clone(&routes), handlers, services, Clock::start(), "", &DispatcherSettings::default());
+        let routing = Arc::new(Routing::new(routes, handlers));
+        let shared = Shared::new(services, Clock::start(), "", &DispatcherSettings::default());
         let (sender, results) = unbounded_channel();
         let sink: crate::dispatch::ResultSink = Arc::new(move |batch| {
             for finished in batch {
@@ -183,7 +193,7 @@ impl Bench {
         });
         let runtime = tokio::runtime::Handle::current();
         let (submit, workers) = Workers::start(&runtime, &Arc::new(shared), 1, &sink);
-        Self { routes, submit, workers: Some(workers), starts, results, _backing: backing }
+        Self { routing, submit, workers: Some(workers), starts, results, _backing: backing }
     }
 
     pub(in crate::dispatch) fn starts(&self, handler: &str) -> usize {
@@ -196,7 +206,7 @@ impl Bench {
     }
 
     pub(in crate::dispatch) fn run_of(&self, partition: u32, epoch: u64, offsets: std::ops::Range<i64>) {
-        let jobs = offsets.map(|offset| job(delivery(&self.routes, record("topic", offset, &[])), partition, epoch));
+        let jobs = offsets.map(|offset| job(delivery(&self.routing, record("topic", offset, &[])), partition, epoch));
         self.submit(jobs.collect());
     }
 

@@ -6,6 +6,7 @@ mod inspection;
 mod ledger;
 mod outages;
 mod partitions;
+mod rerouting;
 mod retrying;
 mod suspects;
 mod windows;
@@ -61,6 +62,7 @@ fn route() -> RoutePolicy {
         overflow: Overflow::RetryTopic,
         exhausted: Exhausted::DeadLetter,
         concurrency: 100,
+        tenant: TenantPolicy::default(),
         dependencies: vec![Dependency::new("database")],
         write_ahead: false,
     }
@@ -202,7 +204,8 @@ impl Bench {
     fn finish(&mut self, offset: i64, verdict: Attempt) {
         let index = self.running.iter().position(|job| job.ticket.offset.0 == offset).expect("it runs");
         let job = self.running.remove(index).unwrap();
-        self.engine.finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, report: None });
+        self.engine
+            .finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, took: Duration::ZERO, report: None });
         self.settle();
     }
 
@@ -256,6 +259,7 @@ fn arrival(offset: i64, lane: u64) -> Arrival<i64> {
         bytes: 100,
         verdict: Verdict::Routed { route: RouteId(0), lane },
         identity: Some(Identity(u128::try_from(offset).unwrap())),
+        tenant: 0,
         attempts: 0,
         done: 0,
         not_before: None,

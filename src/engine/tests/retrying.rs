@@ -184,7 +184,7 @@ fn handlers_that_are_done_stay_done() {
     bench.poll_arrivals(vec![Arrival { done: 0b1, ..arrival(0, 1) }, arrival(1, 2)]);
     assert_eq!(bench.running.iter().map(|job| job.done).collect::<Vec<_>>(), [0b1, 0]);
     let ticket = bench.running.pop_front().unwrap().ticket;
-    let failed = Finished { ticket, verdict: failed(Class::Panic), done: 0b100, report: None };
+    let failed = Finished { ticket, verdict: failed(Class::Panic), done: 0b100, took: Duration::ZERO, report: None };
     bench.engine.finished(bench.now, failed);
     bench.settle();
     bench.pass(milliseconds(100));

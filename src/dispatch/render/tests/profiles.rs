@@ -118,7 +118,7 @@ async fn their_headers_on_a_retry_topic_decide_nothing() {
     let world = World::with(HeaderProfile::Spring).await;
     let headers =
         [(hop::ATTEMPT, "2"), ("retry_topic-attempts", "\0\0\0\u{7f}"), ("retry_topic-backoff-timestamp", "x")];
-    let delivery = delivery(&world.routes, record("coafi.git.retry.5s", 7, &headers));
+    let delivery = delivery(&world.routing, record("coafi.git.retry.5s", 7, &headers));
     let hop = delivery.hop.as_ref().expect("it stands on a retry topic");
     assert_eq!((hop.attempts, hop.not_before_ms), (2, None));
 }

@@ -1,0 +1,178 @@
+//! Other routes come into force while records are held.
+
+use super::*;
+
+/// Every record goes to this route.
+fn to(route: u32) -> impl FnMut(&i64) -> Rerouted<i64> {
+    move |offset| {
+        let lane = u64::try_from(*offset).unwrap();
+        let verdict = Verdict::Routed { route: RouteId(route), lane };
+        Rerouted { verdict, payload: *offset, same_handlers: true }
+    }
+}
+
+fn to_nowhere(offset: &i64) -> Rerouted<i64> {
+    Rerouted { verdict: Verdict::Unrecognised, payload: *offset, same_handlers: false }
+}
+
+impl Bench {
+    fn reroute(&mut self, routes: Vec<RoutePolicy>, look: impl FnMut(&i64) -> Rerouted<i64>) {
+        self.engine.reroute(self.now, routes, look);
+        self.settle();
+    }
+}
+
+fn attempts(in_place_attempts: u32) -> Policy {
+    Policy { in_place_attempts, tiers: Vec::new(), ..route().retry }
+}
+
+#[test]
+fn a_parked_record_keeps_its_attempts_and_goes_on_under_the_new_policy() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1)]);
+    bench.finish(0, transient(5));
+    bench.finish(1, Attempt::Succeeded);
+    bench.reroute(vec![RoutePolicy { retry: attempts(3), ..route() }], to(0));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running.iter().map(|job| job.attempt).collect::<Vec<_>>(), [2]);
+    bench.finish(0, transient(5));
+    bench.pass(Duration::from_secs(1));
+    bench.pass(Duration::from_secs(1));
+    bench.finish(0, transient(5));
+    bench.pass(Duration::from_secs(1));
+    let ends: Vec<_> = bench.ends.iter().filter(|(offset, ..)| *offset == 0).map(|(_, attempt, _)| *attempt).collect();
+    assert_eq!(ends, [1, 2, 3], "{:?}", bench.ends);
+    assert!(matches!(bench.ends.last(), Some((0, 3, Disposition::DeadLetter { class: Class::Transient }))));
+}
+
+#[test]
+fn a_parked_record_that_has_used_what_the_new_policy_allows_ends() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1)]);
+    bench.finish(0, transient(5));
+    bench.finish(1, Attempt::Succeeded);
+    bench.reroute(vec![RoutePolicy { retry: attempts(1), ..route() }], to(0));
+    assert_eq!(bench.ends.last(), Some(&(0, 1, Disposition::DeadLetter { class: Class::Transient })));
+    assert_eq!(bench.position(), 2);
+}
+
+#[test]
+fn a_lane_of_the_new_ordering_starts_nothing_before_all_that_runs_in_it_is_back() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1), (2, 2)]);
+    assert_eq!(bench.running(), [0, 1, 2]);
+    bench.reroute(vec![RoutePolicy { ordering: Ordering::Partition, ..route() }], to(0));
+    bench.poll(&[(3, 3), (4, 4)]);
+    bench.finish(2, Attempt::Succeeded);
+    bench.finish(0, Attempt::Succeeded);
+    assert_eq!(bench.running(), [1], "one of the partition's lane is still out");
+    bench.finish(1, Attempt::NotStarted);
+    assert_eq!(bench.running(), [1, 3, 4], "then in the order of the log");
+    for offset in [1, 3, 4] {
+        bench.finish(offset, Attempt::Succeeded);
+    }
+    assert_eq!(bench.position(), 5);
+}
+
+#[test]
+fn a_key_whose_ordering_is_loosened_goes_on_beside_what_runs() {
+    let mut bench = Bench::new();
+    bench.reroute(vec![RoutePolicy { ordering: Ordering::Partition, ..route() }], to(0));
+    bench.poll(&[(0, 0), (1, 1), (2, 2)]);
+    bench.finish(0, transient(5));
+    for offset in [1, 2] {
+        bench.finish(offset, Attempt::NotStarted);
+    }
+    assert!(bench.running().is_empty(), "the head is held back, and the partition with it");
+    bench.reroute(vec![route()], to(0));
+    let mut running = bench.running();
+    running.sort_unstable();
+    assert_eq!(running, [0, 1, 2]);
+    assert_eq!(bench.running.iter().map(|job| job.attempt).max(), Some(1), "what was in doubt used no attempt");
+}
+
+#[test]
+fn what_no_route_takes_any_more_is_unprocessed_unless_it_runs_and_succeeds() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)]);
+    bench.finish(0, transient(5));
+    bench.finish(1, Attempt::Succeeded);
+    bench.reroute(vec![route()], to_nowhere);
+    bench.pass(Duration::from_millis(100));
+    assert!(bench.ends.contains(&(0, 1, Disposition::Unprocessed)), "{:?}", bench.ends);
+    bench.finish(2, Attempt::Succeeded);
+    bench.finish(3, transient(5));
+    bench.finish(4, Attempt::NotStarted);
+    for end in [(2, 1, Disposition::Processed), (3, 1, Disposition::Unprocessed), (4, 0, Disposition::Unprocessed)] {
+        assert!(bench.ends.contains(&end), "{end:?} in {:?}", bench.ends);
+    }
+    assert_eq!(bench.position(), 5);
+}
+
+#[test]
+fn a_route_that_is_disabled_holds_its_records_and_lets_them_go_when_it_is_enabled() {
+    let mut bench = Bench::new();
+    bench.reroute(vec![RoutePolicy { concurrency: 0, ..route() }, route()], to(0));
+    bench.poll(&[(0, 0), (1, 1)]);
+    assert!(bench.running().is_empty());
+    bench.reroute(vec![route()], to(0));
+    assert_eq!(bench.running(), [0, 1]);
+}
+
+#[test]
+fn what_runs_counts_against_the_new_routes_concurrency() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1), (2, 2)]);
+    bench.reroute(vec![RoutePolicy { concurrency: 1, ..route() }], to(0));
+    bench.poll(&[(3, 3)]);
+    for offset in [0, 1] {
+        bench.finish(offset, Attempt::Succeeded);
+    }
+    assert_eq!(bench.running(), [2]);
+    bench.finish(2, Attempt::Succeeded);
+    assert_eq!(bench.running(), [3]);
+}
+
+#[test]
+fn handlers_that_have_succeeded_run_again_if_the_route_has_others_now() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1)]);
+    let ticket = bench.running[0].ticket;
+    let other_handlers = |offset: &i64| Rerouted { same_handlers: false, ..to(0)(offset) };
+    bench.reroute(vec![route()], other_handlers);
+    bench.running.pop_front();
+    bench
+        .engine
+        .finished(bench.now, Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, report: None });
+    bench.settle();
+    bench.finish(1, Attempt::Succeeded);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running.iter().map(|job| (job.attempt, job.done)).collect::<Vec<_>>(), [(2, 0)]);
+    let (position, metadata) = bench.committed.clone().unwrap();
+    let map = offset_map::OffsetMap::decode(&metadata, 9, position).unwrap();
+    assert_eq!(map.attempts[0].done, 0, "nor does a restart take them for done");
+}
+
+#[test]
+fn an_outage_seen_in_a_routes_failures_ends_with_the_route() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1), (2, 2), (3, 3)]);
+    (0..4).for_each(|offset| bench.finish(offset, transient(5)));
+    assert!(bench.engine.open_circuits().next().is_some());
+    bench.reroute(vec![route()], to(0));
+    assert!(bench.engine.open_circuits().next().is_none());
+    assert_eq!(bench.running.len(), 4);
+}
+
+#[test]
+fn a_partition_that_is_given_up_drains_across_the_change() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1), (2, 1)]);
+    bench.engine.revoked(bench.now, &[P0]);
+    bench.reroute(vec![route()], to_nowhere);
+    bench.finish(0, Attempt::Succeeded);
+    bench.finish(1, Attempt::NotStarted);
+    bench.finish(2, Attempt::NotStarted);
+    assert!(bench.engine.is_drained());
+    assert!(bench.engine.census().adds_up());
+}
