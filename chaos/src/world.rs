@@ -224,6 +224,8 @@ impl World {
             .env("COAFI__HTTP__LISTEN", "127.0.0.1:0")
             // What is back is noticed at once, however long it was away.
             .env("COAFI__ENGINE__CIRCUIT__PROBE_CAP", "1s")
+            // Keys that fail alike were told to: that is no outage, and would be held as one once no other event comes.
+            .env("COAFI__ENGINE__CIRCUIT__SAME_ERROR_LANES", "10000")
             .env("COAFI__ENGINE__MAX_PARKED", if self.room { ROOM } else { MAX_PARKED })
             .env("COAFI__KAFKA__CLIENT__MAX_POLL_INTERVAL_MS", MAX_POLL_INTERVAL_MS)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))

@@ -60,6 +60,7 @@ impl<P: Clone, R> Engine<P, R> {
             done,
             audited_done: done,
             counted,
+            placeless: false,
             payload: (!resolved).then_some(record.payload),
         });
         if resolved || counted {

@@ -117,6 +117,7 @@ impl<P: Clone, R> Engine<P, R> {
             in_flight: 0,
             outdated: BTreeMap::new(),
             parked: 0,
+            wants_place: false,
             buffered: Budget::default(),
             waiting: Budget::default(),
             pending: 0,

@@ -17,6 +17,8 @@ enum Head {
     RunsAlone,
     /// The offset map might not hold it: the lane is put aside.
     Held,
+    /// The offset map has no place for its attempts, and it is to halt.
+    Placeless,
     /// Its receipt is not acknowledged yet, and its route wants that first.
     Unreceipted,
     /// The lane is not ready any more.
@@ -52,7 +54,7 @@ impl<P: Clone, R> Engine<P, R> {
                         return;
                     }
                     Head::Held => self.hold_lane(id, lane),
-                    Head::Unreceipted => self.put_aside(id, lane),
+                    Head::Placeless | Head::Unreceipted => self.put_aside(id, lane),
                     Head::Gone => {}
                 }
             }
@@ -72,17 +74,24 @@ impl<P: Clone, R> Engine<P, R> {
         offset_map::room(self.settings.max_parked, self.settings.max_metadata_bytes)
     }
 
+    /// How many attempt counts the offset map holds at most.
+    pub(super) fn max_attempted(&self) -> usize {
+        self.settings.max_parked + offset_map::MAX_HALTED
+    }
+
     /// Whether records of this partition wait for room in the offset map: their key is free, and a record far below theirs
-    /// is unresolved.
+    /// is unresolved, or they are to halt and the attempts of others take every place.
     #[must_use]
     pub fn window_is_full(&self, id: PartitionId) -> bool {
         let Some(Some(partition)) = self.partitions.get(id.0 as usize) else { return false };
         let heads = partition.held_lanes.iter().filter_map(|lane| partition.lanes.lane(*lane).queue.front());
-        heads.copied().any(|head| !partition.tracker.has_room_for(head, self.map_room()))
+        heads.copied().any(|head| {
+            !partition.tracker.has_room_for(head, self.map_room()) || partition.lacks_place(head, self.max_attempted())
+        })
     }
 
     fn look_at_head(&mut self, route: RouteId, id: PartitionId, lane: u32) -> Head {
-        let room = self.map_room();
+        let (room, max_attempted) = (self.map_room(), self.max_attempted());
         let write_ahead = self.routes[route.0 as usize].policy.write_ahead;
         let Some(partition) = self.partition(id) else { return Head::Gone };
         if partition.lanes.lane(lane).state != LaneState::Ready {
@@ -93,6 +102,10 @@ impl<P: Clone, R> Engine<P, R> {
         let offset = entry.offset;
         if !partition.tracker.has_room_for(sequence, room) {
             return Head::Held;
+        }
+        if partition.lacks_place(sequence, max_attempted) {
+            partition.wants_place = true;
+            return Head::Placeless;
         }
         if write_ahead && !partition.is_receipted(offset) {
             return Head::Unreceipted;

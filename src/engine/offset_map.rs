@@ -75,10 +75,14 @@ pub struct Attempted {
     pub done: u32,
 }
 
-/// Bytes that `max_metadata_bytes` of metadata leave for what is resolved, besides `max_parked` attempt counts.
+/// Records of a partition that may halt although every place of a parked one is taken: their attempts stay in the map too.
+pub const MAX_HALTED: usize = 12;
+
+/// Bytes that `max_metadata_bytes` of metadata leave for what is resolved, besides the attempt counts of `max_parked` parked
+/// and [`MAX_HALTED`] halted records.
 #[must_use]
 pub const fn room(max_parked: usize, max_metadata_bytes: usize) -> usize {
-    let reserved = FIXED_BYTES + (max_parked + MAX_SUSPECTS) * ATTEMPTED_BYTES;
+    let reserved = FIXED_BYTES + (max_parked + MAX_HALTED + MAX_SUSPECTS) * ATTEMPTED_BYTES;
     raw_bytes(max_metadata_bytes).saturating_sub(reserved)
 }
 

@@ -108,10 +108,26 @@ impl<P: Clone, R> Engine<P, R> {
     /// Whether the offset map has room for the record's attempts: it has a place already, or one is free.
     fn may_park(&mut self, id: PartitionId, sequence: u64) -> bool {
         let max_parked = self.settings.max_parked;
-        self.partition(id).is_some_and(|partition| {
-            partition.tracker.entry(sequence).is_some_and(|entry| entry.counted)
-                || partition.parked + partition.attempted.len() < max_parked
-        })
+        self.partition(id).is_some_and(|partition| partition.has_place(sequence, max_parked))
+    }
+
+    /// As [`Self::may_park`], for a record that is to stand still from now on.
+    fn may_halt(&mut self, id: PartitionId, sequence: u64) -> bool {
+        let max = self.max_attempted();
+        self.partition(id).is_some_and(|partition| partition.has_place(sequence, max))
+    }
+
+    /// It has to stand still, and the offset map cannot hold its attempts beside so many others: its last one counts for
+    /// nothing, and it begins again once there is a place. Its lane waits, so nothing is lost but a handler's start.
+    fn wait_for_place(&mut self, id: PartitionId, offset: crate::event::Offset, sequence: u64, class: Class) {
+        let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) else {
+            return;
+        };
+        entry.state = State::Waiting;
+        entry.attempts -= 1;
+        if !std::mem::replace(&mut entry.placeless, true) {
+            self.effects.push_back(Effect::Escalate(Incident::Halted { partition: id, offset, class }));
+        }
     }
 
     fn end_or_halt(
@@ -123,6 +139,12 @@ impl<P: Clone, R> Engine<P, R> {
         report: Option<R>,
     ) {
         if let Disposition::Halted { class } = &disposition {
+            if !self.may_halt(id, sequence) {
+                return self.wait_for_place(id, offset, sequence, class.clone());
+            }
+            if let Some(partition) = self.partition(id) {
+                partition.give_place(sequence);
+            }
             self.effects.push_back(Effect::Escalate(Incident::Halted { partition: id, offset, class: class.clone() }));
             if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
                 entry.state = State::Halted;
@@ -136,10 +158,7 @@ impl<P: Clone, R> Engine<P, R> {
     /// The head waits in place until `due`, with an attempt that the offset map has to carry.
     fn park(&mut self, id: PartitionId, sequence: u64, due: Time) {
         let Some(partition) = self.partition(id) else { return };
-        let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
-        if !std::mem::replace(&mut entry.counted, true) {
-            partition.parked += 1;
-        }
+        partition.give_place(sequence);
         self.delay(id, sequence, due);
     }
 
@@ -202,6 +221,7 @@ impl<P: Clone, R> Engine<P, R> {
         if std::mem::replace(&mut entry.counted, false) {
             partition.parked -= 1;
         }
+        let has_place_for_others = std::mem::take(&mut partition.wants_place);
         if lane != NO_LANE {
             partition.lanes.lane_mut(lane).remove(sequence);
         }
@@ -213,6 +233,9 @@ impl<P: Clone, R> Engine<P, R> {
             self.unbalanced = true;
         }
         self.output(id, sequence, disposition, overflow, report);
+        if has_place_for_others {
+            self.retry_held_lanes(id);
+        }
     }
 
     /// Queues an output for the open transaction or the next one.

@@ -60,8 +60,10 @@ pub(super) struct Partition<P> {
     pub(super) in_flight: usize,
     /// Of those, the ones that began under earlier routes, and whether their route has the same handlers now.
     pub(super) outdated: BTreeMap<u64, bool>,
-    /// Records parked or suspected.
+    /// Records parked or suspected, and halted ones: those whose attempts the offset map has, or will have.
     pub(super) parked: usize,
+    /// A lane was put aside because the offset map has no place for the attempts of its head.
+    pub(super) wants_place: bool,
     /// Records that hold memory, and their bytes.
     pub(super) buffered: Budget,
     /// Those that have no outcome yet.
@@ -120,6 +122,25 @@ impl<P> Partition<P> {
     }
 
     /// Attempts that an earlier owner committed for this record.
+    /// Whether the offset map has the record's attempts already, or fewer than `max` other ones.
+    pub(super) fn has_place(&self, sequence: u64, max: usize) -> bool {
+        self.tracker.entry(sequence).is_some_and(|entry| entry.counted) || self.parked + self.attempted.len() < max
+    }
+
+    /// Whether it is to halt and still has no place.
+    pub(super) fn lacks_place(&self, sequence: u64, max: usize) -> bool {
+        self.tracker.entry(sequence).is_some_and(|entry| entry.placeless) && !self.has_place(sequence, max)
+    }
+
+    /// The offset map will have the record's attempts.
+    pub(super) fn give_place(&mut self, sequence: u64) {
+        let Some(entry) = self.tracker.entry_mut(sequence) else { return };
+        if !std::mem::replace(&mut entry.counted, true) {
+            self.parked += 1;
+        }
+        entry.placeless = false;
+    }
+
     pub(super) fn take_attempted(&mut self, offset: Offset) -> Option<Attempted> {
         while self.attempted.front().is_some_and(|known| known.offset < offset) {
             self.attempted.pop_front();

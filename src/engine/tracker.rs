@@ -47,6 +47,8 @@ pub(super) struct Entry<P> {
     pub(super) audited_done: u32,
     /// Counts among the partition's parked records: the offset map has, or will have, its attempts.
     pub(super) counted: bool,
+    /// It is to halt, and found no place in the offset map for its attempts: it starts again when there is one.
+    pub(super) placeless: bool,
     /// `None` once it has ended.
     pub(super) payload: Option<P>,
 }

@@ -6,7 +6,7 @@ use super::*;
 const WINDOW: i64 = 24;
 
 fn narrow(overflow: Overflow, ordering: Ordering) -> Bench {
-    let settings = Settings { max_metadata_bytes: 307, max_run: 1, ..settings() };
+    let settings = Settings { max_metadata_bytes: 467, max_run: 1, ..settings() };
     assert_eq!(8 * offset_map::room(settings.max_parked, settings.max_metadata_bytes) as i64, WINDOW);
     let retry = Policy { in_place_attempts: 3, fault_attempts: 3, ..route().retry };
     Bench::with_routes(settings, vec![RoutePolicy { overflow, ordering, retry, ..route() }])
@@ -112,9 +112,46 @@ fn a_head_that_waits_for_its_first_due_time_is_not_sent_away() {
 
 #[test]
 fn a_run_ends_where_the_window_does() {
-    let settings = Settings { max_metadata_bytes: 307, max_run: 100, ..settings() };
+    let settings = Settings { max_metadata_bytes: 467, max_run: 100, ..settings() };
     let mut bench = Bench::with(settings, 0, "");
     let records: Vec<_> = (0..WINDOW + 5).map(|offset| (offset, 1)).collect();
     bench.poll(&records);
     assert_eq!(bench.running(), (0..WINDOW).collect::<Vec<_>>());
+}
+
+/// More keys that stand still for good than the offset map has places for.
+#[test]
+fn halted_keys_beyond_the_maps_places_wait_for_one_and_the_map_stays_small() {
+    let places = settings().max_parked as i64 + offset_map::MAX_HALTED as i64;
+    // Bytes for the attempts of just so many records, at offsets far apart.
+    let settings = Settings { max_metadata_bytes: 467, max_in_flight: 1_000, ..settings() };
+    let halts = RoutePolicy {
+        exhausted: Exhausted::Halt,
+        overflow: Overflow::Halt,
+        ordering: Ordering::Strict,
+        retry: Policy { in_place_attempts: 1, fault_attempts: 1, tiers: Vec::new(), ..route().retry },
+        ..route()
+    };
+    let mut bench = Bench::with_routes(settings.clone(), vec![halts.clone()]);
+    let mut halted = 0;
+    for offset in 0..places + 3 {
+        bench.poll(&[(offset, 100 + offset.cast_unsigned())]);
+        bench.finish(offset, panicked());
+        bench.pass(milliseconds(100));
+        halted = bench.ends.iter().filter(|(_, _, end)| matches!(end, Disposition::Halted { .. })).count() as i64;
+        assert_eq!(halted, (offset + 1).min(places), "offset {offset}");
+    }
+    let told = bench.count(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. })));
+    assert_eq!(told as i64, places + 3, "somebody is told of every one");
+    assert_eq!(bench.map().attempts.len() as i64, halted);
+    assert!(bench.running().is_empty() && bench.engine.window_is_full(P0), "and none runs again and again");
+    let (position, metadata) = bench.committed.clone().unwrap();
+    let mut next = Bench::unassigned(settings, vec![halts]);
+    next.assign(&assignment(P0, position.0, &metadata));
+    next.poll(&(0..places + 3).map(|offset| (offset, 100 + offset.cast_unsigned())).collect::<Vec<_>>());
+    assert_eq!(next.running(), [places, places + 1, places + 2], "those that have used no attempt");
+    next.finish(places + 1, Attempt::Succeeded);
+    next.finish(places, panicked());
+    next.pass(milliseconds(100));
+    assert_eq!(next.map().attempts.len() as i64, places);
 }

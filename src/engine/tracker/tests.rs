@@ -28,6 +28,7 @@ fn push(tracker: &mut Tracker<()>, offset: i64) -> u64 {
         done: 0,
         audited_done: 0,
         counted: false,
+        placeless: false,
         payload: None,
     });
     tracker.start(sequence);
@@ -161,6 +162,7 @@ fn what_was_never_started_is_not_looked_at() {
         done: 0,
         audited_done: 0,
         counted: false,
+        placeless: false,
         payload: None,
     };
     let sequence = tracker.push(entry(12));
