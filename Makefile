@@ -38,7 +38,7 @@ MUTANT_SEEDS = 300
 MUTANTS_OUT = $(CARGO_TARGET_DIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench chaos upgrade simulate mutants setup-build setup-stack stack-binary
+.PHONY: help run build where test lint up env down status bench chaos upgrade simulate mutants setup-build setup-stack setup-ecosystem stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -56,7 +56,7 @@ build: setup-build ## Build coafi
 where: ## Print the directory that coafi is built into, for the PATH
 	@echo $(DEBUG)
 
-test: setup-build setup-stack ## Run every test, against a stack of their own
+test: setup-build setup-stack setup-ecosystem ## Run every test, against a stack of their own
 	$(CARGO) test --locked --workspace --no-run
 	$(STACK) run -- $(CARGO) test --locked --workspace
 
@@ -114,6 +114,9 @@ setup-stack:
 
 setup-mutants:
 	@scripts/setup mutants
+
+setup-ecosystem:
+	@scripts/setup ecosystem
 
 stack-binary:
 	@$(CARGO) build --locked --quiet --package coafi-testcontainers

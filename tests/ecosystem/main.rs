@@ -1,0 +1,39 @@
+//! Other ecosystems read our topics: tools that we did not write, on topics that the real `coafi` wrote to a real Kafka.
+//!
+//! Confluent's Python client with fastavro, the CloudEvents and OpenTelemetry SDKs and kcat read every topic; Apache Kafka's
+//! own tools understand our commits and reset them; Spring Kafka, Kafka Streams and Kafka Connect read our dead letters.
+//! `scripts/setup ecosystem` brings all of them.
+
+#![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
+
+mod dead_letters;
+mod groups;
+mod page;
+mod tools;
+mod topics;
+
+// The worlds of the product's tests, of which these here need a part.
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/event.rs"]
+mod event;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/http.rs"]
+mod http;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/journal.rs"]
+mod journal;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/process.rs"]
+mod process;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../support/repositories.rs"]
+mod repositories;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/stack.rs"]
+mod stack;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/topic.rs"]
+mod topic;
+#[allow(dead_code, reason = "the product's tests use the rest")]
+#[path = "../product/world.rs"]
+mod world;

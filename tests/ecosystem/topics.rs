@@ -1,0 +1,208 @@
+//! Every topic, read with Confluent's Python client and fastavro, the CloudEvents and OpenTelemetry SDKs, and kcat.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coafi_testcontainers::Kafka;
+use serde_json::{Value, json};
+
+use crate::event::{attributes, commit_data};
+use crate::page;
+use crate::repositories::Repository;
+use crate::stack::Stack;
+use crate::tools::{kcat, objects, printed, python};
+use crate::topic::{Positions, Record, read};
+use crate::world::{GIT_TOPIC, UNPROCESSED, World};
+
+const AUDIT: &str = "coafi.bitt.records";
+/// State of connectors, not events.
+const OFFSETS: &str = "coafi.connect.offsets";
+/// State of replicas, not events: the last record of a replica that has ended is a tombstone.
+const STATUS: &str = "coafi.status";
+const DEAD: &str = "coafi.git.dlq";
+
+/// What stands in which topic after everything has happened that can happen to an event.
+const SCHEMAS: [(&str, &[&str]); 7] = [
+    (GIT_TOPIC, &["org.coafi.events.GitCommitEventPayload", "org.coafi.events.GitPushEventPayload"]),
+    ("coafi.git.retry.1s", &["org.coafi.events.GitCommitEventPayload"]),
+    (DEAD, &["org.coafi.events.GitCommitEventPayload"]),
+    (UNPROCESSED, &["org.coafi.events.GitPushEventPayload"]),
+    (AUDIT, &["org.coafi.bitt.Outcome", "org.coafi.bitt.Receipt"]),
+    ("coafi.workflow", &["org.coafi.events.WorkflowRequestedEventPayload"]),
+    (OFFSETS, &["org.coafi.connect.SourceOffset"]),
+];
+
+/// A cluster with events that were processed, retried by topic, dead-lettered and not recognised, from the git connector
+/// and from others.
+struct Cluster {
+    world: World,
+    repository: Repository,
+    poison: Vec<Vec<u8>>,
+    _kafka: Kafka,
+}
+
+impl Cluster {
+    fn with_history() -> Self {
+        // Of its own: on the shared one stand the records of all other tests, bad ones too.
+        let kafka = Kafka::start().unwrap();
+        let world = World::over_git(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "others");
+        let repository = Repository::init(world.path("repository"));
+        for n in 0..3 {
+            repository.commit_file("docs/a.md", &format!("# Revision {n}\n"));
+        }
+        world.run(&["connect", "git", "--once", "--repo", &repository.url()]).well();
+        let missing = commit_data(world.path("nowhere").to_str().unwrap(), &"7".repeat(40));
+        let missing = Record { value: Some(world.commits.encode(&missing)), ..attributes("git.commit", "/others") };
+        let good = world.push("good");
+        let whole = good.value.clone().unwrap();
+        let poison = vec![b"\xff\xfe no frame".to_vec(), whole[..whole.len() - 3].to_vec()];
+        world.send(&Record { key: Some("missing".into()), ..missing });
+        world.send(&good);
+        world.send(&world.push("unheard-of").without("ce_type").with("ce_type", "git.unheard-of"));
+        world.send(&Record { value: Some(poison[0].clone()), ..Record::default() });
+        world.send(&Record { value: Some(poison[1].clone()), ..world.push("cut-off") });
+        let replica = world.replica();
+        world.until_ended(8);
+        replica.terminate();
+        assert_eq!(replica.ended().code(), Some(0));
+        Self { world, repository, poison, _kafka: kafka }
+    }
+
+    /// As the Python reader understands it.
+    fn records(&self) -> Vec<Value> {
+        let Stack { kafka, registry, .. } = &self.world.stack;
+        objects(&printed(python("topics.py", &[kafka, registry])))
+    }
+
+    fn is_poison(&self, hex: &str) -> bool {
+        self.poison.iter().any(|value| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == hex)
+    }
+}
+
+#[test]
+fn every_topic_is_read_by_tools_of_others() {
+    let cluster = Cluster::with_history();
+    let records = cluster.records();
+    every_value_is_decoded(&cluster, &records);
+    every_event_is_a_cloud_event(&records);
+    commits_are_what_git_says(&cluster, &records);
+    a_trace_goes_through(&records);
+    kcat_reads_the_same(&cluster, &records);
+    page::does_what_it_says(&cluster.world);
+}
+
+fn text<'v>(record: &'v Value, member: &str) -> &'v str {
+    record[member].as_str().unwrap_or_default()
+}
+
+fn of<'v>(records: &'v [Value], topic: &str) -> impl Iterator<Item = &'v Value> {
+    records.iter().filter(move |record| record["topic"] == topic)
+}
+
+/// By the registry, except for what was sent as poison, which is there as it was sent: at its source and as a dead letter.
+fn every_value_is_decoded(cluster: &Cluster, records: &[Value]) {
+    let mut schemas: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut poison: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        if record.get("error").is_some() {
+            assert!(cluster.is_poison(text(record, "value")), "not decoded: {record}");
+            *poison.entry(text(record, "topic")).or_default() += 1;
+        } else if record["schema"].is_string() {
+            schemas.entry(text(record, "topic")).or_default().insert(text(record, "schema"));
+        }
+    }
+    let expected: BTreeMap<&str, BTreeSet<&str>> =
+        SCHEMAS.map(|(topic, names)| (topic, names.iter().copied().collect())).into();
+    assert_eq!(schemas.remove(STATUS), Some(["org.coafi.operations.ReplicaStatus"].into()));
+    assert_eq!(schemas, expected);
+    assert_eq!(poison, [(GIT_TOPIC, 2), (DEAD, 2)].into());
+}
+
+fn every_event_is_a_cloud_event(records: &[Value]) {
+    for record in records {
+        let has_no_headers = record["headers"].as_object().unwrap().keys().all(|name| name.starts_with("coafi-"));
+        if [OFFSETS, STATUS].contains(&text(record, "topic")) {
+            continue;
+        }
+        if has_no_headers {
+            assert!(record.get("no_event").is_some(), "{record}");
+            continue;
+        }
+        let event = &record["event"];
+        assert_eq!((&event["specversion"], &event["datacontenttype"]), (&json!("1.0"), &json!("application/avro")));
+        for attribute in ["id", "source", "type"] {
+            assert!(!text(event, attribute).is_empty(), "{attribute}: {record}");
+        }
+    }
+}
+
+fn commits_are_what_git_says(cluster: &Cluster, records: &[Value]) {
+    let ours = of(records, GIT_TOPIC).filter(|record| record["key"] == json!(cluster.repository.url()));
+    let decoded =
+        ours.filter(|record| record["event"]["type"] == "git.commit").map(|record| text(&record["data"], "commitSha"));
+    let history = cluster.repository.lines(&["rev-list", "--reverse", "HEAD"]);
+    assert_eq!(decoded.collect::<Vec<_>>(), history);
+    // Two attempts in place and one after the retry topic: a dead letter.
+    let outcomes = of(records, AUDIT).filter(|record| record["schema"] == "org.coafi.bitt.Outcome");
+    let ended = outcomes.map(|record| &record["data"]).filter(|data| data["topic"] == DEAD_FROM);
+    assert_eq!(ended.map(|data| text(data, "outcome")).collect::<Vec<_>>(), ["dead_lettered"]);
+}
+
+/// Where the record stood that failed for good.
+const DEAD_FROM: &str = "coafi.git.retry.1s";
+
+/// From a commit's event to its outcome and to what was derived from it.
+fn a_trace_goes_through(records: &[Value]) {
+    let mut followed = 0;
+    for commit in of(records, GIT_TOPIC).filter(|record| record["event"]["source"].as_str() != Some("/others")) {
+        let Some(id) = commit["event"]["id"].as_str().filter(|_| commit["event"]["type"] == "git.commit") else {
+            continue;
+        };
+        assert!(commit["trace"].is_string(), "{commit}");
+        let caused = records.iter().filter(|record| record["event"]["causationid"] == id);
+        let topics: BTreeSet<_> = caused
+            .inspect(|record| assert_eq!(record["trace"], commit["trace"], "{record}"))
+            .map(|record| text(record, "topic"))
+            .collect();
+        assert_eq!(topics, [AUDIT, "coafi.workflow"].into());
+        followed += 1;
+    }
+    assert_eq!(followed, 3);
+}
+
+/// Keys, headers, offsets, and the frame of every value: magic byte and schema id, which Debian's kcat unpacks. (It is built
+/// without the library that would decode Avro.)
+fn kcat_reads_the_same(cluster: &Cluster, records: &[Value]) {
+    let kafka = &cluster.world.stack.kafka;
+    for (topic, _) in SCHEMAS {
+        let args =
+            ["-C", "-b", kafka, "-t", topic, "-X", "isolation.level=read_committed", "-o", "beginning", "-e", "-q"];
+        let format = ["-s", "value=>bI", "-f", "%p %o %k %s %h\n"];
+        let said = printed(kcat(&[&args[..], &format].concat()));
+        let ids: BTreeMap<(i64, i64), &Value> = of(records, topic)
+            .map(|record| ((record["partition"].as_i64().unwrap(), record["offset"].as_i64().unwrap()), &record["id"]))
+            .collect();
+        let expected: BTreeSet<String> = read(kafka, topic, &Positions::new())
+            .into_iter()
+            .map(|read| {
+                let id = ids[&(read.partition.into(), read.offset)];
+                let frame = id.as_i64().map_or_else(|| frame(&read.record), |id| format!("0{id}"));
+                let Record { key, headers, .. } = read.record;
+                let headers: Vec<_> =
+                    headers.iter().map(|(name, value)| format!("{name}={}", utf8(value.as_deref()))).collect();
+                format!("{} {} {} {frame} {}", read.partition, read.offset, utf8(key.as_deref()), headers.join(","))
+            })
+            .collect();
+        assert_eq!(said.lines().map(str::to_owned).collect::<BTreeSet<_>>(), expected, "{topic}");
+    }
+}
+
+/// What kcat makes of five bytes that are no frame: a signed byte and an unsigned number.
+fn frame(record: &Record) -> String {
+    let value = record.value.as_deref().unwrap();
+    let number = u32::from_be_bytes(value[1..5].try_into().unwrap());
+    format!("{}{number}", value[0].cast_signed())
+}
+
+fn utf8(bytes: Option<&[u8]>) -> &str {
+    bytes.map_or("", |bytes| std::str::from_utf8(bytes).expect("text"))
+}
