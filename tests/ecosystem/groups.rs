@@ -189,10 +189,16 @@ fn kafkas_own_tools_understand_our_commits_and_reset_them() {
     assert_eq!((once.1 - before.1, late > 0), (late, true), "only the one that had waited has effects");
     assert_eq!(scene.describe(), Described { current: END, end: END, lag: 0 });
 
+    // To an offset, as an operator who knows it does.
+    assert_eq!(scene.reset(&["--to-offset", "4", "--execute"]), 4);
+    scene.consume("");
+    assert_eq!(scene.ends(), [(0, 2), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3)].into());
+    assert_eq!(scene.effects(), once);
+
     // The map is one of ours and valid, but of another position: nothing of it counts.
     scene.commit(WAITS + 1, &map);
     scene.consume("");
-    assert_eq!(scene.ends(), [(0, 2), (1, 1), (2, 3), (3, 3), (4, 3), (5, 3)].into());
+    assert_eq!(scene.ends(), [(0, 2), (1, 1), (2, 3), (3, 3), (4, 4), (5, 4)].into());
     assert_eq!(scene.effects(), once);
 
     // A new run has effects of its own.
@@ -200,7 +206,7 @@ fn kafkas_own_tools_understand_our_commits_and_reset_them() {
     assert_eq!(scene.reset(&["--to-datetime", &third.0, "--dry-run"]), third.1);
     assert_eq!(scene.reset(&["--to-earliest", "--execute"]), 0);
     scene.consume("second");
-    assert_eq!(scene.ends(), [(0, 3), (1, 2), (2, 4), (3, 4), (4, 4), (5, 4)].into());
+    assert_eq!(scene.ends(), [(0, 3), (1, 2), (2, 4), (3, 4), (4, 5), (5, 5)].into());
     let anew = scene.effects();
     assert_eq!((anew.0, anew.1 > once.1), (2 * once.0, true));
 

@@ -25,7 +25,6 @@ mod journal;
 #[allow(dead_code, reason = "the product's tests use the rest")]
 #[path = "../product/process.rs"]
 mod process;
-#[allow(dead_code, reason = "the product's tests use the rest")]
 #[path = "../support/repositories.rs"]
 mod repositories;
 #[allow(dead_code, reason = "the product's tests use the rest")]

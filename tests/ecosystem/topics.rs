@@ -14,25 +14,34 @@ use crate::topic::{Positions, Record, read};
 use crate::world::{GIT_TOPIC, UNPROCESSED, World};
 
 const AUDIT: &str = "coafi.bitt.records";
-/// State of connectors, not events.
+/// State of connectors.
 const OFFSETS: &str = "coafi.connect.offsets";
-/// State of replicas, not events: the last record of a replica that has ended is a tombstone.
+/// State of replicas: the last record of a replica that has ended is a tombstone.
 const STATUS: &str = "coafi.status";
+/// State of dead letters.
+const LETTERS: &str = "coafi.dlq.state";
+/// Whose records are no events.
+const STATES: [&str; 3] = [OFFSETS, STATUS, LETTERS];
 const DEAD: &str = "coafi.git.dlq";
 
 /// What stands in which topic after everything has happened that can happen to an event.
-const SCHEMAS: [(&str, &[&str]); 7] = [
+const SCHEMAS: [(&str, &[&str]); 8] = [
     (GIT_TOPIC, &["org.coafi.events.GitCommitEventPayload", "org.coafi.events.GitPushEventPayload"]),
     ("coafi.git.retry.1s", &["org.coafi.events.GitCommitEventPayload"]),
     (DEAD, &["org.coafi.events.GitCommitEventPayload"]),
     (UNPROCESSED, &["org.coafi.events.GitPushEventPayload"]),
-    (AUDIT, &["org.coafi.bitt.Outcome", "org.coafi.bitt.Receipt"]),
+    (AUDIT, &["org.coafi.bitt.Intervention", "org.coafi.bitt.Outcome", "org.coafi.bitt.Receipt"]),
     ("coafi.workflow", &["org.coafi.events.WorkflowRequestedEventPayload"]),
     (OFFSETS, &["org.coafi.connect.SourceOffset"]),
+    (LETTERS, &["org.coafi.dlq.Claim", "org.coafi.dlq.LetterState"]),
 ];
 
-/// A cluster with events that were processed, retried by topic, dead-lettered and not recognised, from the git connector
-/// and from others.
+/// Records of the history that come to an end: a commit each from the connector, and five of others.
+const ENDS: usize = COMMITS + 5;
+const COMMITS: usize = 3;
+
+/// A cluster with events that were processed, retried by topic, dead-lettered, redriven, purged and not recognised, from the
+/// git connector and from others.
 struct Cluster {
     world: World,
     repository: Repository,
@@ -45,8 +54,9 @@ impl Cluster {
         // Of its own: on the shared one stand the records of all other tests, bad ones too.
         let kafka = Kafka::start().unwrap();
         let world = World::over_git(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "others");
+        world.also_declare(LETTERS);
         let repository = Repository::init(world.path("repository"));
-        for n in 0..3 {
+        for n in 0..COMMITS {
             repository.commit_file("docs/a.md", &format!("# Revision {n}\n"));
         }
         world.run(&["connect", "git", "--once", "--repo", &repository.url()]).well();
@@ -61,7 +71,12 @@ impl Cluster {
         world.send(&Record { value: Some(poison[0].clone()), ..Record::default() });
         world.send(&Record { value: Some(poison[1].clone()), ..world.push("cut-off") });
         let replica = world.replica();
-        world.until_ended(8);
+        world.until_ended(ENDS);
+        let redrive = world.run(&["dlq", "redrive", "--topic", GIT_TOPIC, "--class", "transient"]);
+        assert_eq!(redrive.code(), Some(1), "it fails again: {redrive:?}");
+        let purge =
+            ["dlq", "purge", "--topic", GIT_TOPIC, "--class", "poison", "--reason", "no producer of ours", "--yes"];
+        world.run(&purge).well();
         replica.terminate();
         assert_eq!(replica.ended().code(), Some(0));
         Self { world, repository, poison, _kafka: kafka }
@@ -85,6 +100,7 @@ fn every_topic_is_read_by_tools_of_others() {
     every_value_is_decoded(&cluster, &records);
     every_event_is_a_cloud_event(&records);
     commits_are_what_git_says(&cluster, &records);
+    what_was_done_with_dead_letters_is_there(&records);
     a_trace_goes_through(&records);
     kcat_reads_the_same(&cluster, &records);
     page::does_what_it_says(&cluster.world);
@@ -120,7 +136,7 @@ fn every_value_is_decoded(cluster: &Cluster, records: &[Value]) {
 fn every_event_is_a_cloud_event(records: &[Value]) {
     for record in records {
         let has_no_headers = record["headers"].as_object().unwrap().keys().all(|name| name.starts_with("coafi-"));
-        if [OFFSETS, STATUS].contains(&text(record, "topic")) {
+        if STATES.contains(&text(record, "topic")) {
             continue;
         }
         if has_no_headers {
@@ -136,19 +152,33 @@ fn every_event_is_a_cloud_event(records: &[Value]) {
 }
 
 fn commits_are_what_git_says(cluster: &Cluster, records: &[Value]) {
-    let ours = of(records, GIT_TOPIC).filter(|record| record["key"] == json!(cluster.repository.url()));
+    let key = format!("file://{}", cluster.repository.url());
+    let ours = of(records, GIT_TOPIC).filter(|record| text(record, "key") == key);
     let decoded =
         ours.filter(|record| record["event"]["type"] == "git.commit").map(|record| text(&record["data"], "commitSha"));
     let history = cluster.repository.lines(&["rev-list", "--reverse", "HEAD"]);
     assert_eq!(decoded.collect::<Vec<_>>(), history);
-    // Two attempts in place and one after the retry topic: a dead letter.
+    // Two attempts in place and one after the retry topic: a dead letter, and another one when it was redriven.
     let outcomes = of(records, AUDIT).filter(|record| record["schema"] == "org.coafi.bitt.Outcome");
     let ended = outcomes.map(|record| &record["data"]).filter(|data| data["topic"] == DEAD_FROM);
-    assert_eq!(ended.map(|data| text(data, "outcome")).collect::<Vec<_>>(), ["dead_lettered"]);
+    assert_eq!(ended.map(|data| text(data, "outcome")).collect::<Vec<_>>(), ["dead_lettered", "dead_lettered"]);
 }
 
 /// Where the record stood that failed for good.
 const DEAD_FROM: &str = "coafi.git.retry.1s";
+
+/// An audit record of each act, and of each letter its newest state.
+fn what_was_done_with_dead_letters_is_there(records: &[Value]) {
+    let acts = of(records, AUDIT).filter(|record| record["schema"] == "org.coafi.bitt.Intervention");
+    let mut acts: Vec<_> = acts.map(|record| text(&record["data"], "action")).collect();
+    acts.sort_unstable();
+    assert_eq!(acts, ["EVENT_PURGED", "EVENT_PURGED", "EVENT_REDRIVEN"]);
+    let states = of(records, LETTERS).filter(|record| record["schema"] == "org.coafi.dlq.LetterState");
+    let newest: BTreeMap<_, _> = states.map(|record| (text(record, "key"), text(&record["data"], "status"))).collect();
+    let mut newest: Vec<_> = newest.into_values().collect();
+    newest.sort_unstable();
+    assert_eq!(newest, ["purged", "purged", "redriven"]);
+}
 
 /// From a commit's event to its outcome and to what was derived from it.
 fn a_trace_goes_through(records: &[Value]) {
@@ -166,7 +196,7 @@ fn a_trace_goes_through(records: &[Value]) {
         assert_eq!(topics, [AUDIT, "coafi.workflow"].into());
         followed += 1;
     }
-    assert_eq!(followed, 3);
+    assert_eq!(followed, COMMITS);
 }
 
 /// Keys, headers, offsets, and the frame of every value: magic byte and schema id, which Debian's kcat unpacks. (It is built
