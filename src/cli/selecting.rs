@@ -21,7 +21,7 @@ pub struct Selecting {
     /// Only records with one of these keys.
     #[arg(long = "key", value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Only events for which this is true: CEL over event.<attribute> and data.<member>, as in a route's filter.
+    /// Only events for which this is true: CEL over `event.<attribute>` and `data.<member>`, as in a route's filter.
     #[arg(long, value_name = "CEL", value_parser = Filter::compile)]
     pub filter: Option<Filter>,
 }

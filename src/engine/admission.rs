@@ -114,9 +114,10 @@ impl<P: Clone, R> Engine<P, R> {
         };
         let exhausted = ordering.and_then(|_| self.exhausted(route, attempts));
         if let Some(end) = end {
-            self.end_at_once(id, unsorted.sequence, offset, end);
+            self.end_when_there_is_room(id, unsorted.sequence, offset, end);
         } else if exhausted == Some(Exhausted::DeadLetter) {
-            self.end_reported(id, unsorted.sequence, Disposition::DeadLetter { class: Class::Transient });
+            let end = Disposition::DeadLetter { class: Class::Transient };
+            self.end_when_there_is_room(id, unsorted.sequence, offset, end);
         } else if let (Verdict::Routed { lane, .. }, Some(ordering)) = (unsorted.verdict, ordering) {
             if exhausted == Some(Exhausted::Halt) {
                 self.halt(id, unsorted.sequence, offset);
@@ -131,6 +132,30 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
+    /// An end needs no handler, but room in the offset map like that of any other record.
+    fn end_when_there_is_room(&mut self, id: PartitionId, sequence: u64, offset: Offset, end: Disposition) {
+        let room = self.map_room();
+        let Some(partition) = self.partition(id) else { return };
+        if partition.beyond.is_empty() && partition.tracker.has_room_for(sequence, room) {
+            self.end_at_once(id, sequence, offset, end);
+        } else {
+            partition.beyond.push_back((sequence, offset, end));
+            self.relieve(id);
+        }
+    }
+
+    /// Ends those that waited for room in the offset map, in their order, as far as there is some now.
+    pub(super) fn end_those_beyond(&mut self, id: PartitionId) {
+        let room = self.map_room();
+        while let Some(partition) = self.partition(id).filter(|partition| !partition.is_leaving())
+            && let Some((sequence, ..)) = partition.beyond.front()
+            && partition.tracker.has_room_for(*sequence, room)
+            && let Some((sequence, offset, end)) = partition.beyond.pop_front()
+        {
+            self.end_at_once(id, sequence, offset, end);
+        }
+    }
+
     fn end_at_once(&mut self, id: PartitionId, sequence: u64, offset: Offset, end: Disposition) {
         let crash = matches!(end, Disposition::DeadLetter { class: Class::Crash });
         if crash {
@@ -140,7 +165,11 @@ impl<P: Clone, R> Engine<P, R> {
             // The attempt that the process died in counts: it was started.
             entry.attempts += u32::from(crash);
         }
-        self.end(id, sequence, end, None);
+        if end == (Disposition::DeadLetter { class: Class::Transient }) {
+            self.end_reported(id, sequence, end);
+        } else {
+            self.end(id, sequence, end, None);
+        }
         if crash {
             self.deaths_explained();
         }

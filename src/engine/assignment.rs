@@ -124,6 +124,7 @@ impl<P: Clone, R> Engine<P, R> {
             tally: Tally::default(),
             staged_to: NextOffset(0),
             held_lanes: VecDeque::new(),
+            beyond: VecDeque::new(),
             paused: !goes_on,
             changed: false,
             mark: None,

@@ -168,6 +168,7 @@ impl<P: Clone, R> Engine<P, R> {
         self.totals.end(&tally);
         self.buffered.remove(records, bytes);
         if starts {
+            self.end_those_beyond(id);
             self.wake_all_lanes(id);
         } else if moved {
             self.retry_held_lanes(id);

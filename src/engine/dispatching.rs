@@ -70,7 +70,7 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// Bytes of the offset map that its resolved records may take.
-    fn map_room(&self) -> usize {
+    pub(super) fn map_room(&self) -> usize {
         offset_map::room(self.settings.max_parked, self.settings.max_metadata_bytes)
     }
 
@@ -84,6 +84,9 @@ impl<P: Clone, R> Engine<P, R> {
     #[must_use]
     pub fn window_is_full(&self, id: PartitionId) -> bool {
         let Some(Some(partition)) = self.partitions.get(id.0 as usize) else { return false };
+        if !partition.beyond.is_empty() {
+            return true;
+        }
         let heads = partition.held_lanes.iter().filter_map(|lane| partition.lanes.lane(*lane).queue.front());
         heads.copied().any(|head| {
             !partition.tracker.has_room_for(head, self.map_room()) || partition.lacks_place(head, self.max_attempted())
@@ -168,6 +171,7 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// Lanes that were put aside try again.
     pub(super) fn retry_held_lanes(&mut self, id: PartitionId) {
+        self.end_those_beyond(id);
         let Some(partition) = self.partition(id) else { return };
         for lane in std::mem::take(&mut partition.held_lanes) {
             let Some(partition) = self.partition(id) else { return };

@@ -128,7 +128,8 @@ impl<P: Clone, R> Engine<P, R> {
                 Stage::Sealed => Hold::Receipts,
                 Stage::Open | Stage::Committing | Stage::Aborting => Hold::Commit,
             }),
-            State::Waiting if entry.lane == NO_LANE => partition.unsorted.is_some().then_some(Hold::Rebuilding),
+            State::Waiting if entry.lane == NO_LANE && partition.unsorted.is_some() => Some(Hold::Rebuilding),
+            State::Waiting if entry.lane == NO_LANE => Some(Hold::WindowFull),
             State::InFlight | State::Waiting => {
                 let lane = partition.lanes.lane(entry.lane);
                 if lane.queue.front() != Some(&sequence) {

@@ -76,6 +76,8 @@ pub(super) struct Partition<P> {
     pub(super) staged_to: NextOffset,
     /// Lanes whose head has to wait for room in the offset map.
     pub(super) held_lanes: VecDeque<u32>,
+    /// Records that end without a handler, and for whose end the offset map has no room yet.
+    pub(super) beyond: VecDeque<(u64, Offset, super::Disposition)>,
     pub(super) paused: bool,
     /// In the engine's list of partitions that the next commit has something to say about.
     pub(super) changed: bool,

@@ -155,3 +155,31 @@ fn halted_keys_beyond_the_maps_places_wait_for_one_and_the_map_stays_small() {
     next.pass(milliseconds(100));
     assert_eq!(next.map().attempts.len() as i64, places);
 }
+
+#[test]
+fn records_that_end_without_a_handler_wait_for_room_too() {
+    for (settings, step, records) in [
+        // With gaps, as transactional publishers leave them; and a map that cannot grow.
+        (Settings { max_records: 20_000, max_parked: 100, max_in_flight: 1, ..settings() }, 2, 16_000),
+        (Settings { max_metadata_bytes: 467, max_in_flight: 1, ..settings() }, 1, 200),
+    ] {
+        let mut bench = Bench::with(settings, 0, "");
+        for start in (0..records).step_by(100) {
+            let unwanted = |n: i64| Arrival { verdict: Verdict::Unrecognised, ..arrival(n * step, 1) };
+            bench.poll_arrivals(
+                (start..start + 100).map(|n| if n % 2 == 0 { arrival(n * step, 7) } else { unwanted(n) }).collect(),
+            );
+            bench.pass(milliseconds(200));
+        }
+        assert_eq!(bench.running(), [0], "the first one takes long");
+        assert!(bench.engine.window_is_full(P0));
+        let ended = bench.ends.len();
+        assert!(ended < records as usize / 2, "{ended} are resolved above it");
+        for n in (0..records).step_by(2) {
+            bench.finish(n * step, Attempt::Succeeded);
+            bench.pass(milliseconds(200));
+        }
+        assert_eq!(bench.ends.len(), records as usize);
+        assert_eq!(bench.position(), (records - 1) * step + 1);
+    }
+}
