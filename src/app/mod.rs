@@ -26,7 +26,9 @@ pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use deciding::{Decided, Decision, decide};
 pub use dev::{Dev, DevOptions, Moment};
 pub use git::{connector, lone_connector, repository_settings};
-pub use letters::{dead_letter_topics, letters_cluster, source_of, sources, unprocessed_topic};
+pub use letters::{
+    NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
+};
 pub use places::Places;
 pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};

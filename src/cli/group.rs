@@ -14,7 +14,7 @@ use crate::schema::payloads::ReplicaStatus;
 use crate::{app, group};
 
 /// One answer of a broker is waited for this long.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Group {
@@ -54,7 +54,9 @@ impl Asked {
 }
 
 /// Runs what waits for Kafka where it holds nobody up.
-async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Result<T, LagError> + Send + 'static) -> Result<T, Failure> {
+pub(super) async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, LagError> + Send + 'static,
+) -> Result<T, Failure> {
     let asked = tokio::task::spawn_blocking(ask).await;
     Ok(asked.map_err(|error| Failure::failed("asking Kafka failed").because(error))??)
 }

@@ -87,7 +87,7 @@ impl Reroute {
         let order = Order {
             actor: actor(&self.acting),
             action: InterventionKind::EventRerouted,
-            group: self.sending.group.clone().unwrap_or_else(|| context.settings().kafka.group_id.clone()),
+            group: self.sending.group(context, &[known.keys().map(String::as_str).collect()]).await?,
             rate: self.sending.rate,
             awaited_max: self.sending.max_awaited.get() as usize,
             patience: self.sending.patience(),

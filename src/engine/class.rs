@@ -27,6 +27,17 @@ pub enum Class {
 }
 
 impl Class {
+    /// Names of those that end in a dead letter: all but systemic, which is waited for.
+    pub const DEAD_LETTERED: [&'static str; 7] = [
+        Self::Poison.name(),
+        Self::Invalid.name(),
+        Self::Permanent.name(),
+        Self::Transient.name(),
+        Self::Panic.name(),
+        Self::Deadline.name(),
+        Self::Crash.name(),
+    ];
+
     /// The name in headers, audit records and metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::lag::{Isolation, Patience, TOPICS, asked_partitions, in_background, lag, reader};
+use super::lag::{Isolation, Patience, TOPICS, asked_partitions, committed, in_background, lag, reader};
 use super::latest::latest;
 use super::members::Membership;
 use super::{GroupLag, LagError, PartitionOffsets, oldest};
@@ -80,6 +80,18 @@ pub fn group_facts(
     })
 }
 
+/// Topics in which `kafka.group_id` has committed. Blocks, as [`group_lag`](super::group_lag) does.
+///
+/// # Errors
+/// The brokers do not answer.
+pub fn group_topics(kafka: &Kafka, timeout: Duration) -> Result<BTreeSet<String>, LagError> {
+    let asked = kafka.clone();
+    in_background(kafka, timeout * 5, move |clients| {
+        let consumer = clients.add(reader(&asked, Isolation::Committed)?);
+        committed_topics(consumer, &Patience::new(&asked, timeout))
+    })
+}
+
 /// Who is in `kafka.group_id`, and what its replicas have published of themselves. Nothing if it cannot be read: whoever asks
 /// can do without.
 #[must_use]
@@ -101,10 +113,9 @@ fn group_reports(consumer: &BaseConsumer, topic: &str, group: &str) -> Vec<Vec<u
     all.into_iter().filter(|(key, _)| is_of_group(key)).map(|(_, value)| value).collect()
 }
 
-fn committed_topics(consumer: &BaseConsumer, patience: &Patience) -> Result<Vec<String>, LagError> {
+fn committed_topics(consumer: &BaseConsumer, patience: &Patience) -> Result<BTreeSet<String>, LagError> {
     let all = asked_partitions(consumer, &[], patience.left()).map_err(patience.unavailable(TOPICS))?;
-    let committed = consumer.committed_offsets(all.partitions, patience.left());
-    let committed = committed.map_err(patience.unavailable("what the group has committed"))?;
+    let committed = committed(consumer, all.partitions, patience)?;
     let known =
         committed.elements().into_iter().filter(|element| matches!(element.offset(), rdkafka::Offset::Offset(_)));
     Ok(known.map(|element| element.topic().to_owned()).collect())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{oldest, properties};
@@ -13,6 +13,8 @@ use crate::config::Kafka;
 
 /// For the times of the oldest records; those that have not come by then are not shown.
 const OLDEST_WAIT: Duration = Duration::from_secs(2);
+/// Before a group without a coordinator is asked about again.
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
 
 /// Everything that the group has committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,8 +151,7 @@ pub(super) fn lag(
     also_uncommitted: bool,
     patience: &Patience,
 ) -> Result<GroupLag, LagError> {
-    let asked = consumer.committed_offsets(partitions, patience.left());
-    let committed = asked.map_err(patience.unavailable("what the group has committed"))?;
+    let committed = committed(consumer, partitions, patience)?;
     let mut lag = GroupLag::default();
     for element in committed.elements() {
         let position = match element.offset() {
@@ -169,6 +170,42 @@ pub(super) fn lag(
     filled.map_err(patience.unavailable("how old the oldest records are"))?;
     lag.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     Ok(lag)
+}
+
+/// What the group has committed in these partitions. The first who asks a cluster for a group has it make the topic that
+/// positions are in, and is told so until that is there.
+pub(super) fn committed(
+    consumer: &BaseConsumer,
+    partitions: TopicPartitionList,
+    patience: &Patience,
+) -> Result<TopicPartitionList, LagError> {
+    loop {
+        match consumer.committed_offsets(partitions.clone(), patience.left()) {
+            Ok(committed) => return Ok(committed),
+            Err(error) if is_coordinator_coming(&error) && !patience.left().is_zero() => {
+                std::thread::sleep(COORDINATOR_PAUSE.min(patience.left()));
+            }
+            Err(error) => return Err(patience.unavailable("what the group has committed")(error)),
+        }
+    }
+}
+
+/// Whether the group has no coordinator yet, or none at the moment. A time-out is one of these: the client asks for the
+/// coordinator again by itself until then.
+fn is_coordinator_coming(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator, OperationTimedOut, WaitingForCoordinator,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            NotCoordinator
+                | CoordinatorNotAvailable
+                | CoordinatorLoadInProgress
+                | WaitingForCoordinator
+                | OperationTimedOut
+        )
+    )
 }
 
 /// Partitions to ask about.
@@ -236,6 +273,20 @@ pub(super) fn reader(kafka: &Kafka, isolation: Isolation) -> Result<BaseConsumer
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_without_a_coordinator_is_asked_about_again() {
+        let failed = KafkaError::OffsetFetch;
+        for (code, expected) in [
+            (RDKafkaErrorCode::NotCoordinator, true),
+            (RDKafkaErrorCode::CoordinatorNotAvailable, true),
+            (RDKafkaErrorCode::OperationTimedOut, true),
+            (RDKafkaErrorCode::GroupAuthorizationFailed, false),
+            (RDKafkaErrorCode::AllBrokersDown, false),
+        ] {
+            assert_eq!(is_coordinator_coming(&failed(code)), expected, "{code:?}");
+        }
+    }
 
     #[test]
     fn lag_starts_at_the_position_or_at_the_oldest_offset() {

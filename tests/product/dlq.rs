@@ -319,6 +319,28 @@ fn a_letter_that_somebody_else_wrote_is_sent_only_where_it_is_told_to() {
 }
 
 #[test]
+fn what_cannot_be_meant_is_refused_before_anything_is_done() {
+    let drills = Drills::new("dlq_refused");
+    drills.dead(&[drills.permanent("a")]);
+    let live = format!("{}/0/0", drills.world.topic);
+    for (arguments, said) in [
+        (&["purge", &*live, "--reason", "r", "--yes"][..], "holds no dead letters; allowed: "),
+        (&["redrive", &*live, "--into", &*drills.world.topic], "holds no dead letters; allowed: "),
+        (&["list", "--topic", "coafi.dlq.state"], "holds no dead letters; allowed: "),
+        (&["redrive", "--into", "coafi.dlq.state"], "is no source topic; allowed: "),
+        (&["redrive", "--class", "permanant"], "possible values: poison, invalid, permanent"),
+        (&["redrive", "--group", "nosuch"], "group nosuch has committed nothing in "),
+        (&["redrive", "--group", "nosuch", "--dry-run"], "group nosuch has committed nothing in "),
+    ] {
+        let ended = drills.run(&[&["dlq"], arguments].concat());
+        assert_eq!(ended.code(), Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
+    }
+    assert!(drills.redriven().is_empty());
+    assert_eq!(drills.listed(&["--status", "waiting"]).len(), 1, "it is as it was");
+}
+
+#[test]
 fn unprocessed_events_come_back_once_a_route_takes_them() {
     let drills = Drills::new("unprocessed");
     let (taken, unknown) = (unique("drill.taken"), unique("drill.unknown"));

@@ -1,6 +1,6 @@
 //! What commands that act on letters have in common: who acts, how fast, and what became of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::answer::table;
+use super::super::group::{TIMEOUT, blocking};
 use super::super::{Bar, Context, Exit, Failure, Format};
 use crate::config::{host_name, parse_duration};
 use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, StateError, WriteError};
+use crate::kafka::group_topics;
 
 /// Rows of a table: what went wrong first.
 const ROWS_MAX: usize = 1_000;
@@ -55,6 +57,30 @@ pub(in crate::cli) struct Sending {
 impl Sending {
     pub(in crate::cli) fn patience(&self) -> Option<Duration> {
         (!self.no_wait).then_some(self.timeout)
+    }
+
+    /// The group whose outcomes count. It must handle each of these topics, or one of every such set, if its outcomes are
+    /// waited for: with a name that is mistyped everything would be sent and nothing heard of.
+    pub(in crate::cli) async fn group(&self, context: &Context, topics: &[BTreeSet<&str>]) -> Result<String, Failure> {
+        let mut kafka = context.settings().kafka.clone();
+        if let Some(group) = &self.group {
+            kafka.group_id.clone_from(group);
+        }
+        let group = kafka.group_id.clone();
+        if self.no_wait {
+            return Ok(group);
+        }
+        let handled = blocking(move || group_topics(&kafka, TIMEOUT)).await?;
+        let is_handled = |any: &&BTreeSet<&str>| any.iter().any(|topic| handled.contains(*topic));
+        match topics.iter().filter(|any| !any.is_empty()).find(|any| !is_handled(any)) {
+            None => Ok(group),
+            Some(any) => {
+                let topics = any.iter().copied().collect::<Vec<_>>().join(", ");
+                let text = format!("group {group} has committed nothing in {topics}: no outcome of it would come");
+                let next = "name the group that handles them with --group, or start it; --no-wait sends all the same";
+                Err(Failure::usage(text).next(next))
+            }
+        }
     }
 }
 

@@ -64,10 +64,11 @@ impl Purge {
         let selection = self.which.selection()?;
         let bar = context.output().bar("purging", None);
         let mut purged = 0;
-        for Found { topic, stretches } in &self.which.found(context, &cluster.reader, &declarations).await? {
-            if stretches.iter().all(crate::kafka::scan::Stretch::is_empty) {
+        for found in &self.which.found(context, &cluster.reader, &declarations).await? {
+            if found.is_empty() {
                 continue;
             }
+            let Found { topic, stretches } = found;
             let meant = Meant { topic, stretches, selection: &selection };
             let hear = |heard| match heard {
                 Heard::Progress { read, sent, .. } => bar.set(read.done, Some(read.total), format!("{sent} purged")),

@@ -8,6 +8,7 @@ use super::acting::{Acting, Journal, Sending, actor};
 use super::which::{Found, Which};
 use crate::app;
 use crate::dlq::{self, Meant, Order};
+use crate::kafka::topics::Declaration;
 use crate::runtime::Shutdown;
 use crate::schema::payloads::InterventionKind;
 
@@ -50,25 +51,29 @@ impl Redrive {
         let cluster = app::letters_cluster(&context.places(), context.codec()?).await?;
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
         let selection = self.which.selection()?;
+        if let Some(into) = &self.into {
+            is_source(&declarations, into)?;
+        }
+        let found = self.which.found(context, &cluster.reader, &declarations).await?;
+        let found: Vec<_> = found.into_iter().filter(|found| !found.is_empty()).collect();
+        let sources = |topic| app::source_of(&declarations, topic).into_iter().chain(self.into.as_deref());
+        let all: Vec<_> = found.iter().map(|found| sources(&found.topic).collect()).collect();
+        let group = self.sending.group(context, &all).await?;
         let mut journal = Journal::new(context, "redriving");
-        for Found { topic, stretches } in &self.which.found(context, &cluster.reader, &declarations).await? {
+        for Found { topic, stretches } in &found {
             if stop.is_cancelled() {
                 break;
             }
-            if stretches.iter().all(crate::kafka::scan::Stretch::is_empty) {
-                continue;
-            }
-            let sources = app::source_of(&declarations, topic).into_iter().chain(self.into.as_deref());
             let order = Order {
                 actor: actor(&self.acting),
                 action: InterventionKind::EventRedriven,
-                group: self.sending.group.clone().unwrap_or_else(|| context.settings().kafka.group_id.clone()),
+                group: group.clone(),
                 rate: self.sending.rate,
                 awaited_max: self.sending.max_awaited.get() as usize,
                 patience: self.sending.patience(),
                 resume_only: self.sending.resume,
                 into: self.into.clone(),
-                sources: app::sources(&cluster.reader, sources).await.map_err(anyhow::Error::new)?,
+                sources: app::sources(&cluster.reader, sources(topic)).await.map_err(anyhow::Error::new)?,
                 routes: None,
             };
             let meant = Meant { topic, stretches, selection: &selection };
@@ -81,5 +86,32 @@ impl Redrive {
             }
         }
         journal.close()
+    }
+}
+
+/// Letters go where events are handled, never into a topic of what the system says of itself.
+fn is_source(declarations: &[Declaration], into: &str) -> Result<(), Failure> {
+    let sources = app::known_topics(declarations);
+    if sources.contains_key(into) {
+        return Ok(());
+    }
+    let allowed = sources.into_keys().collect::<Vec<_>>().join(", ");
+    Err(Failure::usage(format!("--into {into} is no source topic; allowed: {allowed}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::topics;
+
+    #[test]
+    fn letters_go_into_source_topics_only() {
+        let declarations = topics::embedded().unwrap();
+        assert!(is_source(&declarations, "coafi.git").is_ok());
+        for other in ["coafi.bitt.records", "coafi.dlq.state", "coafi.status", "coafi.git.dlq", "unknown"] {
+            let refused = is_source(&declarations, other).unwrap_err();
+            assert_eq!(refused.exit(), Exit::Usage);
+            assert!(refused.to_string().contains("allowed: coafi.ai, "), "{refused}");
+        }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::super::{Between, Context, Failure, Selecting};
-use crate::app;
+use crate::app::{self, NoDeadLetters};
 use crate::dlq::{LetterId, Selection, stretches_of};
+use crate::engine::Class;
 use crate::kafka::scan::{Bound, Reader, ScanError, Stretch};
 use crate::kafka::topics::Declaration;
 
@@ -16,8 +18,8 @@ pub(in crate::cli) struct Which {
     /// Only dead letters of these topics (coafi.git or coafi.git.dlq); by default of every declared one.
     #[arg(long = "topic", value_name = "TOPIC", help_heading = "Which events")]
     topics: Vec<String>,
-    /// Only failures of these classes: poison, invalid, permanent, transient, panic, deadline, crash.
-    #[arg(long = "class", value_name = "CLASS", help_heading = "Which events")]
+    /// Only failures of these classes.
+    #[arg(long = "class", value_name = "CLASS", help_heading = "Which events", value_parser = PossibleValuesParser::new(Class::DEAD_LETTERED))]
     classes: Vec<String>,
     /// Only failures of these handlers.
     #[arg(long = "handler", value_name = "NAME", help_heading = "Which events")]
@@ -45,6 +47,12 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) stretches: Vec<Stretch>,
 }
 
+impl Found {
+    pub(in crate::cli) fn is_empty(&self) -> bool {
+        self.stretches.iter().all(Stretch::is_empty)
+    }
+}
+
 impl Which {
     pub(in crate::cli) fn selection(&self) -> Result<Selection, Failure> {
         let Self { classes, handlers, within, .. } = self;
@@ -65,10 +73,13 @@ impl Which {
         declarations: &[Declaration],
     ) -> Result<Vec<Found>, Failure> {
         if !self.within.letters.is_empty() {
+            for letter in &self.within.letters {
+                app::holds_dead_letters(declarations, &letter.topic)?;
+            }
             return Ok(self.within.named());
         }
         let mut found = Vec::new();
-        for topic in app::dead_letter_topics(declarations, &self.topics) {
+        for topic in app::dead_letter_topics(declarations, &self.topics)? {
             match self.within.of(reader, &topic).await {
                 Ok(one) => found.push(one),
                 // Declared and not made yet: nothing can be in it.
@@ -116,5 +127,11 @@ impl Within {
             Found { topic: topic.to_string(), stretches: stretches_of(&letters) }
         };
         topics.into_iter().map(of).collect()
+    }
+}
+
+impl From<NoDeadLetters> for Failure {
+    fn from(error: NoDeadLetters) -> Self {
+        Self::usage(error.to_string()).next("`coafi dlq list` names letters as the other commands take them")
     }
 }
