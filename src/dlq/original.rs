@@ -106,7 +106,9 @@ impl Letter {
         };
         let headers = record.headers();
         let mut kept = HeadersBuilder::with_capacity(headers.size() + hop::REDRIVE.len() + 16);
-        for (name, value) in headers.iter().filter(|(name, _)| !PUT_AWAY_BY.iter().any(|by| name.starts_with(by))) {
+        // Which run derived it stays true: what a replay derived is no event of the live run.
+        let stays = |name: &[u8]| name == hop::RUN.as_bytes() || !PUT_AWAY_BY.iter().any(|by| name.starts_with(by));
+        for (name, value) in headers.iter().filter(|(name, _)| stays(name)) {
             kept.push(name, value);
         }
         let record = Outgoing {
@@ -168,14 +170,15 @@ mod tests {
 
     #[test]
     fn the_original_comes_back_under_a_number_of_its_own() {
-        let theirs = [("kafka_dlt-original-topic", "x"), ("x-foreign", "1"), (hop::REDRIVE, "1")];
+        let theirs =
+            [("kafka_dlt-original-topic", "x"), ("x-foreign", "1"), (hop::REDRIVE, "1"), (hop::RUN, "replay-1")];
         let letter = Letter::read(record(Some(b"\x00value"), &[&OURS[..], &theirs].concat()));
         assert_eq!(letter.destination(None, &sources()), Ok("coafi.git"));
         let sent = original(&letter, None).unwrap();
         assert_eq!((sent.key.as_deref(), sent.value.as_deref()), (Some(&b"key"[..]), Some(&b"\x00value"[..])));
         assert_eq!(sent.partition, Some(partition_of(b"key", 12)));
         let headers: Vec<_> = sent.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-        assert_eq!(headers, ["ce_id", "ce_source", "ce_type", "traceparent", "x-foreign", hop::REDRIVE]);
+        assert_eq!(headers, ["ce_id", "ce_source", "ce_type", "traceparent", "x-foreign", hop::RUN, hop::REDRIVE]);
         assert_eq!(sent.headers.text(hop::REDRIVE), Some("2"));
     }
 
