@@ -95,9 +95,11 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         let message = error.to_string();
         match error {
-            SendError::Type { .. } | SendError::Topic { .. } | SendError::Data { .. } | SendError::Key { .. } => {
-                Self::usage(message)
-            }
+            SendError::Type { .. }
+            | SendError::Internal { .. }
+            | SendError::Topic { .. }
+            | SendError::Data { .. }
+            | SendError::Key { .. } => Self::usage(message),
             SendError::Registry { .. } => {
                 Self::unavailable(message).next("check schema_registry.url, and `coafi schemas register`")
             }

@@ -54,6 +54,9 @@ pub struct Sent {
 pub enum SendError {
     #[error("event type {given:?} has no schema; allowed: {known}")]
     Type { given: String, known: String },
+    /// Whoever reads these trusts them.
+    #[error("records of type {given:?} are what COAFI says of itself in {topic}, no events; allowed: {known}")]
+    Internal { given: String, topic: String, known: String },
     #[error("no topic is declared for {record}; give one")]
     Topic { record: &'static str },
     #[error("the data does not fit {record}: {source}")]
@@ -77,7 +80,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     let file = schema_of(&event.event_type)?;
     let topic = match event.topic {
         Some(topic) => topic,
-        None => topic_of(file.record).ok_or(SendError::Topic { record: file.record })?,
+        None => declared(file.record).ok_or(SendError::Topic { record: file.record })?.topic,
     };
     git::complete(&event.event_type, &mut event.data, now_ms);
     git::resolve(&event.event_type, &mut event.data, &event.base);
@@ -152,25 +155,60 @@ pub async fn send(client: &ClientConfig, record: &Outgoing) -> Result<Sent, Send
 /// The schema of an event type: the file `avro/<type>.avsc`.
 fn schema_of(event_type: &str) -> Result<SchemaFile, SendError> {
     let is_it = |file: &SchemaFile| file.file.strip_suffix(".avsc") == Some(event_type);
-    schema_files().find(is_it).ok_or_else(|| SendError::Type {
-        given: event_type.to_owned(),
-        known: schema_files().filter_map(|file| file.file.strip_suffix(".avsc")).collect::<Vec<_>>().join(", "),
-    })
+    let known = || {
+        let events = schema_files().filter(|file| declared(file.record).is_none_or(|topic| topic.takes_events()));
+        events.filter_map(|file| file.file.strip_suffix(".avsc")).collect::<Vec<_>>().join(", ")
+    };
+    let given = event_type.to_owned();
+    let Some(file) = schema_files().find(is_it) else { return Err(SendError::Type { given, known: known() }) };
+    match declared(file.record) {
+        Some(topic) if !topic.takes_events() => Err(SendError::Internal { given, topic: topic.topic, known: known() }),
+        _ => Ok(file),
+    }
+}
+
+/// What is of interest here of a topic's declaration.
+#[derive(serde::Deserialize)]
+struct Declared {
+    topic: String,
+    #[serde(default)]
+    schemas: Vec<String>,
+    dead_letter: Option<serde::de::IgnoredAny>,
+}
+
+impl Declared {
+    /// Events are handled, so they can fail.
+    const fn takes_events(&self) -> bool {
+        self.dead_letter.is_some()
+    }
 }
 
 /// The topic that declares the record's schema.
-fn topic_of(record: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Declared {
-        topic: String,
-        #[serde(default)]
-        schemas: Vec<String>,
-    }
+fn declared(record: &str) -> Option<Declared> {
     let declared = topic_files().iter().filter_map(|(_, text)| crate::yaml::from_str::<Declared>(text).ok());
-    declared.into_iter().find(|topic| topic.schemas.iter().any(|schema| schema == record)).map(|topic| topic.topic)
+    declared.into_iter().find(|topic| topic.schemas.iter().any(|schema| schema == record))
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {
     let items = value.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_sent_and_what_the_system_says_of_itself_is_not() {
+        for event_type in ["git.commit", "workflow.requested", "drill.step"] {
+            assert!(schema_of(event_type).is_ok(), "{event_type}");
+        }
+        for internal in ["dlq.claim", "dlq.state", "bitt.outcome", "bitt.intervention", "replica.status"] {
+            let refused = schema_of(internal).expect_err(internal);
+            assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
+            assert!(refused.to_string().contains("allowed: drill.step, git.commit, "), "{refused}");
+        }
+        let unknown = schema_of("git.comit").expect_err("unknown").to_string();
+        assert!(unknown.contains("git.commit") && !unknown.contains("dlq.claim"), "{unknown}");
+    }
 }

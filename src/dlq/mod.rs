@@ -33,7 +33,7 @@ pub use original::{Refusal, Source, Sources};
 pub use purge::Purge;
 pub use redrive::{Redrive, RedriveError};
 pub use report::{Fate, Reported};
-pub use selection::{Letters, LettersError, Next, Selection, stretches_of};
+pub use selection::{Letters, LettersError, Next, Selection, existing, stretches_of};
 pub use states::{StateError, States};
 pub use watch::WatchError;
 pub use writer::WriteError;

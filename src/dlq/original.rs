@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::Letter;
+use super::{Letter, STATE_TOPIC};
 use crate::bitt::partition_of;
 use crate::dispatch::hop;
 use crate::event::{Event, HeadersBuilder, Outgoing, Record};
@@ -59,6 +59,8 @@ pub enum Refusal {
     RouteDisabled { route: String },
     #[error("it is no event, so no route can take it")]
     NoEvent,
+    #[error("what was done with it is not known: record {offset} of {STATE_TOPIC} cannot be decoded")]
+    StateUnknown { offset: i64 },
 }
 
 impl Letter {

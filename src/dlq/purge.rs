@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::order::{Actor, Cluster, Heard, Meant};
 use super::redrive::{say_undecided, take_over};
 use super::selection::{Letters, Next};
-use super::{Letter, RedriveError};
+use super::{Letter, RedriveError, Reported};
 use crate::bitt::Interventions;
 use crate::runtime::unix_ms;
 use crate::schema::payloads::{InterventionKind, LetterState, LetterStatus};
@@ -37,8 +37,12 @@ impl Purge<'_> {
         while !all_read && !stop.is_cancelled() {
             match letters.next(TURN).await? {
                 Next::End => all_read = true,
-                Next::Letter(letter) if states.of(&letter).is_none() => batch.push(*letter),
-                Next::Letter(_) | Next::Passed => {}
+                Next::Letter(letter) => match states.of(&letter) {
+                    Ok(None) => batch.push(*letter),
+                    Ok(Some(_)) => {}
+                    Err(why) => heard(Heard::Ended(Box::new(Reported::refused(&letter, &why)))),
+                },
+                Next::Passed => {}
             }
             if batch.len() >= BATCH_MAX || all_read && !batch.is_empty() {
                 let given_up: Vec<_> = batch.iter().map(|letter| self.state(letter)).collect();

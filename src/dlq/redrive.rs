@@ -73,8 +73,13 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
         loop {
             match letters.next(TURN).await? {
                 Next::End => break,
-                Next::Letter(letter) if states.of(&letter).is_none() => {
-                    let reported = match order.destination(&letter) {
+                Next::Letter(letter) => {
+                    let destination = match states.of(&letter) {
+                        Ok(None) => order.destination(&letter),
+                        Ok(Some(_)) => continue,
+                        Err(why) => Err(why),
+                    };
+                    let reported = match destination {
                         Ok(topic) => {
                             let topic = topic.to_owned();
                             Reported::of(&letter, letter.next_redrive(), Fate::WouldBeSent { topic })
@@ -83,7 +88,7 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
                     };
                     (self.heard)(Heard::Ended(Box::new(reported)));
                 }
-                Next::Letter(_) | Next::Passed => {}
+                Next::Passed => {}
             }
         }
         say_undecided(&letters, &mut self.heard);

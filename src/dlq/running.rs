@@ -116,8 +116,14 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
 
     /// A letter that has a state is not sent; one whose outcome is still to come is awaited again.
     fn take_up(&mut self, letter: Letter) -> TakenUp {
-        let Some(state) = self.states.of(&letter) else {
-            return if self.order.resume_only { TakenUp::Known } else { TakenUp::ToSend(Box::new(letter)) };
+        let state = match self.states.of(&letter) {
+            Ok(Some(state)) => state,
+            Ok(None) if self.order.resume_only => return TakenUp::Known,
+            Ok(None) => return TakenUp::ToSend(Box::new(letter)),
+            Err(why) => {
+                self.end(Reported::refused(&letter, &why));
+                return TakenUp::Known;
+            }
         };
         if state.status == LetterStatus::Redriving {
             let mut reported = Reported::of(&letter, state.redrive, self.order.nothing_heard());

@@ -6,7 +6,7 @@ use super::{Letter, LetterId};
 use crate::dispatch::{self, Failure, Judged};
 use crate::event::NextOffset;
 use crate::event::TopicPartition;
-use crate::kafka::scan::{Progress, Reader, Records, ScanError, Stretch};
+use crate::kafka::scan::{Progress, Reader, Records, ScanError, Stretch, Wanted};
 use crate::schema::Codec;
 
 /// What letters are like. All of it must hold.
@@ -43,6 +43,30 @@ pub fn stretches_of(letters: &BTreeSet<LetterId>) -> Vec<Stretch> {
         to: NextOffset(letter.offset + 1),
     };
     letters.iter().map(of).collect()
+}
+
+/// Those of these letters of one topic that are there: no transaction marker, and neither behind an end of the topic nor taken
+/// by retention.
+///
+/// # Errors
+/// See [`ScanError`].
+pub async fn existing(
+    reader: &Reader,
+    topic: &str,
+    letters: &BTreeSet<LetterId>,
+) -> Result<BTreeSet<LetterId>, ScanError> {
+    let all = reader.resolve(Wanted::all(topic)).await?;
+    let is_within = |letter: &&LetterId| {
+        let is_it = |all: &&Stretch| all.source.partition == letter.partition;
+        all.iter().find(is_it).is_some_and(|all| (all.from.0..all.to.0).contains(&letter.offset))
+    };
+    let within = letters.iter().filter(is_within).cloned().collect();
+    let mut records = reader.read(&stretches_of(&within))?;
+    let mut existing = BTreeSet::new();
+    while let Some(record) = records.next().await? {
+        existing.insert(Letter::read(record).id());
+    }
+    Ok(existing)
 }
 
 /// Letters as they are read: those that are meant.

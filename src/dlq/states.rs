@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Letter, LetterId, STATE_TOPIC};
+use super::{Letter, LetterId, Refusal, STATE_TOPIC};
 use crate::dispatch::Failure;
+use crate::engine::Class;
 use crate::event::Record;
 use crate::kafka::scan::{Reader, ScanError, Wanted};
 use crate::schema::Codec;
@@ -18,6 +19,8 @@ const MAX_ERROR_BYTES: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct States {
     by_letter: BTreeMap<LetterId, LetterState>,
+    /// Letters whose newest state is none of ours, and the offset of it.
+    unknown: BTreeMap<LetterId, i64>,
     /// The last claim of each topic.
     claims: BTreeMap<String, Claim>,
     /// Letters that were under way when the states were read and whose outcome has been seen since.
@@ -36,7 +39,7 @@ impl States {
     /// The states of the letters of these topics, as they are now.
     ///
     /// # Errors
-    /// The topic cannot be read, or a record of it is not ours.
+    /// The topic cannot be read, or the schema registry does not answer.
     pub async fn read(reader: &Reader, codec: &Codec, topics: &BTreeSet<String>) -> Result<Self, StateError> {
         let mut states = Self::default();
         let stretches = reader.resolve(Wanted::all(STATE_TOPIC)).await?;
@@ -51,9 +54,10 @@ impl States {
         let Some(key) = record.key().and_then(|key| std::str::from_utf8(key).ok()) else { return Ok(()) };
         let undecodable = |failure| StateError::Undecodable { offset: record.offset().0, failure };
         let Ok(letter) = key.parse::<LetterId>() else {
-            // A topic's name: its claim.
-            if let (Some(value), true) = (record.value(), topics.contains(key)) {
-                let claim = codec.decode_avro(value).await.map_err(undecodable)?;
+            // A topic's name: its claim. One that is none of ours is nobody's.
+            if let (Some(value), true) = (record.value(), topics.contains(key))
+                && let Some(claim) = ours(codec.decode_avro(value).await).map_err(undecodable)?
+            {
                 self.claims.insert(key.to_owned(), claim);
             }
             return Ok(());
@@ -61,23 +65,30 @@ impl States {
         if !topics.contains(&*letter.topic) {
             return Ok(());
         }
-        match record.value() {
-            Some(value) => {
-                let state = codec.decode_avro(value).await.map_err(undecodable)?;
-                self.by_letter.insert(letter, state);
+        self.by_letter.remove(&letter);
+        self.unknown.remove(&letter);
+        if let Some(value) = record.value() {
+            match ours(codec.decode_avro(value).await).map_err(undecodable)? {
+                Some(state) => drop(self.by_letter.insert(letter, state)),
+                None => drop(self.unknown.insert(letter, record.offset().0)),
             }
-            None => drop(self.by_letter.remove(&letter)),
         }
         Ok(())
     }
 
     /// What was done with the letter. A state that is clearly older than the letter is that of another one: the topic was
     /// made anew, and its offsets began again.
-    #[must_use]
-    pub fn of(&self, letter: &Letter) -> Option<&LetterState> {
-        let state = self.by_letter.get(&letter.id())?;
+    ///
+    /// # Errors
+    /// It is not known, because somebody else wrote to the states: the letter is to be left alone.
+    pub fn of(&self, letter: &Letter) -> Result<Option<&LetterState>, Refusal> {
+        let id = letter.id();
+        if let Some(offset) = self.unknown.get(&id) {
+            return Err(Refusal::StateUnknown { offset: *offset });
+        }
         let written = letter.record.timestamp_ms().unwrap_or(i64::MIN);
-        (written <= state.since.saturating_add(MAX_SKEW_MS)).then_some(state)
+        let is_newer = |state: &&LetterState| written <= state.since.saturating_add(MAX_SKEW_MS);
+        Ok(self.by_letter.get(&id).filter(is_newer))
     }
 
     /// Whether the letter's outcome was seen by this command.
@@ -112,5 +123,14 @@ impl States {
     pub(super) fn under_way(&self) -> impl Iterator<Item = (&LetterId, &LetterState, &Place<'static>)> {
         let redriving = self.by_letter.iter().filter(|(_, state)| state.status == LetterStatus::Redriving);
         redriving.filter_map(|(letter, state)| Some((letter, state, state.sent_to.as_ref()?)))
+    }
+}
+
+/// `None`: somebody else wrote it, who may do so as long as the cluster lets them.
+fn ours<T>(decoded: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match decoded {
+        Ok(decoded) => Ok(Some(decoded)),
+        Err(failure) if matches!(failure.class, Class::Systemic(_)) => Err(failure),
+        Err(_) => Ok(None),
     }
 }

@@ -341,6 +341,42 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn letters_that_are_named_are_all_meant_or_none_is() {
+    let drills = Drills::new("dlq_named");
+    drills.dead(&[drills.permanent("a"), drills.permanent("b"), drills.permanent("c")]);
+    let letters = drills.listed(&[]);
+    let named: Vec<_> = letters[..2].iter().map(|letter| letter["letter"].as_str().unwrap()).collect();
+    for missing in [format!("{}/0/4711", drills.dlq()), format!("{}/9/0", drills.dlq())] {
+        let ended = drills.run(&[&["dlq", "redrive", "--no-wait"], &named[..], &[&*missing]].concat());
+        assert_eq!(ended.code(), Some(1));
+        assert!(ended.stderr.contains(&format!("there is no record {missing}")), "{}", ended.stderr);
+    }
+    assert!(drills.redriven().is_empty());
+    let (_, fates, _) = fates(&drills.run(&[&["dlq", "redrive", "--no-wait"], &named[..]].concat()));
+    assert_eq!(by_word(&fates, "fate"), BTreeMap::from([("sent".to_owned(), 2)]), "both of one partition: {fates:?}");
+}
+
+#[test]
+fn a_state_that_somebody_else_wrote_has_its_letter_left_alone_and_hinders_no_other() {
+    let drills = Drills::new("dlq_state");
+    drills.dead(&[drills.permanent("a"), drills.permanent("b")]);
+    let letter = drills.listed(&["--key", "a"])[0]["letter"].as_str().unwrap().to_owned();
+    for key in [letter, drills.dlq()] {
+        let foreign = Record { key: Some(key.into()), value: Some(b"nonsense".to_vec()), ..drills.permanent("a") };
+        drills.world.producer.send("coafi.dlq.state", &foreign);
+    }
+    let unknown = drills.listed(&["--status", "unknown"]);
+    assert_eq!((unknown.len(), &unknown[0]["key"]), (1, &"a".into()));
+    let (code, fates, _) = drills.redrive(&["--no-wait"]);
+    let expected = [("refused".to_owned(), 1), ("sent".to_owned(), 1)].into();
+    assert_eq!((code, by_word(&fates, "fate")), (Some(1), expected), "{fates:?}");
+    let purge = ["dlq", "purge", "--topic", &*drills.world.topic, "--reason", "r", "--yes"];
+    let purged = drills.run(&purge);
+    assert_eq!(purged.code(), Some(1), "{}", purged.stderr);
+    assert!(purged.stderr.contains("is left alone: what was done with it is not known"), "{}", purged.stderr);
+}
+
+#[test]
 fn unprocessed_events_come_back_once_a_route_takes_them() {
     let drills = Drills::new("unprocessed");
     let (taken, unknown) = (unique("drill.taken"), unique("drill.unknown"));

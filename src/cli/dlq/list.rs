@@ -9,7 +9,7 @@ use super::super::answer::table;
 use super::super::{Answer, Context, Exit, Failure};
 use super::which::{Found, Which};
 use crate::app;
-use crate::dlq::{Letter, Letters, LettersError, Next, Selection, StateError, States};
+use crate::dlq::{Letter, Letters, LettersError, Next, Refusal, Selection, StateError, States};
 use crate::kafka::scan::ScanError;
 use crate::runtime::unix_ms;
 use crate::schema::payloads::{LetterState, LetterStatus};
@@ -39,7 +39,7 @@ pub(in crate::cli) struct List {
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Listing {
     /// Show what was done with them too.
-    #[arg(long, value_enum, value_name = "STATUS", default_values = ["waiting", "redriving"], value_delimiter = ',')]
+    #[arg(long, value_enum, value_name = "STATUS", default_values = ["waiting", "redriving", "unknown"], value_delimiter = ',')]
     status: Vec<Status>,
     /// How many are shown; the rest is counted.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
@@ -57,10 +57,13 @@ pub(in crate::cli) enum Status {
     Redriven,
     /// Given up.
     Purged,
+    /// Not known: somebody else wrote to coafi.dlq.state. Left alone.
+    Unknown,
 }
 
 impl Status {
-    pub(in crate::cli) const fn of(state: Option<&LetterState>) -> Self {
+    const fn of(state: &State<'_>) -> Self {
+        let Ok(state) = state else { return Self::Unknown };
         match state {
             None => Self::Waiting,
             Some(LetterState { status: LetterStatus::Redriving, .. }) => Self::Redriving,
@@ -75,9 +78,13 @@ impl Status {
             Self::Redriving => "redriving",
             Self::Redriven => "redriven",
             Self::Purged => "purged",
+            Self::Unknown => "unknown",
         }
     }
 }
+
+/// What [`States::of`] says of a letter.
+type State<'a> = Result<Option<&'a LetterState>, Refusal>;
 
 /// Which columns a table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,12 +123,12 @@ impl Listing {
                     Next::Passed => {}
                     Next::Letter(letter) => {
                         let state = states.of(&letter);
-                        if !self.status.contains(&Status::of(state)) {
+                        if !self.status.contains(&Status::of(&state)) {
                             continue;
                         }
                         if shown.len() < self.limit {
-                            shown.push(as_json(&letter, state));
-                            rows.push(row(&letter, state, columns));
+                            shown.push(as_json(&letter, &state));
+                            rows.push(row(&letter, &state, columns));
                         } else {
                             more += 1;
                         }
@@ -173,11 +180,12 @@ pub(super) fn time(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_string()
 }
 
-fn row(letter: &Letter, state: Option<&LetterState>, columns: Columns) -> [String; 9] {
+fn row(letter: &Letter, state: &State<'_>, columns: Columns) -> [String; 9] {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let at = letter.record.timestamp_ms();
     let status = Status::of(state);
-    let status = match state.and_then(|state| state.outcome.as_deref()) {
+    let known = state.as_ref().ok().copied().flatten();
+    let status = match known.and_then(|state| state.outcome.as_deref()) {
         Some(outcome) => format!("{}: {outcome}", status.word()),
         None => status.word().to_owned(),
     };
@@ -213,7 +221,7 @@ fn age(ms: i64) -> String {
 }
 
 /// All that a letter and its state say, payload apart.
-pub(super) fn as_json(letter: &Letter, state: Option<&LetterState>) -> Value {
+pub(super) fn as_json(letter: &Letter, state: &State<'_>) -> Value {
     let origin = letter
         .origin
         .as_ref()
@@ -239,7 +247,8 @@ pub(super) fn as_json(letter: &Letter, state: Option<&LetterState>) -> Value {
         "omittedValue": letter.omitted_value,
         "droppedHeaders": letter.dropped_headers,
         "status": Status::of(state).word(),
-        "state": state,
+        "state": state.as_ref().ok(),
+        "stateUnknown": state.as_ref().err().map(ToString::to_string),
     })
 }
 

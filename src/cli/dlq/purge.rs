@@ -63,7 +63,7 @@ impl Purge {
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
         let selection = self.which.selection()?;
         let bar = context.output().bar("purging", None);
-        let mut purged = 0;
+        let (mut purged, mut left_alone) = (0, 0_u64);
         for found in &self.which.found(context, &cluster.reader, &declarations).await? {
             if found.is_empty() {
                 continue;
@@ -76,13 +76,20 @@ impl Purge {
                     let text = format!("left alone: the filter cannot be asked about {count} records, e.g.: {first}");
                     context.output().remark(&text);
                 }
-                Heard::Ended(_) => {}
+                Heard::Ended(left) => {
+                    left_alone += 1;
+                    context.output().remark(&format!("{} is left alone: {}", left.letter, left.fate.detail()));
+                }
             };
             purged += dlq::Purge { cluster: &cluster, actor, meant }.run(&stop, hear).await?;
         }
         drop(bar);
         let text = format!("{purged} dead letters are purged");
-        context.output().answer(&Answer { json: json!({"purged": purged}), text, yes: !stop.is_cancelled() })
+        context.output().answer(&Answer {
+            json: json!({"purged": purged}),
+            text,
+            yes: left_alone == 0 && !stop.is_cancelled(),
+        })
     }
 }
 

@@ -46,7 +46,7 @@ impl Show {
         };
         let letter = Letter::read(record);
         let states = states(&reader, &codec, &[self.letter.topic.to_string()].into()).await?;
-        let mut json = as_json(&letter, states.of(&letter));
+        let mut json = as_json(&letter, &states.of(&letter));
         json["headers"] = headers(&letter);
         json["data"] = data(&letter, &codec).await;
         let text = text(&json);

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::super::{Between, Context, Failure, Selecting};
 use crate::app::{self, NoDeadLetters};
-use crate::dlq::{LetterId, Selection, stretches_of};
+use crate::dlq::{LetterId, Selection, existing, stretches_of};
 use crate::engine::Class;
 use crate::kafka::scan::{Bound, Reader, ScanError, Stretch};
 use crate::kafka::topics::Declaration;
@@ -76,7 +76,7 @@ impl Which {
             for letter in &self.within.letters {
                 app::holds_dead_letters(declarations, &letter.topic)?;
             }
-            return Ok(self.within.named());
+            return self.within.named(reader).await;
         }
         let mut found = Vec::new();
         for topic in app::dead_letter_topics(declarations, &self.topics)? {
@@ -110,7 +110,7 @@ impl Within {
             return Err(Failure::usage(format!("{other} is no record of {topic}")));
         }
         if !self.letters.is_empty() {
-            return Ok(self.named());
+            return self.named(reader).await;
         }
         Ok(vec![self.of(reader, topic).await.map_err(anyhow::Error::new)?])
     }
@@ -120,13 +120,21 @@ impl Within {
         Ok(Found { topic: topic.to_owned(), stretches })
     }
 
-    fn named(&self) -> Vec<Found> {
+    /// Those that are named one by one. Nothing is done with any if one of them is not there: the name is likely mistyped.
+    async fn named(&self, reader: &Reader) -> Result<Vec<Found>, Failure> {
         let topics: BTreeSet<_> = self.letters.iter().map(|letter| letter.topic.clone()).collect();
-        let of = |topic: std::sync::Arc<str>| {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for topic in topics {
             let letters = self.letters.iter().filter(|letter| letter.topic == topic).cloned().collect();
-            Found { topic: topic.to_string(), stretches: stretches_of(&letters) }
-        };
-        topics.into_iter().map(of).collect()
+            let existing = existing(reader, &topic, &letters).await.map_err(anyhow::Error::new)?;
+            missing.extend(letters.difference(&existing).map(ToString::to_string));
+            found.push(Found { topic: topic.to_string(), stretches: stretches_of(&letters) });
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let text = format!("there is no record {} (any more)", missing.join(", "));
+        Err(Failure::failed(text).next("`coafi dlq list` names those that are there"))
     }
 }
 

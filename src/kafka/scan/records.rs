@@ -52,7 +52,7 @@ impl Records {
         let mut topics: BTreeMap<Arc<str>, Left> = BTreeMap::new();
         for stretch in stretches.iter().filter(|stretch| !stretch.is_empty()) {
             let Stretch { source, from, to } = stretch;
-            topics.entry(Arc::clone(&source.topic)).or_default().ranges.insert(source.partition, from.0..to.0);
+            topics.entry(Arc::clone(&source.topic)).or_default().add(source.partition, from.0..to.0);
         }
         let (sender, items) = channel(AHEAD);
         let scan = Scan { items: sender, left: Arc::clone(&left) };
@@ -122,7 +122,7 @@ impl Scan {
     ) -> Result<Result<(), Abandoned>, ScanError> {
         let mut assignment = TopicPartitionList::new();
         for (partition, range) in &left.ranges {
-            let from = KafkaOffset::Offset(range.start);
+            let from = KafkaOffset::Offset(range.iter().map(|range| range.start).min().unwrap_or_default());
             assignment.add_partition_offset(topic, *partition, from).map_err(|error| failed(topic, error))?;
         }
         consumer.assign(&assignment).map_err(|error| failed(topic, error))?;
@@ -191,26 +191,34 @@ fn is_passing(code: Option<RDKafkaErrorCode>) -> bool {
 /// The offsets of one topic that are still to be read; a partition without any is gone.
 #[derive(Debug, Default)]
 struct Left {
-    ranges: BTreeMap<i32, Range<i64>>,
+    ranges: BTreeMap<i32, Vec<Range<i64>>>,
 }
 
 impl Left {
+    fn add(&mut self, partition: i32, range: Range<i64>) {
+        self.ranges.entry(partition).or_default().push(range);
+    }
+
     fn first(&self) -> Option<i32> {
         self.ranges.keys().next().copied()
     }
 
     fn offsets(&self) -> u64 {
-        self.ranges.values().map(|range| u64::try_from(range.end - range.start).unwrap_or(0)).sum()
+        self.ranges.values().flatten().map(length).sum()
     }
 
     /// Whether the offset is one of those to be read, and how many are left behind with it: a gap before it counts.
     fn read(&mut self, partition: i32, offset: i64) -> (bool, u64) {
-        let Some(range) = self.ranges.get_mut(&partition) else { return (false, 0) };
-        let wanted = range.contains(&offset);
-        let next = (offset + 1).clamp(range.start, range.end);
-        let passed = u64::try_from(next - range.start).expect("clamped to the start");
-        range.start = next;
-        if range.is_empty() {
+        let Some(ranges) = self.ranges.get_mut(&partition) else { return (false, 0) };
+        let (mut wanted, mut passed) = (false, 0);
+        for range in &mut *ranges {
+            wanted |= range.contains(&offset);
+            let next = (offset + 1).clamp(range.start, range.end);
+            passed += length(&(range.start..next));
+            range.start = next;
+        }
+        ranges.retain(|range| !range.is_empty());
+        if ranges.is_empty() {
             self.ranges.remove(&partition);
         }
         (wanted, passed)
@@ -218,17 +226,37 @@ impl Left {
 
     /// How many offsets without a record are left behind at the partition's end.
     fn ended(&mut self, partition: i32) -> u64 {
-        self.ranges.remove(&partition).map_or(0, |range| u64::try_from(range.end - range.start).unwrap_or(0))
+        self.ranges.remove(&partition).iter().flatten().map(length).sum()
     }
+}
+
+fn length(range: &Range<i64>) -> u64 {
+    u64::try_from(range.end - range.start).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn left<const N: usize>(ranges: [(i32, Range<i64>); N]) -> Left {
+        let mut left = Left::default();
+        ranges.into_iter().for_each(|(partition, range)| left.add(partition, range));
+        left
+    }
+
+    #[test]
+    fn of_several_stretches_of_one_partition_all_are_read() {
+        let mut left = left([(0, 7..8), (0, 3..4), (0, 9..10)]);
+        assert_eq!(left.read(0, 3), (true, 1));
+        assert_eq!(left.read(0, 5), (false, 0), "it lies between them");
+        assert_eq!(left.read(0, 7), (true, 1));
+        assert_eq!((left.offsets(), left.read(0, 9)), (1, (true, 1)));
+        assert!(left.ranges.is_empty());
+    }
+
     #[test]
     fn what_is_left_shrinks_to_nothing() {
-        let mut left = Left { ranges: [(0, 5..8), (2, 0..10)].into() };
+        let mut left = left([(0, 5..8), (2, 0..10)]);
         assert_eq!((left.first(), left.offsets()), (Some(0), 13));
         assert_eq!(left.read(0, 6), (true, 2), "5 was compacted away");
         assert_eq!(left.read(0, 9), (false, 1), "7 too, and 9 lies behind the stretch");
