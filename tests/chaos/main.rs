@@ -1,4 +1,4 @@
-//! A short run of `make chaos` against a stack of its own: whatever kills, freezes and restarts do, nothing may be lost,
+//! A short run of `make chaos` against a stack of its own: whatever kills and freezes do, nothing may be lost,
 //! doubled or reordered. `make chaos` does the same for longer, with every kind of fault.
 
 use std::time::Duration;
@@ -13,15 +13,12 @@ const SEED: u64 = 20;
 /// Long enough for each kind of fault once, and for what comes of it.
 const LENGTH: Duration = Duration::from_secs(40);
 
-/// A single broker sometimes drops the markers of transactions that it was committing when it was stopped (see
-/// docs/reliability.md): such a run says nothing about the replicas, and is made again.
-const MAX_RUNS: usize = 3;
-
 #[test]
-fn nothing_is_lost_doubled_or_reordered_by_kills_freezes_and_restarts() {
-    let kinds = [Kind::Kill, Kind::Terminate, Kind::Freeze, Kind::BrokerRestart];
-    let summary = (0..MAX_RUNS).map(|_| short_run(&kinds)).find(|summary| summary.dropped_markers == 0);
-    let summary = summary.expect("a broker that ends its transactions");
+fn nothing_is_lost_doubled_or_reordered_by_kills_and_freezes() {
+    // A single broker that restarts drops the markers of transactions now and then (see docs/reliability.md), and a run in which
+    // it did says nothing: `make chaos` restarts one of three.
+    let kinds = [Kind::Kill, Kind::Terminate, Kind::Freeze, Kind::BrokerFreeze];
+    let summary = short_run(&kinds);
     println!("{}", summary.json());
     assert!(summary.is_clean(), "{}\n{}", summary.json(), summary.findings());
     assert_eq!(summary.report.resolved(), summary.report.sent);
