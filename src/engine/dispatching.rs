@@ -102,6 +102,10 @@ impl<P: Clone, R> Engine<P, R> {
         }
         let Some(sequence) = partition.lanes.lane(lane).queue.front().copied() else { return Head::Gone };
         let Some(entry) = partition.tracker.entry(sequence) else { return Head::Gone };
+        if entry.route != route {
+            // It was ready for the head before this one as well: for this one it is in its own route's queue.
+            return Head::Gone;
+        }
         let offset = entry.offset;
         if !partition.tracker.has_room_for(sequence, room) {
             return Head::Held;
