@@ -27,6 +27,7 @@ use crate::schema::payloads::Claim;
 const TURN: Duration = Duration::from_millis(50);
 /// How long another command's open transaction on the states is waited for: longer than it may last.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two looks: nobody tells when it is over.
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, thiserror::Error)]

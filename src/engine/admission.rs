@@ -181,8 +181,7 @@ impl<P: Clone, R> Engine<P, R> {
         let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
         for id in ids {
             if self.partition(id).is_some_and(|partition| partition.suspicion.explained()) {
-                self.note_change(id);
-                self.retry_held_lanes(id);
+                self.note_urgent_change(id);
             }
         }
     }

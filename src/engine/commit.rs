@@ -157,7 +157,7 @@ impl<P: Clone, R> Engine<P, R> {
             partition.mark = None;
             partition.lost.clear();
         }
-        partition.suspicion.committed(transaction);
+        let released = partition.suspicion.committed(transaction);
         let starts = marked && partition.phase == Phase::Marking;
         if starts {
             partition.phase = Phase::Running;
@@ -170,7 +170,7 @@ impl<P: Clone, R> Engine<P, R> {
         if starts {
             self.end_those_beyond(id);
             self.wake_all_lanes(id);
-        } else if moved {
+        } else if moved || released {
             self.retry_held_lanes(id);
         }
         if moved {

@@ -22,6 +22,16 @@ pub(super) struct Suspicion {
     probation_until: NextOffset,
     one_at_a_time: bool,
     announced: Option<Announced>,
+    /// The deaths are explained. Records run beside each other again once that is committed, since until then whoever finds
+    /// a dead process takes the record that was announced last for the one that ran.
+    release: Option<Release>,
+}
+
+/// What ends the probation, once it is committed.
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    /// The transaction that says so, once one does.
+    transaction: Option<TransactionId>,
 }
 
 /// The record that may run next in a suspect partition.
@@ -62,6 +72,7 @@ impl Suspicion {
             probation_until: NextOffset(position.0.saturating_add(PROBATION_OFFSETS)),
             one_at_a_time: deaths >= settings.suspect_after,
             announced: None,
+            release: None,
         }
     }
 
@@ -77,6 +88,7 @@ impl Suspicion {
     /// Whether the record at `offset` may run now, nothing else being with a worker.
     pub(super) fn permission(&mut self, offset: Offset) -> Permission {
         match self.announced {
+            _ if self.release.is_some() => Permission::Wait,
             Some(announced) if announced.offset == offset => {
                 if announced.committed {
                     Permission::Granted
@@ -96,19 +108,28 @@ impl Suspicion {
         if let Some(announced) = &mut self.announced {
             announced.transaction.get_or_insert(transaction);
         }
+        if let Some(release) = &mut self.release {
+            release.transaction.get_or_insert(transaction);
+        }
     }
 
-    /// `transaction` is committed, and with it what it announced.
-    pub(super) fn committed(&mut self, transaction: TransactionId) {
+    /// `transaction` is committed, and with it what it announced. True if records may run beside each other from now on.
+    pub(super) fn committed(&mut self, transaction: TransactionId) -> bool {
         if let Some(announced) = self.announced.as_mut().filter(|a| a.transaction == Some(transaction)) {
             announced.committed = true;
         }
+        let released = self.release.take_if(|release| release.transaction == Some(transaction)).is_some();
+        self.one_at_a_time &= !released;
+        released
     }
 
     /// A transaction was aborted: what only it announced is not known to anybody.
     pub(super) fn aborted(&mut self) {
         if let Some(announced) = self.announced.as_mut().filter(|announced| !announced.committed) {
             announced.transaction = None;
+        }
+        if let Some(release) = &mut self.release {
+            release.transaction = None;
         }
     }
 
@@ -141,13 +162,16 @@ impl Suspicion {
         true
     }
 
-    /// The record that the deaths came from has been found, here or in another partition of the process. True if that ends
-    /// the probation. Suspects are kept: until its end is committed, the next owner has to know it too.
+    /// The record that the deaths came from has been found, here or in another partition of the process. True if that has to
+    /// be committed, which ends the probation. Suspects are kept: until its end is committed, the next owner has to know it
+    /// too.
     pub(super) fn explained(&mut self) -> bool {
         let was_suspect = self.one_at_a_time || self.dirty > 1;
-        self.dirty = 1;
-        self.one_at_a_time = false;
-        self.announced = None;
+        if was_suspect {
+            self.dirty = 1;
+            self.announced = None;
+            self.release = Some(Release { transaction: None });
+        }
         was_suspect
     }
 

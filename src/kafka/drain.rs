@@ -33,7 +33,7 @@ use crate::dispatch::{ConsumedTopic, is_dead_letter_topic};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until every new partition has a leader.
 const LEADERS_WITHIN: Duration = Duration::from_secs(30);
-/// Between two looks.
+/// Between two looks at what nobody tells of: a group that gets on, a leader that is elected. Each such loop has a deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What stands in the way.
@@ -138,6 +138,7 @@ impl Drain {
         let left = until_none(timeout, report, || self.not_taken_up())?;
         for group in &self.groups {
             if self.is_active(group)? {
+                // No member tells when its producer has read the metadata anew; by then each has.
                 std::thread::sleep(known.saturating_duration_since(Instant::now()));
             }
         }
