@@ -29,7 +29,7 @@ use crate::store::Fence;
 /// How an attempt ended.
 pub(super) struct End {
     pub(super) verdict: Attempt,
-    pub(super) done: u32,
+    pub(super) done: u16,
     pub(super) took: Duration,
     pub(super) report: Report,
 }
@@ -82,7 +82,7 @@ fn is_fenced(report: &Report) -> bool {
     report.runs.iter().any(|run| run.result.as_ref().is_err_and(|refusal| refusal.failure.code == Failure::FENCED))
 }
 
-fn bit(handler: Option<u8>) -> u32 {
+fn bit(handler: Option<u8>) -> u16 {
     handler.map_or(0, |index| 1 << index)
 }
 

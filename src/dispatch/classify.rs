@@ -59,10 +59,8 @@ pub(super) fn reclassify(routing: &Arc<Routing>, delivery: &Delivery) -> Reroute
         }
         Content::Unreadable(..) | Content::Spoilt(..) => (Verdict::Poison, None),
     };
-    let handlers = |route: Option<&Routed>| route.map(|routed| routed.route().handlers.clone());
-    let same_handlers = handlers(route.as_ref()) == handlers(delivery.route.as_ref());
     let payload = Arc::new(Delivery { route, ..delivery.clone() });
-    Rerouted { verdict, payload, same_handlers }
+    Rerouted { verdict, payload }
 }
 
 /// The identity by which a record is deduplicated, if it is.
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn new_routes_look_at_a_record_again_and_say_whether_its_handlers_are_the_same() {
+    fn new_routes_look_at_a_record_again() {
         let known = Known { handlers: ["log", "noop"].map(str::to_owned).into(), ..Known::default() };
         let look_again = |routes: &str| {
             let routes = Routes::parse("r.yaml", routes, &known).unwrap();
@@ -191,16 +189,13 @@ mod tests {
             let again = reclassify(&routing(Arc::new(routes)), &before.payload);
             let version = again.payload.route.as_ref().map(|route| route.version().to_owned());
             assert_ne!(version, before.payload.route.as_ref().map(|route| route.version().to_owned()));
-            (again.verdict, again.same_handlers)
+            again.verdict
         };
         let lane = lane_hash(b"k");
-        let same =
-            "routes: [{name: a, match: {type: x}, handler: log}, {name: b, match: {type: '*'}, handlers: [log, noop]}]";
-        assert_eq!(look_again(same), (Verdict::Routed { route: RouteId(1), lane }, true));
-        let others = "routes: [{name: commits, match: {type: git.commit}, handlers: [noop, log]}]";
-        assert_eq!(look_again(others), (Verdict::Routed { route: RouteId(0), lane }, false));
+        let second = "routes: [{name: a, match: {type: x}, handler: log}, {name: b, match: {type: '*'}, handler: log}]";
+        assert_eq!(look_again(second), Verdict::Routed { route: RouteId(1), lane });
         let none = "routes: [{name: a, match: {type: x}, handler: log}]";
-        assert_eq!(look_again(none), (Verdict::Unrecognised, false));
+        assert_eq!(look_again(none), Verdict::Unrecognised);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Hop {
 
     /// The bits of the handlers, in this order, that have succeeded.
     #[must_use]
-    pub fn done_bits(&self, handlers: &[String]) -> u32 {
+    pub fn done_bits(&self, handlers: &[String]) -> u16 {
         let set = handlers.iter().enumerate().filter(|(_, name)| self.done.contains(name));
         set.fold(0, |bits, (index, _)| bits | 1 << index)
     }

@@ -20,7 +20,7 @@ pub(super) struct Run<F> {
     jobs: IntoIter<Job<Arc<Delivery>>>,
     fence: Arc<Fence>,
     /// The record that is with its handlers, and its `done` bits from before.
-    current: Option<(Ticket, u32)>,
+    current: Option<(Ticket, u16)>,
     slot: Option<Pin<Box<F>>>,
     admission: Arc<Admission>,
 }
@@ -99,6 +99,6 @@ impl<F: Future<Output = End>> Run<F> {
     }
 }
 
-fn without_report(ticket: Ticket, verdict: Attempt, done: u32) -> Finished<Report> {
+fn without_report(ticket: Ticket, verdict: Attempt, done: u16) -> Finished<Report> {
     Finished { ticket, verdict, done, took: Duration::ZERO, report: None }
 }

@@ -4,8 +4,8 @@ use super::lanes::{LaneState, Lanes};
 use super::partition::{Phase, Unsorted};
 use super::tracker::{Entry, State};
 use super::{
-    Arrival, Class, Disposition, Effect, Engine, Epoch, Exhausted, Incident, PartitionId, RouteId, Ticket, Time,
-    Verdict,
+    Arrival, Class, Disposition, Effect, Engine, Epoch, Exhausted, HandlerList, Incident, PartitionId, RouteId, Ticket,
+    Time, Verdict,
 };
 use crate::event::{Identity, NextOffset, Offset};
 
@@ -30,6 +30,10 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     fn admit(&mut self, id: PartitionId, record: Arrival<P>) {
+        let (route, handlers) = match record.verdict {
+            Verdict::Routed { route, .. } => (route, self.policy(route).handlers),
+            Verdict::Poison | Verdict::Unrecognised => (RouteId(0), HandlerList::default()),
+        };
         let Some(partition) = self.partition(id) else { return };
         if record.offset < partition.tracker.next().first() {
             // The client delivered it twice (a seek): it is tracked already.
@@ -37,13 +41,9 @@ impl<P: Clone, R> Engine<P, R> {
             return;
         }
         let resolved = partition.tracker.is_inherited(record.offset);
-        let route = match record.verdict {
-            Verdict::Routed { route, .. } => route,
-            Verdict::Poison | Verdict::Unrecognised => RouteId(0),
-        };
         let attempted = partition.take_attempted(record.offset);
         let attempts = attempted.map_or(record.attempts, |known| known.attempts.max(record.attempts));
-        let done = record.done | attempted.map_or(0, |known| known.done);
+        let done = record.done | attempted.map_or(0, |known| known.done_of(handlers));
         let counted = !resolved && attempts > record.attempts;
         partition.parked += usize::from(counted);
         let bytes = if resolved { 0 } else { record.bytes };
@@ -57,6 +57,7 @@ impl<P: Clone, R> Engine<P, R> {
             attempts,
             audited: attempts,
             inherited: record.attempts,
+            handlers,
             done,
             audited_done: done,
             counted,

@@ -42,7 +42,7 @@ pub struct Arrival<P> {
     /// Attempts already committed, from `coafi-attempt`: 0 on a source topic.
     pub attempts: u32,
     /// Handlers of the route that already succeeded (a bit each), from `coafi-done`.
-    pub done: u32,
+    pub done: u16,
     /// Wall-clock due time from `coafi-not-before`, already on the engine's clock.
     pub not_before: Option<Time>,
     pub payload: P,
@@ -66,7 +66,7 @@ pub struct Job<P> {
     /// The number of this attempt, from 1.
     pub attempt: u32,
     /// Handlers that already succeeded in earlier attempts: they do not run again.
-    pub done: u32,
+    pub done: u16,
     pub payload: P,
 }
 
@@ -76,7 +76,7 @@ pub struct Finished<R> {
     pub ticket: Ticket,
     pub verdict: Attempt,
     /// Handlers that have succeeded by now.
-    pub done: u32,
+    pub done: u16,
     /// How long the attempt took; zero if it was not started.
     pub took: Duration,
     /// What the worker has to say for the outcome record; opaque here.
@@ -148,7 +148,7 @@ pub struct Output<P, R> {
     pub route: Option<RouteId>,
     /// The attempt that this is about; 0 where no handler ran (poison, duplicate, unprocessed).
     pub attempt: u32,
-    pub done: u32,
+    pub done: u16,
     pub disposition: Disposition,
     /// The attempt was reported before, when the record was parked; now it found no room in its place and has to move.
     pub overflow: bool,

@@ -41,5 +41,5 @@ pub use fairness::Quota as TenantQuota;
 pub use inspect::{Hold, Inspection, Reason};
 pub use machine::Engine;
 pub use rerouting::Rerouted;
-pub use settings::{CircuitSettings, Exhausted, Ordering, Overflow, RoutePolicy, Settings, TenantPolicy};
+pub use settings::{CircuitSettings, Exhausted, HandlerList, Ordering, Overflow, RoutePolicy, Settings, TenantPolicy};
 pub use time::Time;

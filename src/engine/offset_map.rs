@@ -12,11 +12,15 @@
 //! that is, and of a newer version, must not be taken for foreign: what it names as resolved would be done again (see
 //! [`newer_version`]).
 //!
-//! Numbers are LEB128 varints. `resolved` is, whichever is shorter, alternating run lengths (form 0: unresolved, resolved,
+//! Numbers are LEB128 varints. `attempts` names for each record its offset, its attempts, and which handlers of its route are
+//! done: in the low 16 bits by position in the route's list, in the high 16 bits a fingerprint of that list. Release 0.1.0 wrote
+//! 0 for the fingerprint, which is trusted; it looks only at the bits of handlers that the route has, so it reads ours too.
+//! `resolved` is, whichever is shorter, alternating run lengths (form 0: unresolved, resolved,
 //! unresolved, …, from the position on) or a bitmap (form 1: bit n is offset position + n).
 
 use std::ops::Range;
 
+use super::HandlerList;
 use crate::event::{NextOffset, Offset};
 
 /// Kafka's default `offset.metadata.max.bytes`.
@@ -72,7 +76,24 @@ pub struct Suspect {
 pub struct Attempted {
     pub offset: Offset,
     pub attempts: u32,
-    pub done: u32,
+    /// Bits of the handlers that are done, by position in their route's list.
+    pub done: u16,
+    /// [`HandlerList::fingerprint`] of that list; 0 if none is done, or if release 0.1.0 wrote it.
+    pub list: u16,
+}
+
+impl Attempted {
+    /// `done` are handlers of `list`.
+    #[must_use]
+    pub fn new(offset: Offset, attempts: u32, done: u16, list: HandlerList) -> Self {
+        Self { offset, attempts, done, list: if done == 0 { 0 } else { list.fingerprint() } }
+    }
+
+    /// The handlers of this list that are done: none if the bits are of another one.
+    #[must_use]
+    pub fn done_of(&self, list: HandlerList) -> u16 {
+        if self.list == 0 || self.list == list.fingerprint() { self.done } else { 0 }
+    }
 }
 
 /// Records of a partition that may halt although every place of a parked one is taken: their attempts stay in the map too.
@@ -129,7 +150,7 @@ impl OffsetMap {
         for attempted in &self.attempts {
             put(&mut raw, delta(attempted.offset));
             put(&mut raw, u64::from(attempted.attempts));
-            put(&mut raw, u64::from(attempted.done));
+            put(&mut raw, u64::from(attempted.done) | u64::from(attempted.list) << u16::BITS);
         }
         let runs = self.runs(position);
         let span = self.resolved.last().map_or(0, |last| last.end - position.0).cast_unsigned();
@@ -191,8 +212,10 @@ impl OffsetMap {
             map.suspects.push(Suspect { offset: offset(input.number()?)?, deaths: input.small()? });
         }
         for _ in 0..input.count(raw_bytes(MAX_METADATA_BYTES))? {
-            let (delta, attempts, done) = (input.number()?, input.small()?, input.small()?);
-            map.attempts.push(Attempted { offset: offset(delta)?, attempts, done });
+            let (delta, attempts, bits) = (input.number()?, input.small()?, input.small()?);
+            let half = |bits: u32| u16::try_from(bits & u32::from(u16::MAX)).expect("masked");
+            let (done, list) = (half(bits), half(bits >> u16::BITS));
+            map.attempts.push(Attempted { offset: offset(delta)?, attempts, done, list });
         }
         map.resolved = match input.bytes(1)? {
             [0] => read_runs(&mut input, position)?,

@@ -69,8 +69,8 @@ impl<P: Clone, R> Engine<P, R> {
             Attempt::Failed { class, .. } => self.failed(finished.ticket, class, finished.report),
             Attempt::NotStarted | Attempt::Cancelled | Attempt::Fenced => {}
         }
-        if let Some(same_handlers) = outdated {
-            self.end_outdated(id, sequence, same_handlers);
+        if let Some(began_with) = outdated {
+            self.end_outdated(id, sequence, began_with);
         }
         self.run_advanced(id, lane);
     }

@@ -10,7 +10,7 @@ use super::machine::Budget;
 use super::offset_map::Attempted;
 use super::suspicion::Suspicion;
 use super::tracker::{State, Tracker};
-use super::{Epoch, PartitionId, Time, TransactionId, Verdict};
+use super::{Epoch, HandlerList, PartitionId, Time, TransactionId, Verdict};
 use crate::event::{Identity, NextOffset, Offset};
 
 /// Where an assignment stands.
@@ -58,8 +58,8 @@ pub(super) struct Partition<P> {
     pub(super) receipts: NextOffset,
     /// Records with workers.
     pub(super) in_flight: usize,
-    /// Of those, the ones that began under earlier routes, and whether their route has the same handlers now.
-    pub(super) outdated: BTreeMap<u64, bool>,
+    /// Of those, the ones that began under earlier routes, and the handlers that they began with.
+    pub(super) outdated: BTreeMap<u64, HandlerList>,
     /// Records parked or suspected, and halted ones: those whose attempts the offset map has, or will have.
     pub(super) parked: usize,
     /// A lane was put aside because the offset map has no place for the attempts of its head.
@@ -123,7 +123,6 @@ impl<P> Partition<P> {
         matches!(self.phase, Phase::Draining { .. } | Phase::Drained)
     }
 
-    /// Attempts that an earlier owner committed for this record.
     /// Whether the offset map has the record's attempts already, or fewer than `max` other ones.
     pub(super) fn has_place(&self, sequence: u64, max: usize) -> bool {
         self.tracker.entry(sequence).is_some_and(|entry| entry.counted) || self.parked + self.attempted.len() < max
@@ -143,6 +142,7 @@ impl<P> Partition<P> {
         entry.placeless = false;
     }
 
+    /// Attempts that an earlier owner committed for this record.
     pub(super) fn take_attempted(&mut self, offset: Offset) -> Option<Attempted> {
         while self.attempted.front().is_some_and(|known| known.offset < offset) {
             self.attempted.pop_front();

@@ -2,7 +2,7 @@
 //!
 //! | record | what follows |
 //! |---|---|
-//! | waiting, parked | stands where the new routes put it; its attempts stay, and the new policy's limit counts |
+//! | waiting, parked | stands where the new routes put it; its attempts stay, and the new policy's limit counts; handlers that are done stay done if the route has the same ones in the same order |
 //! | held back as suspected | runs again, as after a revocation: no attempt is used |
 //! | in flight | ends under the routes that it began with, and stands in its new lane until then |
 //! | taken by no route any more | `coafi.unprocessed`; one in flight only if it does not succeed |
@@ -18,7 +18,9 @@ use super::machine::{Route, Timer};
 use super::outages::route_of;
 use super::partition::Partition;
 use super::tracker::{Entry, State};
-use super::{Attempt, Class, Disposition, Engine, Exhausted, PartitionId, RouteId, RoutePolicy, Time, Verdict};
+use super::{
+    Attempt, Class, Disposition, Engine, Exhausted, HandlerList, PartitionId, RouteId, RoutePolicy, Time, Verdict,
+};
 
 /// The route of a record in flight that no route takes any more.
 pub(super) const NO_ROUTE: RouteId = RouteId(u32::MAX);
@@ -30,9 +32,6 @@ pub struct Rerouted<P> {
     pub verdict: Verdict,
     /// The payload, as the new routes want it.
     pub payload: P,
-    /// Its route has the handlers that its earlier one had, in the same order. Otherwise those that have succeeded are
-    /// forgotten, and run again.
-    pub same_handlers: bool,
 }
 
 impl<P> Entry<P> {
@@ -44,15 +43,15 @@ impl<P> Entry<P> {
 
     /// Takes it over, and gives the key of its lane. `None` if no route takes it and it is not in flight either.
     fn rerouted<R>(&mut self, looked: Rerouted<P>, old_key: u64, routes: &[Route<R>]) -> Option<u64> {
-        if !looked.same_handlers {
-            (self.done, self.audited_done) = (0, 0);
-        }
         match looked.verdict {
             Verdict::Routed { route, lane } => {
+                let policy = &routes[route.0 as usize].policy;
+                self.has_handlers(policy.handlers);
                 (self.route, self.payload) = (route, Some(looked.payload));
-                Some(Lanes::key(routes[route.0 as usize].policy.ordering, lane, self.offset))
+                Some(Lanes::key(policy.ordering, lane, self.offset))
             }
             Verdict::Poison | Verdict::Unrecognised if self.state == State::InFlight => {
+                self.has_handlers(HandlerList::default());
                 self.route = NO_ROUTE;
                 Some(old_key)
             }
@@ -64,16 +63,14 @@ impl<P> Entry<P> {
 impl<P> Partition<P> {
     /// Records that wait for the deduplication window. What no route took when it was polled stays so: its attempts were not
     /// looked at.
-    fn reroute_unsorted(&mut self, look: &mut impl FnMut(&P) -> Rerouted<P>) {
+    fn reroute_unsorted<R>(&mut self, look: &mut impl FnMut(&P) -> Rerouted<P>, routes: &[Route<R>]) {
         for unsorted in self.unsorted.iter_mut().flatten() {
             let Verdict::Routed { .. } = unsorted.verdict else { continue };
             let Some(entry) = self.tracker.entry_mut(unsorted.sequence) else { continue };
             let Some(looked) = entry.payload.as_ref().map(&mut *look) else { continue };
             if let Verdict::Routed { route, .. } = looked.verdict {
                 entry.route = route;
-            }
-            if !looked.same_handlers {
-                (entry.done, entry.audited_done) = (0, 0);
+                entry.has_handlers(routes[route.0 as usize].policy.handlers);
             }
             (unsorted.verdict, entry.payload) = (looked.verdict, Some(looked.payload));
         }
@@ -159,14 +156,14 @@ impl<P: Clone, R> Engine<P, R> {
                 continue;
             }
             let Some(looked) = entry.payload.as_ref().map(&mut *look) else { continue };
-            let same_handlers = looked.same_handlers;
+            let began_with = entry.handlers;
             let Some(key) = entry.rerouted(looked, old.lane(entry.lane).key(), routes) else {
                 entry.lane = NO_LANE;
                 unrouted.push(sequence);
                 continue;
             };
             if in_flight {
-                partition.outdated.insert(sequence, same_handlers);
+                partition.outdated.entry(sequence).or_insert(began_with);
                 if let Some(route) = routes.get_mut(entry.route.0 as usize) {
                     route.in_flight += 1;
                     route.ready.carried_over(entry.tenant);
@@ -181,7 +178,7 @@ impl<P: Clone, R> Engine<P, R> {
         }
         partition.lanes = if leaving { old } else { lanes };
         partition.held_lanes.clear();
-        partition.reroute_unsorted(look);
+        partition.reroute_unsorted(look, routes);
         unrouted
     }
 
@@ -236,11 +233,11 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// An attempt has ended that began under earlier routes, and its record has not: what it has done may be worth nothing
     /// now, its attempts may be used up, and a route may not take it any more.
-    pub(super) fn end_outdated(&mut self, id: PartitionId, sequence: u64, same_handlers: bool) {
+    pub(super) fn end_outdated(&mut self, id: PartitionId, sequence: u64, began_with: HandlerList) {
         let Some(partition) = self.partition(id) else { return };
         let leaving = partition.is_leaving();
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
-        if !same_handlers {
+        if entry.handlers != began_with {
             (entry.done, entry.audited_done) = (0, 0);
             self.forget_done_in_outputs();
         }

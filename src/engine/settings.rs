@@ -78,9 +78,23 @@ pub enum Exhausted {
     Halt,
 }
 
+/// Which handlers a route has, and in which order: a hash of their names. The engine knows no more of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandlerList(pub u64);
+
+impl HandlerList {
+    /// What the offset map says of it. Never 0.
+    #[must_use]
+    pub fn fingerprint(self) -> u16 {
+        u16::try_from(self.0 % u64::from(u16::MAX) + 1).expect("from 1 to the largest one")
+    }
+}
+
 /// What the engine needs to know of a route.
 #[derive(Clone, Debug)]
 pub struct RoutePolicy {
+    /// Those that are done are done only under a route with the same ones.
+    pub handlers: HandlerList,
     pub ordering: Ordering,
     pub retry: retry::Policy,
     pub overflow: Overflow,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::offset_map::Attempted;
-use super::{RouteId, TransactionId, offset_map};
+use super::{HandlerList, RouteId, TransactionId, offset_map};
 use crate::event::{NextOffset, Offset};
 
 /// Where a record stands (I5). Ended records are `Resolved` until they leave the tracker.
@@ -41,10 +41,12 @@ pub(super) struct Entry<P> {
     pub(super) audited: u32,
     /// Attempts that the record came with.
     pub(super) inherited: u32,
-    /// Handlers that are done.
-    pub(super) done: u32,
+    /// Handlers of its route.
+    pub(super) handlers: HandlerList,
+    /// Those of them that are done.
+    pub(super) done: u16,
     /// Of those, the ones that an outcome record says: what the offset map may say.
-    pub(super) audited_done: u32,
+    pub(super) audited_done: u16,
     /// Counts among the partition's parked records: the offset map has, or will have, its attempts.
     pub(super) counted: bool,
     /// It is to halt, and found no place in the offset map for its attempts: it starts again when there is one.
@@ -170,7 +172,7 @@ impl<P> Tracker<P> {
             close_run(&mut resolved, at, last_resolved.take());
             at = entry.offset.next().0;
             if entry.audited > entry.inherited {
-                attempts.push(Attempted { offset: entry.offset, attempts: entry.audited, done: entry.audited_done });
+                attempts.push(Attempted::new(entry.offset, entry.audited, entry.audited_done, entry.handlers));
             }
         }
         close_run(&mut resolved, at, last_resolved);
@@ -206,6 +208,14 @@ fn close_run(resolved: &mut Vec<Range<i64>>, at: i64, end: Option<i64>) {
 }
 
 impl<P> Entry<P> {
+    /// From now on these are its handlers. What others have done is done by none of them.
+    pub(super) fn has_handlers(&mut self, handlers: HandlerList) {
+        if self.handlers != handlers {
+            (self.done, self.audited_done) = (0, 0);
+        }
+        self.handlers = handlers;
+    }
+
     pub(super) fn is_resolved_by(&self, transaction: TransactionId) -> bool {
         match self.state {
             State::Resolved => true,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use coafi::engine::retry::{Backoff, Policy};
 use coafi::engine::{
-    Arrival, Attempt, CircuitSettings, Class, Dependency, Disposition, Epoch, Exhausted, Finished, Job, Ordering,
-    Output, Overflow, PartitionId, Rerouted, RouteId, RoutePolicy, Settings, TenantPolicy, Verdict,
+    Arrival, Attempt, CircuitSettings, Class, Dependency, Disposition, Epoch, Exhausted, Finished, HandlerList, Job,
+    Ordering, Output, Overflow, PartitionId, Rerouted, RouteId, RoutePolicy, Settings, TenantPolicy, Verdict,
 };
 use coafi::event::{
     Headers, HeadersBuilder, Identity, NextOffset, Offset, Outgoing, Record, TopicPartition, lane_hash,
@@ -125,7 +125,7 @@ impl Application for Echo {
 
     fn reclassify(&self, _routes: &(), payload: &Record) -> Rerouted<Record> {
         let verdict = Verdict::Routed { route: RouteId(0), lane: lane_hash(payload.key().unwrap_or_default()) };
-        Rerouted { verdict, payload: payload.clone(), same_handlers: true }
+        Rerouted { verdict, payload: payload.clone() }
     }
 
     fn identity(&self, _record: &Record) -> Option<Identity> {
@@ -211,6 +211,7 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn route() -> RoutePolicy {
     RoutePolicy {
+        handlers: HandlerList::default(),
         ordering: Ordering::Key,
         retry: Policy {
             in_place_attempts: 3,

@@ -19,7 +19,7 @@ pub(crate) struct Message {
     pub(crate) verdict: Verdict,
     pub(crate) identity: Option<Identity>,
     pub(crate) attempts: u32,
-    pub(crate) done: u32,
+    pub(crate) done: u16,
     pub(crate) not_before: Option<Time>,
 }
 

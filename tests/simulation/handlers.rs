@@ -138,7 +138,7 @@ impl Services {
         route: &RoutePolicy,
         claim: i64,
         process: u64,
-    ) -> (Attempt, u32, Option<Report>) {
+    ) -> (Attempt, u16, Option<Report>) {
         let failed = |class, code| (Attempt::Failed { class, code }, job.done, None);
         if let Some(down) = route.dependencies.iter().find(|needed| self.down.contains(needed)) {
             return failed(Class::Systemic(down.clone()), 1);
@@ -166,7 +166,7 @@ impl Services {
         self.write(job, claim, process, done)
     }
 
-    fn run_those_not_done(&self, job: &Job<Payload>) -> u32 {
+    fn run_those_not_done(&self, job: &Job<Payload>) -> u16 {
         let mut done = job.done;
         match job.payload.behaviour {
             Behaviour::Several { failures } => {
@@ -182,7 +182,7 @@ impl Services {
     }
 
     /// One SQL transaction: the ownership check, the inbox row with the result, the effect.
-    fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u32) -> (Attempt, u32, Option<Report>) {
+    fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u16) -> (Attempt, u16, Option<Report>) {
         if self.owners.get(&job.ticket.partition).is_some_and(|owner| *owner > claim) {
             return (Attempt::Fenced, job.done, None);
         }

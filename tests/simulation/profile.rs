@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use coafi_core::engine::retry::{Backoff, Policy};
 use coafi_core::engine::{
-    CircuitSettings, Dependency, Exhausted, Ordering, Overflow, RoutePolicy, Settings, TenantPolicy, offset_map,
+    CircuitSettings, Dependency, Exhausted, HandlerList, Ordering, Overflow, RoutePolicy, Settings, TenantPolicy,
+    offset_map,
 };
 
 use crate::random::Random;
@@ -117,6 +118,7 @@ impl Profile {
                 circuit: circuit(),
             },
             routes: vec![RoutePolicy {
+                handlers: HandlerList::default(),
                 ordering: Ordering::Key,
                 retry,
                 overflow: Overflow::DeadLetter,
@@ -176,6 +178,7 @@ fn routes(random: &mut Random, tiers: &[Duration], halts: bool) -> Vec<RoutePoli
         let fault_attempts = random.between(1, u64::from(in_place_attempts)) as u32;
         let initial = random.millis(1, 100);
         RoutePolicy {
+            handlers: HandlerList::default(),
             ordering,
             retry: Policy { in_place_attempts, backoff: Backoff { initial, cap: initial * 8 }, tiers, fault_attempts },
             overflow: if halts && random.chance(30) { Overflow::Halt } else { overflow },

@@ -157,12 +157,8 @@ impl World {
     fn reroute(&mut self) {
         self.routes = any_routes(&mut self.random);
         let (policies, ids) = numbered(&self.routes);
-        let same_handlers = self.random.chance(50);
-        self.engine.reroute(self.now, policies, |payload| Rerouted {
-            verdict: verdict(&ids, payload),
-            payload: *payload,
-            same_handlers,
-        });
+        self.engine
+            .reroute(self.now, policies, |payload| Rerouted { verdict: verdict(&ids, payload), payload: *payload });
         // Workers give back what they have not begun.
         for index in 0..self.runs.len() {
             if self.random.chance(50) {

@@ -25,7 +25,7 @@ pub(crate) struct Fate {
     pub(crate) lane: Option<Lane>,
     /// Committed attempts, earlier ones that brought it into a retry topic included.
     pub(crate) attempts: u32,
-    pub(crate) done: u32,
+    pub(crate) done: u16,
     /// The committed end.
     pub(crate) end: Option<&'static str>,
     pub(crate) receipted: bool,

@@ -115,7 +115,7 @@ impl Process {
         }
     }
 
-    fn report(&mut self, world: &mut World, job: &Job<Payload>, verdict: Attempt, done: u32, report: Option<Report>) {
+    fn report(&mut self, world: &mut World, job: &Job<Payload>, verdict: Attempt, done: u16, report: Option<Report>) {
         let ticket = job.ticket;
         world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
         self.custody.reported(&ticket);

@@ -31,7 +31,7 @@ use super::{ConsumedTopic, Filter};
 use crate::engine::{Exhausted, Overflow, RouteId, RoutePolicy};
 
 /// Handlers that one route can have: a bit each in the attempt's `done` mask.
-pub const MAX_HANDLERS: usize = 32;
+pub const MAX_HANDLERS: usize = u16::BITS as usize;
 /// Routes in a file.
 pub const MAX_ROUTES: usize = 1_000;
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Exhausted, Ordering, Overflow, TenantPolicy, TenantQuota};
+use crate::engine::{Exhausted, HandlerList, Ordering, Overflow, TenantPolicy, TenantQuota};
 
 fn known() -> Known {
     let tiers = [5, 60, 600].map(Duration::from_secs).to_vec();
@@ -76,6 +76,28 @@ fn a_dependency_that_nobody_probes_is_refused() {
     let expected =
         "route \"r\": dependencies: \"databse\" is not allowed; allowed: database, schema-registry, artifacts";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn a_list_of_handlers_is_another_one_in_another_order() {
+    let list = |names: &str| parse(&one(&format!("handlers: [{names}]"))).unwrap().list()[0].policy.handlers;
+    assert_eq!(list("git_commit, log"), list("git_commit, log"));
+    let all = ["git_commit, log", "log, git_commit", "log", "git_commit, log, noop"].map(list);
+    assert!((1..all.len()).all(|index| !all[..index].contains(&all[index])), "{all:?}");
+    // In offset maps: whoever takes over, of another release too, makes the same of it.
+    assert_eq!(list("git_commit, log"), HandlerList(6_394_922_823_551_083_254));
+}
+
+#[test]
+fn a_route_has_as_many_handlers_as_an_offset_map_has_bits() {
+    let parse = |count: usize| {
+        let names: Vec<_> = (0..count).map(|index| format!("h{index}")).collect();
+        let known = Known { handlers: names.iter().cloned().collect(), ..known() };
+        Routes::parse("r.yaml", &one(&format!("handlers: [{}]", names.join(", "))), &known)
+    };
+    assert_eq!(parse(16).unwrap().list()[0].handlers.len(), 16);
+    let refused = parse(17).unwrap_err().to_string();
+    assert!(refused.contains("a list of 17") && refused.contains("at most 16 handlers"), "{refused}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn everything_comes_back() {
         dirty: 2,
         running: Some(Offset(POSITION.0)),
         suspects: vec![Suspect { offset: Offset(POSITION.0 + 3), deaths: 2 }],
-        attempts: vec![Attempted { offset: Offset(POSITION.0), attempts: 3, done: 5 }],
+        attempts: vec![Attempted { offset: Offset(POSITION.0), attempts: 3, done: 5, list: 0xbeef }],
         resolved: resolved([1, 2, 3, 9, 500].into_iter()),
     });
 }
@@ -45,7 +45,9 @@ fn the_shorter_form_is_taken() {
 fn what_fits_by_the_rule_is_encodable_in_the_worst_case() {
     let room = room(64, MAX_METADATA_BYTES);
     let attempts = |count: i64| {
-        (0..count).map(|n| Attempted { offset: Offset(POSITION.0 + 2 * n), attempts: 200, done: u32::MAX }).collect()
+        (0..count)
+            .map(|n| Attempted { offset: Offset(POSITION.0 + 2 * n), attempts: 200, done: u16::MAX, list: u16::MAX })
+            .collect()
     };
     let span = (0..).take_while(|span| fits(*span, usize::MAX / 4, room)).last().unwrap();
     assert!(span >= 16_000, "the window is {span} offsets");
@@ -86,7 +88,7 @@ fn the_format_is_this() {
         dirty: 1,
         running: Some(Offset(POSITION.0 + 130)),
         suspects: vec![Suspect { offset: Offset(POSITION.0 + 3), deaths: 2 }],
-        attempts: vec![Attempted { offset: Offset(POSITION.0 + 1), attempts: 4, done: 5 }],
+        attempts: vec![Attempted { offset: Offset(POSITION.0 + 1), attempts: 4, done: 5, list: 0 }],
         resolved: resolved(2..12),
     };
     let raw: &[u8] = &[
@@ -102,6 +104,30 @@ fn the_format_is_this() {
     let text = map.encode(7, POSITION, MAX_METADATA_BYTES);
     assert_eq!(text, format!("coafi1:{}", base64_encode(raw)));
     assert_eq!(text, "coafi1:BwAAAAAAAADAhD2sAgIBgwEBAwIBAQQFAAIK");
+}
+
+/// Release 0.1.0 reads one number, and of it the bits of the handlers that a route has.
+#[test]
+fn whose_handlers_are_done_is_in_the_high_bits_of_which_ones() {
+    let map = |known| OffsetMap { attempts: vec![known], ..OffsetMap::default() };
+    let known = Attempted { offset: Offset(POSITION.0 + 1), attempts: 4, done: 0b101, list: 0x8001 };
+    let text = map(known).encode(7, POSITION, MAX_METADATA_BYTES);
+    let raw = base64_decode(text.strip_prefix(PREFIX).unwrap()).unwrap();
+    let mut done = Reader(&raw[raw.len() - 6..raw.len() - 1]);
+    assert_eq!(done.small(), Some(0x8001_0005));
+    round_trip(&map(known));
+}
+
+#[test]
+fn what_is_done_is_done_of_one_list_of_handlers() {
+    let (ours, other) = (HandlerList(7), HandlerList(8));
+    let known = Attempted::new(Offset(0), 1, 0b101, ours);
+    assert_eq!((known.done_of(ours), known.done_of(other)), (0b101, 0));
+    assert_eq!(Attempted { list: 0, ..known }.done_of(other), 0b101, "release 0.1.0 does not say of which");
+    assert_eq!(Attempted::new(Offset(0), 1, 0, ours).list, 0, "nothing is said of nothing");
+    for list in [0, 1, u64::from(u16::MAX) - 1, u64::from(u16::MAX), u64::MAX] {
+        assert_ne!(HandlerList(list).fingerprint(), 0, "{list}");
+    }
 }
 
 #[test]

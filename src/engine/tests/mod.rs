@@ -52,6 +52,7 @@ fn settings() -> Settings {
 
 fn route() -> RoutePolicy {
     RoutePolicy {
+        handlers: HandlerList(1),
         ordering: Ordering::Key,
         retry: Policy {
             in_place_attempts: 2,

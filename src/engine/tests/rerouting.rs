@@ -7,12 +7,12 @@ fn to(route: u32) -> impl FnMut(&i64) -> Rerouted<i64> {
     move |offset| {
         let lane = u64::try_from(*offset).unwrap();
         let verdict = Verdict::Routed { route: RouteId(route), lane };
-        Rerouted { verdict, payload: *offset, same_handlers: true }
+        Rerouted { verdict, payload: *offset }
     }
 }
 
 fn to_nowhere(offset: &i64) -> Rerouted<i64> {
-    Rerouted { verdict: Verdict::Unrecognised, payload: *offset, same_handlers: false }
+    Rerouted { verdict: Verdict::Unrecognised, payload: *offset }
 }
 
 impl Bench {
@@ -133,13 +133,33 @@ fn what_runs_counts_against_the_new_routes_concurrency() {
     assert_eq!(bench.running(), [3]);
 }
 
+fn with_handlers(list: u64) -> RoutePolicy {
+    RoutePolicy { handlers: HandlerList(list), ..route() }
+}
+
+#[test]
+fn handlers_that_have_succeeded_stay_done_if_the_route_has_them_again_when_the_attempt_ends() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1)]);
+    let ticket = bench.running.pop_front().unwrap().ticket;
+    bench.reroute(vec![with_handlers(2)], to(0));
+    bench.reroute(vec![route()], to(0));
+    let failed = Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, report: None };
+    bench.engine.finished(bench.now, failed);
+    bench.settle();
+    bench.finish(1, Attempt::Succeeded);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running.iter().map(|job| (job.attempt, job.done)).collect::<Vec<_>>(), [(2, 0b1)]);
+}
+
 #[test]
 fn handlers_that_have_succeeded_run_again_if_the_route_has_others_now() {
     let mut bench = Bench::new();
     bench.poll(&[(0, 0), (1, 1)]);
     let ticket = bench.running[0].ticket;
-    let other_handlers = |offset: &i64| Rerouted { same_handlers: false, ..to(0)(offset) };
-    bench.reroute(vec![route()], other_handlers);
+    // The second time the handlers are those that the record is handled by already.
+    bench.reroute(vec![with_handlers(2)], to(0));
+    bench.reroute(vec![with_handlers(2)], to(0));
     bench.running.pop_front();
     bench
         .engine

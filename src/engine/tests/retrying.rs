@@ -192,4 +192,33 @@ fn handlers_that_are_done_stay_done() {
     let mut next = bench.restarted();
     next.poll(&[(0, 1), (1, 2)]);
     assert_eq!(next.running.iter().map(|job| (job.attempt, job.done)).collect::<Vec<_>>(), [(2, 0b101), (1, 0)]);
+    // A restart with other handlers: none of them is done. Their number of attempts stays.
+    let (position, metadata) = bench.committed.clone().unwrap();
+    let others = vec![RoutePolicy { handlers: HandlerList(2), ..route() }];
+    let mut other = Bench::unassigned(settings(), others);
+    other.assign(&assignment(P0, position.0, &metadata));
+    assert_eq!(other.map().attempts, bench.map().attempts, "whose bits they are is kept until the record is polled");
+    other.poll(&[(0, 1), (1, 2)]);
+    assert_eq!(other.running.iter().map(|job| (job.attempt, job.done)).collect::<Vec<_>>(), [(2, 0), (1, 0)]);
+}
+
+#[test]
+fn handlers_that_release_0_1_0_says_are_done_stay_done() {
+    let map = offset_map::OffsetMap {
+        attempts: vec![offset_map::Attempted { offset: Offset(0), attempts: 1, done: 0b1, list: 0 }],
+        ..Default::default()
+    };
+    let metadata = map.encode(IDENTITY, NextOffset(0), offset_map::MAX_METADATA_BYTES);
+    let mut bench = Bench::unassigned(settings(), vec![policy(3, 3, &[])]);
+    bench.assign(&assignment(P0, 0, &metadata));
+    bench.poll(&[(0, 1)]);
+    assert_eq!(bench.running[0].done, 0b1);
+    bench.finish(0, failed(Class::Panic));
+    bench.pass(milliseconds(100));
+    let [known] = bench.map().attempts[..] else { panic!("one is parked") };
+    assert_eq!(
+        known,
+        offset_map::Attempted::new(Offset(0), 2, 0b1, route().handlers),
+        "from now on they are said of a list"
+    );
 }

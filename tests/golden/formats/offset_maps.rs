@@ -23,8 +23,9 @@ fn maps() -> Vec<(&'static str, OffsetMap)> {
             "attempts",
             OffsetMap {
                 attempts: vec![
-                    Attempted { offset: at(0), attempts: 3, done: 0b101 },
-                    Attempted { offset: at(300), attempts: 200, done: u32::MAX },
+                    // As release 0.1.0 wrote it, and with the fingerprint of a list.
+                    Attempted { offset: at(0), attempts: 3, done: 0b101, list: 0 },
+                    Attempted { offset: at(300), attempts: 200, done: u16::MAX, list: u16::MAX },
                 ],
                 resolved: std::iter::once(at(1).0..at(300).0).collect(),
                 ..base()
@@ -46,7 +47,7 @@ fn maps() -> Vec<(&'static str, OffsetMap)> {
                 dirty: u32::MAX,
                 running: Some(at(5)),
                 suspects: vec![Suspect { offset: at(5), deaths: 1 }],
-                attempts: vec![Attempted { offset: at(5), attempts: 1, done: 0 }],
+                attempts: vec![Attempted { offset: at(5), attempts: 1, done: 0, list: 0 }],
                 resolved: std::iter::once(at(1).0..at(3).0).collect(),
             },
         ),
