@@ -23,7 +23,7 @@ fn write(topic: &str, records: usize) {
 fn declare(folder: &Path, topic: &str, partitions: i32) {
     let text = format!(
         "{{topic: {topic}, owner: tests, partitions: {partitions}, replication: 1, key: k, retention: 1d, cleanup: delete, \
-         max_message_bytes: 1 MiB, retry: {{tiers: [5s], retention: 1d}}, dead_letter: {{retention: 1d}}}}"
+         max_message_bytes: 1 MiB, retry: {{tiers: [5s], partitions: {partitions}, retention: 1d}}, dead_letter: {{retention: 1d}}}}"
     );
     std::fs::write(folder.join("topic.yaml"), text).unwrap();
 }

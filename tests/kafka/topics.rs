@@ -40,7 +40,11 @@ async fn an_empty_cluster_becomes_as_declared() {
     let wanted = declared(&name, 2, "1d", "delete");
     let plan = admin.plan(&wanted).await.unwrap();
     assert_eq!(plan.steps.len(), 3, "{plan:?}");
-    assert!(plan.steps.iter().all(|step| matches!(step.change, Change::Create { partitions: 2, replication: 1, .. })));
+    let created = plan.steps.iter().map(|step| match step.change {
+        Change::Create { partitions, replication: 1, .. } => partitions,
+        _ => panic!("{step:?}"),
+    });
+    assert_eq!(created.collect::<Vec<_>>(), [2, 1, 2], "the source, its retry topic, its dead letters");
     admin.apply(&plan).await.unwrap();
     // A second apply of the same plan, as by another operator at the same time.
     admin.apply(&plan).await.unwrap();

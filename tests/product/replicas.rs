@@ -30,9 +30,16 @@ fn every_commit_ends_once_and_in_order_although_a_replica_is_killed() {
 
     let mut replicas: Vec<Process> = ["a", "b", "c"].iter().map(|slot| start(&world, slot)).collect();
     let share = f64::from(commits) / 12.0;
-    // Of any topic: the group's assignor counts partitions, so whoever joins last may be given those of the retry topic only.
-    let has_partitions = |replica: &Process| replica.page("/metrics").body.contains("coafi_lag{");
-    eventually("every replica has partitions", || replicas.iter().all(has_partitions));
+    // Whoever joins last too, and not the retry topics' only.
+    let of_the_source = format!("topic=\"{GIT_TOPIC}\"}}");
+    let has_partitions = |replica: &Process| {
+        replica
+            .page("/metrics")
+            .body
+            .lines()
+            .any(|line| line.starts_with("coafi_lag{") && line.contains(&of_the_source))
+    };
+    eventually("every replica has partitions of the source", || replicas.iter().all(has_partitions));
     // Which one that is depends on the assignment, and on the partitions that the repositories' keys fall into.
     let busy = found("one to be killed in the middle of its work", || {
         replicas.iter().position(|replica| replica.metric(PROCESSED) >= share)

@@ -33,8 +33,12 @@ fn world_of_drills(name: &str, policy: &str) -> World {
 
 /// A replica that does not wait for handlers that hang.
 fn replica(world: &World) -> Process {
+    replica_with(world, &[])
+}
+
+fn replica_with(world: &World, settings: &[(&str, &str)]) -> Process {
     let mut command = world.command(&["consume", "--slot", "here"]);
-    command.env("COAFI__KAFKA__DRAIN__TIMEOUT", "1s");
+    command.env("COAFI__KAFKA__DRAIN__TIMEOUT", "1s").envs(settings.iter().copied());
     let mut replica = Process::start(command);
     replica.until_ready();
     replica
@@ -156,7 +160,8 @@ fn a_database_that_is_down() {
 #[test]
 fn a_replica_that_is_frozen_is_known_by_its_silence() {
     let world = World::new("frozen");
-    let replica = replica(&world);
+    // Of the default's 6 s it would be silent and still a member for one: less than `coafi group why` takes on a busy machine.
+    let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "20s")]);
     world.send(&world.push("before"));
     world.until_ended(1);
     replica.freeze();

@@ -49,6 +49,8 @@ pub enum Cleanup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     pub tiers: Vec<Duration>,
+    /// Of each of them; `None` leaves it at one, or at more where a cluster has more.
+    pub partitions: Option<i32>,
     pub retention: Retention,
 }
 
@@ -100,6 +102,8 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawRetry {
     tiers: Vec<String>,
+    #[serde(default)]
+    partitions: Option<i32>,
     retention: String,
 }
 
@@ -130,19 +134,8 @@ impl Declaration {
             && !raw.topic.trim_matches('.').is_empty();
         check.that(name_fits, "topic", &raw.topic, "letters, digits, '.', '_' and '-', at most 200 of them")?;
         check.that(!raw.owner.trim().is_empty(), "owner", &raw.owner, "a team or component")?;
-        let range = |max| format!("1 to {max}");
-        check.that(
-            (1..=MAX_PARTITIONS).contains(&raw.partitions),
-            "partitions",
-            raw.partitions,
-            range(MAX_PARTITIONS),
-        )?;
-        check.that(
-            (1..=MAX_REPLICATION).contains(&raw.replication),
-            "replication",
-            raw.replication,
-            range(MAX_REPLICATION),
-        )?;
+        check.count("partitions", raw.partitions, MAX_PARTITIONS)?;
+        check.count("replication", raw.replication, MAX_REPLICATION)?;
         for record in &raw.schemas {
             check.that(schema::schema_file(record).is_some(), "schemas", record, known_records())?;
         }
@@ -182,6 +175,10 @@ impl Check<'_> {
         if ok { Ok(()) } else { Err(TopicError::Value { file, key, value, allowed }) }
     }
 
+    fn count(&self, key: &'static str, number: i32, max: i32) -> Result<(), TopicError> {
+        self.that((1..=max).contains(&number), key, number, format!("1 to {max}"))
+    }
+
     fn retention(&self, key: &'static str, text: &str) -> Result<Retention, TopicError> {
         if text == "unlimited" {
             return Ok(Retention::Unlimited);
@@ -207,13 +204,16 @@ impl Check<'_> {
             self.that(delay.is_some(), "retry.tiers", text, format!("{DURATION_ALLOWED}, each above the one before"))?;
             tiers.extend(delay);
         }
+        if let Some(partitions) = raw.partitions {
+            self.count("retry.partitions", partitions, MAX_PARTITIONS)?;
+        }
         let retention = self.retention("retry.retention", &raw.retention)?;
         let outlives = match (retention, tiers.last()) {
             (Retention::For(kept), Some(longest)) => kept > *longest,
             _ => true,
         };
         self.that(outlives, "retry.retention", &raw.retention, "longer than the longest delay")?;
-        Ok(Retry { tiers, retention })
+        Ok(Retry { tiers, partitions: raw.partitions, retention })
     }
 
     fn dead_letter(&self, raw: &RawDeadLetter) -> Result<DeadLetter, TopicError> {

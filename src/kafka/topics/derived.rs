@@ -8,11 +8,18 @@ use crate::dispatch::{dead_letter_topic, retry_topic};
 /// A retry record or a dead letter is the original with more headers, so its topic takes this much more.
 pub const DEAD_LETTER_MARGIN_BYTES: u32 = 256 << 10;
 
+/// Partitions of a retry topic, unless its declaration says otherwise. A group's assignor counts partitions, whatever they
+/// hold: with as many as the source has in each tier, a replica that joins last would be given partitions that are as good as
+/// empty, and no event. One takes what a replica can handle, by key side by side.
+const RETRY_PARTITIONS: i32 = 1;
+
 /// One topic as the cluster is to have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub name: String,
     pub partitions: i32,
+    /// Whether more partitions are as good: nobody has asked for a number.
+    pub may_have_more: bool,
     pub replication: i32,
     /// Whether a key decides the partition, so that more partitions would break its order.
     pub keyed: bool,
@@ -39,13 +46,15 @@ fn of(declaration: &Declaration, replication: i32) -> Vec<Topic> {
         config.insert("max.message.bytes".into(), max_message_bytes.to_string());
         // One replica may be away while acks=all still means two copies.
         config.insert("min.insync.replicas".into(), (replication - 1).clamp(1, 2).to_string());
-        Topic { name, partitions: *partitions, replication, keyed: key.is_some(), config }
+        Topic { name, partitions: *partitions, may_have_more: false, replication, keyed: key.is_some(), config }
     };
     let derived_bytes = max_message_bytes.saturating_add(DEAD_LETTER_MARGIN_BYTES);
     let mut all = vec![make(topic.clone(), declaration.cleanup, declaration.retention, *max_message_bytes)];
     if let Some(retry) = &declaration.retry {
         for tier in &retry.tiers {
-            all.push(make(retry_topic(topic, *tier), Cleanup::Delete, retry.retention, derived_bytes));
+            let partitions = retry.partitions.unwrap_or(RETRY_PARTITIONS);
+            let like_the_source = make(retry_topic(topic, *tier), Cleanup::Delete, retry.retention, derived_bytes);
+            all.push(Topic { partitions, may_have_more: retry.partitions.is_none(), ..like_the_source });
         }
     }
     if let Some(dead_letter) = &declaration.dead_letter {
@@ -80,11 +89,16 @@ mod tests {
         let all = topics(std::slice::from_ref(&declaration), None);
         let names: Vec<&str> = all.iter().map(|topic| topic.name.as_str()).collect();
         assert_eq!(names, ["t", "t.retry.5s", "t.retry.1m", "t.dlq"]);
-        assert!(all.iter().all(|topic| topic.partitions == 4 && topic.replication == 3 && topic.keyed));
+        assert!(all.iter().all(|topic| topic.replication == 3 && topic.keyed));
+        assert_eq!(all.iter().map(|topic| topic.partitions).collect::<Vec<_>>(), [4, 1, 1, 4]);
         assert_eq!(all[0].config["retention.ms"], "86400000");
         assert_eq!(all[0].config["min.insync.replicas"], "2");
         let limit = |index: usize| all[index].config["max.message.bytes"].parse::<u32>().unwrap();
         assert!(limit(3) > limit(0) && limit(1) > limit(0), "a dead letter has more headers than its original");
+        let asked = Declaration::parse("f", &text.replace("tiers:", "partitions: 3, tiers:")).unwrap();
+        let asked = topics(&[asked], None);
+        assert_eq!(asked.iter().map(|topic| topic.partitions).collect::<Vec<_>>(), [4, 3, 3, 4]);
+        assert_eq!((all[1].may_have_more, asked[1].may_have_more, all[0].may_have_more), (true, false, false));
         let single = topics(&[declaration], Some(1));
         assert!(single.iter().all(|topic| topic.replication == 1 && topic.config["min.insync.replicas"] == "1"));
     }

@@ -5,7 +5,7 @@
 //! | topic missing | creates it |
 //! | more partitions, no key or no record yet | adds them |
 //! | more partitions, keyed and with records | refuses: a key's records would be in two partitions, out of order; but see [`Plan::drained`] |
-//! | fewer partitions | refuses: Kafka cannot |
+//! | fewer partitions | refuses: Kafka cannot; but leaves a retry topic alone that nobody has declared a number for |
 //! | another replication factor | refuses: it takes a reassignment |
 //! | shorter retention, another cleanup policy, with records | refuses: records would go |
 //! | any other configuration | alters it; keys that are not declared stay as they are |
@@ -161,7 +161,7 @@ fn differences(topic: &Topic, found: &Observed) -> Vec<Step> {
         Step { topic: topic.name.clone(), change, refused, drainable }
     };
     let (from, to) = (found.partitions, topic.partitions);
-    if from != to {
+    if from < to || (from > to && !topic.may_have_more) {
         let drainable = to > from && topic.keyed && found.has_records;
         let refused = if to < from {
             Some("Kafka cannot take partitions away; a smaller topic is a new topic")
@@ -215,7 +215,7 @@ mod tests {
 
     fn topic(name: &str, partitions: i32, config: &[(&str, &str)]) -> Topic {
         let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Topic { name: name.into(), partitions, replication: 1, keyed: true, config }
+        Topic { name: name.into(), partitions, may_have_more: false, replication: 1, keyed: true, config }
     }
 
     fn observed(like: &Topic, has_records: bool) -> Observed {
@@ -253,6 +253,15 @@ mod tests {
             let cluster = [(old.name.clone(), observed(&old, false))].into();
             assert_eq!(plan(&[new], &cluster).refused().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_topic_may_have_more_partitions_than_nobody_has_asked_for() {
+        let old = topic("coafi.a", 2, &[]);
+        let cluster = [(old.name.clone(), observed(&old, true))].into();
+        let any = |partitions| Topic { may_have_more: true, ..topic("coafi.a", partitions, &[]) };
+        assert_eq!(plan(&[any(1)], &cluster), Plan::default());
+        assert_eq!(plan(&[any(3)], &cluster).refused().count(), 1);
     }
 
     #[test]

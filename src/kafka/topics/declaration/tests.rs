@@ -49,6 +49,7 @@ fn what_is_wrong_is_named_with_file_key_value_and_what_is_allowed() {
     check("retry", "retry: {tiers: [1m, 5s], retention: 7d}", &["retry.tiers", "5s", "above the one before"]);
     check("retry", "retry: {tiers: [], retention: 7d}", &["retry.tiers", "1 to 8"]);
     check("retry", "retry: {tiers: [1h], retention: 1h}", &["retry.retention", "longer"]);
+    check("retry", "retry: {tiers: [5s], partitions: 0, retention: 7d}", &["retry.partitions", "\"0\"", "1 to 1000"]);
     check("config", "config: {retention.ms: '1'}", &["config", "retention.ms"]);
     check("cleanup", "cleanup: shred", &["shred"]);
     check("owner", "owner: a\ncolour: red", &["colour"]);
