@@ -134,15 +134,24 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// An end needs no handler, but room in the offset map like that of any other record.
-    fn end_when_there_is_room(&mut self, id: PartitionId, sequence: u64, offset: Offset, end: Disposition) {
+    pub(super) fn end_when_there_is_room(&mut self, id: PartitionId, sequence: u64, offset: Offset, end: Disposition) {
         let room = self.map_room();
         let Some(partition) = self.partition(id) else { return };
-        if partition.beyond.is_empty() && partition.tracker.has_room_for(sequence, room) {
-            self.end_at_once(id, sequence, offset, end);
-        } else {
-            partition.beyond.push_back((sequence, offset, end));
-            self.relieve(id);
+        let is_next = partition.beyond.front().is_none_or(|(first, ..)| sequence < *first);
+        if is_next && partition.tracker.has_room_for(sequence, room) {
+            return self.end_at_once(id, sequence, offset, end);
         }
+        let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
+        let lane = std::mem::replace(&mut entry.lane, NO_LANE);
+        if lane != NO_LANE {
+            // The routes have changed: it was to run.
+            entry.state = State::Waiting;
+            partition.lanes.lane_mut(lane).remove(sequence);
+            partition.lanes.release_if_empty(lane);
+        }
+        let index = partition.beyond.partition_point(|(other, ..)| *other < sequence);
+        partition.beyond.insert(index, (sequence, offset, end));
+        self.relieve(id);
     }
 
     /// Ends those that waited for room in the offset map, in their order, as far as there is some now.
@@ -162,11 +171,18 @@ impl<P: Clone, R> Engine<P, R> {
         if crash {
             self.effects.push_back(Effect::Escalate(Incident::Crash { partition: id, offset }));
         }
-        if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
-            // The attempt that the process died in counts: it was started.
-            entry.attempts += u32::from(crash);
-        }
-        if end == (Disposition::DeadLetter { class: Class::Transient }) {
+        let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) else {
+            return;
+        };
+        // Its attempts were reported when it was parked.
+        let reported = match &end {
+            Disposition::DeadLetter { class: Class::Transient } => true,
+            Disposition::Unprocessed => entry.attempts > entry.inherited,
+            _ => false,
+        };
+        // The attempt that the process died in counts: it was started.
+        entry.attempts += u32::from(crash);
+        if reported {
             self.end_reported(id, sequence, end);
         } else {
             self.end(id, sequence, end, None);

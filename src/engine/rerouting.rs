@@ -21,6 +21,7 @@ use super::tracker::{Entry, State};
 use super::{
     Attempt, Class, Disposition, Engine, Exhausted, HandlerList, PartitionId, RouteId, RoutePolicy, Time, Verdict,
 };
+use crate::event::Offset;
 
 /// The route of a record in flight that no route takes any more.
 pub(super) const NO_ROUTE: RouteId = RouteId(u32::MAX);
@@ -89,8 +90,8 @@ impl<P: Clone, R> Engine<P, R> {
         let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
         for id in ids {
             let unrouted = self.reroute_partition(id, &mut look);
-            for sequence in unrouted {
-                self.end_unrouted(id, sequence);
+            for (sequence, offset) in unrouted {
+                self.end_when_there_is_room(id, sequence, offset, Disposition::Unprocessed);
             }
             self.limit_attempts(id);
             self.wake_all_lanes(id);
@@ -141,7 +142,7 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// Gives the records that no route takes any more, in their order.
-    fn reroute_partition(&mut self, id: PartitionId, look: &mut impl FnMut(&P) -> Rerouted<P>) -> Vec<u64> {
+    fn reroute_partition(&mut self, id: PartitionId, look: &mut impl FnMut(&P) -> Rerouted<P>) -> Vec<(u64, Offset)> {
         let routes = &mut self.routes;
         let Some(partition) = self.partitions.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else {
             return Vec::new();
@@ -159,7 +160,7 @@ impl<P: Clone, R> Engine<P, R> {
             let began_with = entry.handlers;
             let Some(key) = entry.rerouted(looked, old.lane(entry.lane).key(), routes) else {
                 entry.lane = NO_LANE;
-                unrouted.push(sequence);
+                unrouted.push((sequence, entry.offset));
                 continue;
             };
             if in_flight {
@@ -182,7 +183,8 @@ impl<P: Clone, R> Engine<P, R> {
         unrouted
     }
 
-    /// No route takes it: as when it is polled, except that an attempt that it has used is reported already.
+    /// No route takes it, and its attempt was given up: it had room in the offset map. An attempt before that is reported
+    /// already.
     fn end_unrouted(&mut self, id: PartitionId, sequence: u64) {
         let tried = self
             .partition(id)
@@ -212,19 +214,25 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     fn limit_attempts_of(&mut self, id: PartitionId, sequence: u64, state: State) {
-        let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry(sequence)) else { return };
+        let entry = self.partition(id).and_then(|partition| partition.tracker.entry(sequence));
+        // Another record's end may have sent it away, for room in the offset map.
+        let Some(entry) = entry.filter(|entry| entry.state == state && entry.lane != NO_LANE) else { return };
         let (offset, lane, route, attempts) = (entry.offset, entry.lane, entry.route, entry.attempts);
         match self.exhausted(route, attempts) {
             Some(Exhausted::DeadLetter) => {
-                self.end_reported(id, sequence, Disposition::DeadLetter { class: Class::Transient });
+                let end = Disposition::DeadLetter { class: Class::Transient };
+                self.end_when_there_is_room(id, sequence, offset, end);
                 if let Some(partition) = self.partition(id) {
                     partition.lanes.release_if_empty(lane);
                 }
             }
             Some(Exhausted::Halt) if state != State::Halted => self.halt(id, sequence, offset),
             None if state == State::Halted => {
+                // It may have been halted before it was due.
+                let is_its = |timer: &Timer| matches!(timer, Timer::Due(due) if (due.partition, due.sequence) == (id, sequence) && due.offset == offset);
+                let waits = self.timers.values().any(is_its);
                 if let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry_mut(sequence)) {
-                    entry.state = State::Waiting;
+                    entry.state = if waits { State::Parked } else { State::Waiting };
                 }
             }
             Some(Exhausted::Halt) | None => {}

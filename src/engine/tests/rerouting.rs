@@ -196,3 +196,37 @@ fn a_partition_that_is_given_up_drains_across_the_change() {
     assert!(bench.engine.is_drained());
     assert!(bench.engine.census().adds_up());
 }
+
+#[test]
+fn records_that_end_because_the_routes_change_wait_for_room_in_the_offset_map() {
+    let settings = Settings { max_metadata_bytes: 467, max_in_flight: 1, ..settings() };
+    let mut bench = Bench::with_routes(settings, vec![RoutePolicy { retry: attempts(5), ..route() }]);
+    bench.poll(&(0..200_i64).map(|offset| (offset, offset.cast_unsigned())).collect::<Vec<_>>());
+    // Every second one is taken by no route any more: the map has a bit for each offset.
+    let every_second = |offset: &i64| if offset % 2 == 0 { to(0)(offset) } else { to_nowhere(offset) };
+    bench.reroute(vec![route()], every_second);
+    bench.pass(milliseconds(200));
+    assert_eq!(bench.running(), [0]);
+    assert!(bench.engine.window_is_full(P0));
+    let unprocessed = |bench: &Bench| bench.ends.iter().filter(|(.., end)| *end == Disposition::Unprocessed).count();
+    assert!((1..99).contains(&unprocessed(&bench)), "{} have ended", unprocessed(&bench));
+    while let Some(offset) = bench.running().first().copied() {
+        bench.finish(offset, Attempt::Succeeded);
+        bench.pass(milliseconds(200));
+    }
+    assert_eq!((unprocessed(&bench), bench.ends.len(), bench.position()), (100, 200, 200));
+}
+
+#[test]
+fn a_record_that_was_halted_before_it_was_due_waits_until_it_is_when_the_routes_let_it_go_on() {
+    let halts = RoutePolicy { exhausted: Exhausted::Halt, retry: attempts(1), ..route() };
+    let mut bench = Bench::with_routes(settings(), vec![halts]);
+    let due = bench.now + Duration::from_secs(5);
+    bench.poll_arrivals(vec![Arrival { attempts: 1, not_before: Some(due), ..arrival(0, 1) }]);
+    assert!(bench.has(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. }))));
+    bench.reroute(vec![RoutePolicy { retry: attempts(3), ..route() }], to(0));
+    bench.pass(Duration::from_secs(4));
+    assert!(bench.running().is_empty());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.running(), [0]);
+}
