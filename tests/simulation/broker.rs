@@ -6,6 +6,7 @@ use coafi_core::engine::{Disposition, Output, PartitionCommit, PartitionId, Tick
 use coafi_core::event::{Identity, NextOffset, Offset};
 
 use crate::handlers::{Payload, Report};
+use crate::routing::Names;
 
 pub(crate) type Outcome = Output<Payload, Report>;
 
@@ -19,7 +20,8 @@ pub(crate) struct Message {
     pub(crate) verdict: Verdict,
     pub(crate) identity: Option<Identity>,
     pub(crate) attempts: u32,
-    pub(crate) done: u16,
+    /// Handlers that are done, from the header that names them.
+    pub(crate) done: Names,
     pub(crate) not_before: Option<Time>,
 }
 
@@ -236,10 +238,11 @@ impl Broker {
         (id, epoch): (usize, u32),
         now: Time,
         outcome: &Outcome,
+        done: Names,
         not_before: impl FnOnce(Time) -> Time,
     ) -> Result<(), Fenced> {
         self.transaction(id, epoch, now)?;
-        let appended = self.retry_record(outcome, not_before).map(|(partition, message)| {
+        let appended = self.retry_record(outcome, done, not_before).map(|(partition, message)| {
             let log = &mut self.logs[partition.0 as usize];
             log.slots.push(Slot::Open(message));
             log.open += 1;
@@ -255,9 +258,10 @@ impl Broker {
     pub(crate) fn produce_outside_transactions(
         &mut self,
         outcome: &Outcome,
+        done: Names,
         not_before: impl FnOnce(Time) -> Time,
     ) -> Option<(PartitionId, Offset)> {
-        let (partition, message) = self.retry_record(outcome, not_before)?;
+        let (partition, message) = self.retry_record(outcome, done, not_before)?;
         Some((partition, self.append(partition, message)))
     }
 
@@ -373,14 +377,19 @@ impl Broker {
 
     /// The record that moves to a retry topic with this outcome, and where to. `not_before` puts its due time on the wall
     /// clock.
-    fn retry_record(&self, outcome: &Outcome, not_before: impl FnOnce(Time) -> Time) -> Option<(PartitionId, Message)> {
+    fn retry_record(
+        &self,
+        outcome: &Outcome,
+        done: Names,
+        not_before: impl FnOnce(Time) -> Time,
+    ) -> Option<(PartitionId, Message)> {
         let Disposition::RetryTopic { tier, due, .. } = outcome.disposition else { return None };
         let Ticket { partition, offset, .. } = outcome.ticket;
         let source = self.message(partition, offset)?;
         let message = Message {
             identity: None,
             attempts: outcome.attempt,
-            done: outcome.done,
+            done,
             not_before: Some(not_before(due)),
             ..source.clone()
         };

@@ -1,12 +1,13 @@
 //! What must hold whenever something is committed.
 
-use coafi_core::engine::offset_map::OffsetMap;
+use coafi_core::engine::offset_map::{Attempted, OffsetMap};
 use coafi_core::engine::{Class, Disposition, PartitionCommit, PartitionId, Verdict};
 use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::{Broker, Outcome, Transaction};
 use crate::handlers::{Behaviour, Services};
 use crate::profile::Mode;
+use crate::routing::Names;
 use crate::truth::{Fate, Truth};
 
 /// What was found to be wrong: the invariant's number in `docs/invariants.md`, and where.
@@ -59,8 +60,12 @@ impl Truth {
                 format!("{} ended as {end} and again as {:?}", place(outcome), outcome.disposition)
             });
         }
+        let Some(done) = self.done_by_name(outcome) else {
+            return ensure(false, "I9", || format!("{} has handlers done that its route has not", place(outcome)));
+        };
         self.attempts_follow(outcome, fate)?;
         self.end_is_expected(outcome, fate, services)?;
+        self.handlers_are_done(outcome, fate, done)?;
         self.duplicate_is_one(outcome, fate)?;
         let origin = fate.message.payload.origin;
         let run = self.runs.entry(origin).or_default();
@@ -75,7 +80,7 @@ impl Truth {
         }
         let fate = self.fates.get_mut(&at).expect("seen above");
         fate.attempts = fate.attempts.max(outcome.attempt);
-        fate.done |= outcome.done;
+        fate.done |= done;
         if outcome.disposition.resolves() {
             fate.end = Some(name(&outcome.disposition));
         }
@@ -111,9 +116,12 @@ impl Truth {
         ensure(follows, "I6", || {
             format!("{} has attempt {attempt} committed after {before}: {:?}", place(outcome), outcome.disposition)
         })?;
-        let Some(policy) = outcome.route.map(|route| &self.routes[route.0 as usize].retry) else { return Ok(()) };
-        ensure(attempt <= policy.max_attempts(), "I6", || {
-            format!("{} has attempt {attempt} of at most {}", place(outcome), policy.max_attempts())
+        if outcome.route.is_none() {
+            return Ok(());
+        }
+        let policy = self.routings.allowed(outcome.payload.kind);
+        ensure(attempt <= policy.max_attempts, "I6", || {
+            format!("{} has attempt {attempt} of at most {}", place(outcome), policy.max_attempts)
         })?;
         match &outcome.disposition {
             Disposition::RetryInPlace { class, .. } | Disposition::RetryTopic { class, .. } => {
@@ -133,14 +141,17 @@ impl Truth {
     fn end_is_expected(&self, outcome: &Outcome, fate: &Fate, services: &Services) -> Checked {
         let payload = fate.message.payload;
         let run = self.runs.get(&payload.origin);
-        let policy = outcome.route.map(|route| &self.routes[route.0 as usize].retry);
+        let allowed = self.routings.allowed(payload.kind);
         let failures = payload.behaviour.failures();
         // Overflowing the parked window sends a record on with attempts in place unused.
-        let surely_allowed = policy.map_or(0, |policy| policy.tiers.len() as u32);
+        let surely_allowed = outcome.route.map_or(0, |_| allowed.fewest_tiers);
         let expected = match &outcome.disposition {
-            Disposition::Processed => outcome.report.is_some() && outcome.report == services.result(payload.origin),
+            Disposition::Processed => {
+                let written = outcome.report.and_then(|report| report.written);
+                written.is_some() && written == services.result(payload.origin)
+            }
             Disposition::Filtered => payload.behaviour == Behaviour::Filtered,
-            Disposition::Unprocessed => fate.message.verdict == Verdict::Unrecognised,
+            Disposition::Unprocessed => fate.message.verdict == Verdict::Unrecognised || !allowed.taken,
             Disposition::Duplicate { first_seen } => {
                 let first = self.fates.get(&(outcome.ticket.partition, *first_seen));
                 *first_seen < outcome.ticket.offset
@@ -160,8 +171,20 @@ impl Truth {
         };
         ensure(expected, "outcome", || {
             format!("{} ({:?}, {run:?}) must not end as {:?}", place(outcome), payload.behaviour, outcome.disposition)
+        })
+    }
+
+    /// I9: handlers that are said to be done have succeeded, and are not forgotten as long as the route has the same ones.
+    fn handlers_are_done(&self, outcome: &Outcome, fate: &Fate, done: Names) -> Checked {
+        let payload = &outcome.payload;
+        let succeeded = self.succeeded_of(payload.origin);
+        ensure(done & !succeeded == 0, "I9", || {
+            format!("{} has handlers {done:b} done, of which {succeeded:b} have succeeded", place(outcome))
         })?;
-        let kept = outcome.done & fate.done == fate.done || outcome.attempt == 0 || self.mode == Mode::AtLeastOnce;
+        let comparable = self.mode == Mode::Transactional && self.routings.allowed(payload.kind).same_handlers;
+        // Of attempts whose outcome waits while the routes change, the engine says nothing.
+        let says = outcome.disposition.resolves() || self.routings.newest() == 0;
+        let kept = done & fate.done == fate.done || outcome.attempt == 0 || !(comparable && says);
         ensure(kept, "I9", || format!("{} has forgotten handlers that are done", place(outcome)))
     }
 
@@ -185,10 +208,15 @@ impl Truth {
         let (partition, offset) = (outcome.ticket.partition, outcome.ticket.offset);
         let handled = match &outcome.disposition {
             Disposition::Processed | Disposition::Filtered | Disposition::RetryTopic { .. } => true,
-            Disposition::DeadLetter { class } => *class != Class::Crash,
+            // A record that comes to routes which allow it no attempt more waits for nobody: no handler runs.
+            Disposition::DeadLetter { class } => {
+                *class != Class::Crash && !(outcome.overflow && self.routings.newest() > 0)
+            }
             _ => false,
         };
-        let Some(lane) = self.fates[&(partition, offset)].lane.filter(|_| handled) else { return Ok(()) };
+        let allowed = self.routings.allowed(outcome.payload.kind);
+        let comparable = handled && allowed.same_order && allowed.taken;
+        let Some(lane) = self.fates[&(partition, offset)].lane.filter(|_| comparable) else { return Ok(()) };
         let mut offsets = self.lanes[&(partition, lane)].iter().take_while(|earlier| **earlier < offset);
         let overtaken = offsets.find(|earlier| {
             let fate = &self.fates[&(partition, **earlier)];
@@ -242,11 +270,19 @@ impl Truth {
                 format!("the map of partition {} names offset {offset} resolved; it has no receipt", partition.0)
             })?;
             let known = map.attempts.iter().find(|known| known.offset == *offset);
-            let (attempts, done) = known.map_or((fate.message.attempts, fate.message.done), |k| (k.attempts, k.done));
-            let survives = ended || self.mode == Mode::AtLeastOnce || (attempts, done) == (fate.attempts, fate.done);
+            let kind = fate.message.payload.kind;
+            let names = |known: &Attempted| self.routings.version(0).names(kind, known.done);
+            let (attempts, done) =
+                known.map_or((fate.message.attempts, Some(fate.message.done)), |known| (known.attempts, names(known)));
+            // Of an attempt whose outcome waited while the routes changed, the map may say more than the outcome.
+            let succeeded =
+                if self.routings.newest() == 0 { fate.done } else { self.succeeded_of(fate.message.payload.origin) };
+            let right = |done: Names| fate.done & !done == 0 && done & !succeeded == 0;
+            let same_done = !self.routings.allowed(kind).same_handlers || done.is_some_and(right);
+            let survives = ended || self.mode == Mode::AtLeastOnce || (attempts == fate.attempts && same_done);
             ensure(survives, "I6", || {
                 format!(
-                    "the map of partition {} says attempts {attempts} and done {done:b} of offset {offset}; committed are {} and {:b}",
+                    "the map of partition {} says attempts {attempts} and done {done:?} of offset {offset}; committed are {} and {:b}",
                     partition.0, fate.attempts, fate.done
                 )
             })?;

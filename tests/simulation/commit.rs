@@ -1,6 +1,10 @@
 //! How a process commits: outputs, offsets, end of the transaction; refused, fenced, or of unknown outcome.
 
-use coafi_core::engine::{Class, CommitResult, Disposition, EventsLost, PartitionCommit, PartitionId, TransactionId};
+use coafi_core::engine::offset_map::{MAX_HALTED, OffsetMap, room};
+use coafi_core::engine::{
+    Class, CommitResult, Disposition, EventsLost, PartitionCommit, PartitionId, Settings, TransactionId,
+};
+use coafi_core::event::NextOffset;
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
@@ -35,7 +39,10 @@ fn see_overwritten(world: &mut World, offsets: &[PartitionCommit]) {
 
 /// A record that left its place, or halted in it, before its attempts in place were used up.
 fn see_overflow(world: &mut World, output: &Outcome) {
-    let Some(policy) = output.route.map(|route| &world.profile.routes[route.0 as usize]) else { return };
+    if output.route.is_none() {
+        return;
+    }
+    let policy = world.truth.routings.version(output.payload.version).policy(output.payload.kind);
     let transient = |class: &Class| *class == Class::Transient;
     let early = output.attempt < policy.retry.in_place_attempts;
     match &output.disposition {
@@ -48,6 +55,38 @@ fn see_overflow(world: &mut World, output: &Outcome) {
     }
 }
 
+/// I1: the map is as long as the broker takes, and each part of it as long as the engine has reserved. A part that takes
+/// room of another would be found only where both are full.
+fn map_keeps_its_bounds(commit: &PartitionCommit, settings: &Settings) -> Checked {
+    let PartitionCommit { partition, position, metadata, .. } = commit;
+    let (size, limit) = (metadata.len(), settings.max_metadata_bytes);
+    ensure(size <= limit, "I1", || format!("{size} bytes of metadata, the broker takes {limit}"))?;
+    let Some(map) = OffsetMap::decode(metadata, map_identity(*partition), *position) else {
+        return ensure(false, "I1", || format!("partition {}: {metadata:?} does not decode", partition.0));
+    };
+    let (attempts, places) = (map.attempts.len(), settings.max_parked + MAX_HALTED);
+    ensure(attempts <= places, "I1", || {
+        format!("the map of partition {} has the attempts of {attempts} records, it has {places} places", partition.0)
+    })?;
+    let (taken, room) = (resolved_bytes(*position, &map), room(settings.max_parked, limit));
+    ensure(taken <= room, "I1", || {
+        format!("what is resolved takes {taken} bytes of the map of partition {}, there are {room}", partition.0)
+    })
+}
+
+/// The shorter form's: a bit for each offset, or the lengths of all runs.
+fn resolved_bytes(position: NextOffset, map: &OffsetMap) -> usize {
+    let number_bytes = |number: i64| (1..).find(|bytes| number >> (7 * bytes) == 0).expect("64 bits are ten bytes");
+    let mut at = position.0;
+    let mut runs = 0;
+    for range in &map.resolved {
+        runs += number_bytes(range.start - at) + number_bytes(range.end - range.start);
+        at = range.end;
+    }
+    let bits = usize::try_from(at - position.0).expect("resolved ranges are above the position");
+    runs.min(bits.div_ceil(8))
+}
+
 impl Process {
     /// Whether a commit of this partition is under way.
     pub(crate) fn commits(&self, partition: PartitionId) -> bool {
@@ -58,16 +97,19 @@ impl Process {
         ensure(self.commit.is_none(), "protocol", || format!("{:?} is staged during a commit", output.ticket))?;
         self.custody.staged(&output)?;
         see_overflow(world, &output);
+        let Some(done) = world.truth.done_by_name(&output) else {
+            return ensure(false, "I9", || format!("{:?} has handlers done that its route has not", output.ticket));
+        };
         match world.profile.mode {
             Mode::Transactional => {
                 let (producer, clock) = ((self.slot, self.producer_epoch), self.clock);
-                if world.broker.produce(producer, world.now, &output, |due| clock.on_wall_clock(due)).is_err() {
+                if world.broker.produce(producer, world.now, &output, done, |due| clock.on_wall_clock(due)).is_err() {
                     self.after_latency(world, Input::Fenced);
                 }
             }
             Mode::AtLeastOnce => {
                 let clock = self.clock;
-                let appended = world.broker.produce_outside_transactions(&output, |due| clock.on_wall_clock(due));
+                let appended = world.broker.produce_outside_transactions(&output, done, |due| clock.on_wall_clock(due));
                 if let Some((partition, offset)) = appended {
                     let message = world.broker.message(partition, offset).expect("just appended").clone();
                     world.truth.visible(partition, offset, &message);
@@ -88,8 +130,7 @@ impl Process {
     ) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "a commit is asked for during another".into())?;
         for commit in &offsets {
-            let (size, limit) = (commit.metadata.len(), world.profile.settings.max_metadata_bytes);
-            ensure(size <= limit, "I1", || format!("{size} bytes of metadata, the broker takes {limit}"))?;
+            map_keeps_its_bounds(commit, &world.profile.settings)?;
             let current = self.custody.is_current(commit.partition, commit.epoch);
             ensure(current, "I4", || format!("partition {} is committed under an old epoch", commit.partition.0))?;
         }

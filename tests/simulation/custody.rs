@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use coafi_core::engine::{Disposition, Epoch, Job, Output, PartitionId, RouteId, RoutePolicy, Settings, Ticket, Time};
+use coafi_core::engine::{Disposition, Epoch, Job, Output, PartitionId, RouteId, Settings, Ticket, Time};
 use coafi_core::event::Offset;
 
 use crate::broker::Outcome;
 use crate::checks::{Checked, ensure};
 use crate::handlers::Payload;
-use crate::truth::Lane;
+use crate::routing::Lane;
 
 #[derive(Debug)]
 struct Watch {
@@ -39,7 +39,16 @@ struct LaneWatch {
 pub(crate) struct Custody {
     watches: BTreeMap<PartitionId, Watch>,
     /// Jobs with workers, of current epochs.
-    out: BTreeMap<Ticket, (RouteId, Option<Lane>)>,
+    out: BTreeMap<Ticket, Out>,
+}
+
+#[derive(Debug)]
+struct Out {
+    /// Of the routes in force; `None` if none takes it any more.
+    route: Option<RouteId>,
+    lane: Option<Lane>,
+    /// It was handed out under earlier routes.
+    outdated: bool,
 }
 
 impl Custody {
@@ -124,7 +133,7 @@ impl Custody {
         run: &[Job<Payload>],
         lane_of: impl Fn(&Job<Payload>) -> Option<Lane>,
         settings: &Settings,
-        routes: &[RoutePolicy],
+        concurrency: usize,
     ) -> Checked {
         let Some(first) = run.first() else { return ensure(false, "I3", || "an empty run".into()) };
         ensure(run.len() <= settings.max_run, "I7", || format!("a run of {} records", run.len()))?;
@@ -141,7 +150,7 @@ impl Custody {
             ensure(watch.live.contains_key(&offset), "I5", || format!("{at} is dispatched and not held"))?;
             let due = watch.due.remove(&offset).unwrap_or(now);
             ensure(due <= now, "retry", || format!("{at} runs {:?} before it is due", due - now))?;
-            self.out.insert(job.ticket, (job.route, lane));
+            self.out.insert(job.ticket, Out { route: Some(job.route), lane, outdated: false });
             let Some(lane) = lane else { continue };
             let lane_watch = watch.lanes.entry(lane).or_default();
             let free = lane_watch.out.is_none_or(|out| index > 0 && out < offset);
@@ -151,15 +160,28 @@ impl Custody {
             lane_watch.out = Some(offset);
         }
         let route = first.route;
-        let of_route = self.out.values().filter(|(out, _)| *out == route).count();
-        let concurrency = routes[route.0 as usize].concurrency;
-        ensure(of_route <= concurrency.max(1), "I7", || format!("{of_route} of route {} in flight", route.0))?;
+        let of_route = self.out.values().filter(|out| out.route == Some(route)).count();
+        ensure(of_route <= concurrency, "I7", || format!("{of_route} of route {} in flight", route.0))?;
         ensure(self.out.len() <= settings.max_in_flight, "I7", || format!("{} in flight", self.out.len()))
+    }
+
+    /// Other routes are in force. Their lanes have no order yet that what began before could have broken; what is out keeps
+    /// its new lane from starting anything.
+    pub(crate) fn rerouted(&mut self, mut look: impl FnMut(&Ticket) -> (Option<RouteId>, Option<Lane>)) {
+        self.watches.values_mut().for_each(|watch| watch.lanes.clear());
+        for (ticket, out) in &mut self.out {
+            let (route, lane) = look(ticket);
+            *out = Out { route, lane, outdated: true };
+            if let (Some(lane), Some(watch)) = (lane, self.watches.get_mut(&ticket.partition)) {
+                let lane = watch.lanes.entry(lane).or_default();
+                lane.out = lane.out.max(Some(ticket.offset));
+            }
+        }
     }
 
     /// A handler begins with a record: what may not begin again after a later one of its lane.
     pub(crate) fn started(&mut self, ticket: &Ticket) {
-        let Some((_, Some(lane))) = self.out.get(ticket) else { return };
+        let Some(Out { lane: Some(lane), outdated: false, .. }) = self.out.get(ticket) else { return };
         if let Some(watch) = self.watches.get_mut(&ticket.partition) {
             let lane = watch.lanes.entry(*lane).or_default();
             lane.highest = lane.highest.max(Some(ticket.offset));
@@ -167,8 +189,8 @@ impl Custody {
     }
 
     pub(crate) fn reported(&mut self, ticket: &Ticket) {
-        let Some((_, Some(lane))) = self.out.remove(ticket) else { return };
-        let more = self.out.iter().any(|(out, (_, other))| out.partition == ticket.partition && *other == Some(lane));
+        let Some(Out { lane: Some(lane), .. }) = self.out.remove(ticket) else { return };
+        let more = self.out.iter().any(|(out, other)| out.partition == ticket.partition && other.lane == Some(lane));
         if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|_| !more) {
             watch.lanes.entry(lane).or_default().out = None;
         }

@@ -90,6 +90,10 @@ pub(crate) enum Fault {
     AddPartition {
         records: u32,
     },
+    /// The routes' file changes. `enables`: no route of the new one is disabled.
+    Reroute {
+        enables: bool,
+    },
     /// The process's clock leaps ahead: its machine was suspended.
     ClockLeap {
         slot: usize,
@@ -110,7 +114,7 @@ pub(crate) enum Stray {
 }
 
 impl Fault {
-    pub(crate) const NAMES: [&'static str; 18] = [
+    pub(crate) const NAMES: [&'static str; 19] = [
         "crash",
         "crash all",
         "freeze",
@@ -129,6 +133,7 @@ impl Fault {
         "stray commit",
         "add partition",
         "clock leap",
+        "reroute",
     ];
 
     pub(crate) fn name(&self) -> &'static str {
@@ -153,13 +158,23 @@ impl Fault {
             Self::CrashOwner { .. } => "crash owner",
             Self::AddPartition { .. } => "add partition",
             Self::ClockLeap { .. } => "clock leap",
+            Self::Reroute { .. } => "reroute",
         }
     }
 
     /// The faults of a seed, spread over the time in which there is work.
     pub(crate) fn plan(profile: &Profile, random: &mut Random) -> Vec<(Time, Self)> {
         let span = profile.publishing.as_millis() as u64 + 3000;
-        (0..profile.faults).map(|_| (Time::default() + random.millis(1, span), Self::any(profile, random))).collect()
+        let mut at = |fault: &mut dyn FnMut(&mut Random) -> Self| {
+            let at = Time::default() + random.millis(1, span);
+            (at, fault(random))
+        };
+        let mut plan: Vec<_> = (0..profile.faults).map(|_| at(&mut |random| Self::any(profile, random))).collect();
+        plan.extend((1..profile.reroutes).map(|_| at(&mut |_| Self::Reroute { enables: false })));
+        if profile.reroutes > 0 {
+            plan.push((Time::default() + Duration::from_millis(span), Self::Reroute { enables: true }));
+        }
+        plan
     }
 
     fn any(profile: &Profile, random: &mut Random) -> Self {
@@ -254,6 +269,7 @@ pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
         }
         Fault::CrashOwner { partition } => crash_owner(simulation, partition, Duration::from_millis(500)),
         Fault::AddPartition { records } => simulation.world.grow(records),
+        Fault::Reroute { enables } => simulation.reroute(enables),
         Fault::ClockLeap { slot, by } => {
             simulation.world.sighted("a clock leapt");
             simulation.leap(slot, by);

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coafi_core::engine::{Attempt, Class, Dependency, Job, PartitionId, RoutePolicy, Ticket};
+use coafi_core::engine::{Attempt, Class, Dependency, Job, PartitionId, Ticket};
 use coafi_core::event::Offset;
 
 use crate::random::Random;
+use crate::routing::Routing;
 
 /// Where a record was published first. Its copies in retry topics keep it: what follows one record through a run (I6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +21,25 @@ pub(crate) struct Payload {
     /// Equal for duplicates of one event.
     pub(crate) event: u32,
     pub(crate) key: u64,
+    /// Which of the first routes takes it.
+    pub(crate) kind: u8,
+    /// Version of the routes that it was last looked at under.
+    pub(crate) version: usize,
     pub(crate) origin: Origin,
     pub(crate) behaviour: Behaviour,
 }
 
-/// What a worker says of an attempt that succeeded. Kept in the inbox, so a re-run says the same (I9).
+/// What a worker says of an attempt that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
+    /// Version of the routes that it was made under.
+    pub(crate) version: usize,
+    pub(crate) written: Option<Written>,
+}
+
+/// What an attempt that succeeded has written. Kept in the inbox, so a re-run says the same (I9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
     pub(crate) origin: Origin,
     pub(crate) attempt: u32,
     pub(crate) process: u64,
@@ -57,7 +70,7 @@ pub(crate) enum Behaviour {
     Kill {
         times: u32,
     },
-    /// Three handlers; each fails so many times. Those that are done do not run again.
+    /// Handlers fail so many times, the first three each as often as is said here. Those that are done do not run again.
     Several {
         failures: [u32; 3],
     },
@@ -71,10 +84,6 @@ impl Behaviour {
             Self::Several { failures } => failures.into_iter().max().unwrap_or(0),
             _ => 0,
         }
-    }
-
-    fn handlers(self) -> u32 {
-        if matches!(self, Self::Several { .. }) { 3 } else { 1 }
     }
 }
 
@@ -96,7 +105,7 @@ pub(crate) struct Services {
     kills: BTreeMap<u32, u32>,
     /// `partition_owner` rows: the claim of the process that may write (I4).
     owners: BTreeMap<PartitionId, i64>,
-    inbox: BTreeMap<Origin, Report>,
+    inbox: BTreeMap<Origin, Written>,
 }
 
 impl Services {
@@ -131,14 +140,15 @@ impl Services {
         }
     }
 
-    /// The verdict of an attempt that ends now, the handlers done, and the report.
+    /// The verdict of an attempt that ends now, the handlers done, and what was written.
     pub(crate) fn end(
         &mut self,
         job: &Job<Payload>,
-        route: &RoutePolicy,
+        routing: &Routing,
         claim: i64,
         process: u64,
-    ) -> (Attempt, u16, Option<Report>) {
+    ) -> (Attempt, u16, Option<Written>) {
+        let (route, handlers) = (routing.policy(job.payload.kind), routing.handlers(job.payload.kind));
         let failed = |class, code| (Attempt::Failed { class, code }, job.done, None);
         if let Some(down) = route.dependencies.iter().find(|needed| self.down.contains(needed)) {
             return failed(Class::Systemic(down.clone()), 1);
@@ -159,39 +169,36 @@ impl Services {
             }
             _ => {}
         }
-        let done = self.run_those_not_done(job);
-        if done.count_ones() < job.payload.behaviour.handlers() {
+        let done = run_those_not_done(job, handlers);
+        if (done.count_ones() as usize) < handlers.len() {
             return (Attempt::Failed { class: Class::Transient, code: own_code }, done, None);
         }
         self.write(job, claim, process, done)
     }
 
-    fn run_those_not_done(&self, job: &Job<Payload>) -> u16 {
-        let mut done = job.done;
-        match job.payload.behaviour {
-            Behaviour::Several { failures } => {
-                for (handler, failures) in failures.into_iter().enumerate() {
-                    if job.attempt > failures {
-                        done |= 1 << handler;
-                    }
-                }
-            }
-            _ => done |= 1,
-        }
-        done
-    }
-
     /// One SQL transaction: the ownership check, the inbox row with the result, the effect.
-    fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u16) -> (Attempt, u16, Option<Report>) {
+    fn write(&mut self, job: &Job<Payload>, claim: i64, process: u64, done: u16) -> (Attempt, u16, Option<Written>) {
         if self.owners.get(&job.ticket.partition).is_some_and(|owner| *owner > claim) {
             return (Attempt::Fenced, job.done, None);
         }
         let origin = job.payload.origin;
-        let report = *self.inbox.entry(origin).or_insert(Report { origin, attempt: job.attempt, process });
-        (Attempt::Succeeded, done, Some(report))
+        let written = *self.inbox.entry(origin).or_insert(Written { origin, attempt: job.attempt, process });
+        (Attempt::Succeeded, done, Some(written))
     }
 
-    pub(crate) fn result(&self, origin: Origin) -> Option<Report> {
+    pub(crate) fn result(&self, origin: Origin) -> Option<Written> {
         self.inbox.get(&origin).copied()
     }
+}
+
+/// The handlers that are done after it, by position.
+fn run_those_not_done(job: &Job<Payload>, handlers: &[u8]) -> u16 {
+    let succeeds = |name: u8| match job.payload.behaviour {
+        Behaviour::Several { failures } => {
+            failures.get(usize::from(name)).is_none_or(|failures| job.attempt > *failures)
+        }
+        _ => true,
+    };
+    let succeeding = handlers.iter().enumerate().filter(|(_, name)| succeeds(**name));
+    succeeding.fold(job.done, |done, (position, _)| done | 1 << position)
 }

@@ -1,6 +1,6 @@
 //! The engine in a seeded world with virtual time: the proof of I1–I10 of `docs/invariants.md`.
 //!
-//! A seed makes a [`profile`]: partitions, replicas, settings, routes, events, faults. The [`world`] holds the [`broker`]
+//! A seed makes a [`profile`]: partitions, replicas, settings, [routes](routing), events, faults. The [`world`] holds the [`broker`]
 //! (logs with gaps, transactions, committed offsets with metadata), the group's [`coordinator`] (which fences by
 //! generation and, as Kafka, never by ownership) and what [`handlers`] touch. Each [`replica`] is the real engine with the
 //! driver's duties around it. After every step [`checks`] (what is committed) and [`custody`] (what a process holds and
@@ -27,6 +27,7 @@ mod profile;
 mod random;
 mod replica;
 mod rerouting;
+mod routing;
 mod scenarios;
 mod sightings;
 mod simulation;

@@ -1,6 +1,6 @@
 //! A process in its group: partitions assigned, revoked, released, lost.
 
-use coafi_core::engine::offset_map::OffsetMap;
+use coafi_core::engine::offset_map::{Attempted, OffsetMap};
 use coafi_core::engine::{Assignment, Epoch, PartitionId};
 
 use crate::checks::{Checked, ensure};
@@ -78,6 +78,15 @@ impl Process {
         let map = map.unwrap_or_default();
         if !map.attempts.is_empty() {
             world.sighted("attempts of a parked record were read by the next owner");
+        }
+        let routing = world.truth.routings.version(self.version);
+        let others = |known: &&Attempted| {
+            let message = world.broker.message(partition, known.offset);
+            let list = message.map(|message| routing.policy(message.payload.kind).handlers.fingerprint());
+            known.list != 0 && list.is_some_and(|list| list != known.list)
+        };
+        if map.attempts.iter().any(|known| others(&known)) {
+            world.sighted("attempts of other handlers were read by the next owner");
         }
         if let Some(named) = map.running.filter(|_| map.dirty > 0) {
             world.truth.named_by_a_death(partition, named);

@@ -1,12 +1,13 @@
 //! How a process polls: batches of one partition at a time, their receipts, and the end of a partition.
 
-use coafi_core::engine::{Arrival, Epoch, PartitionId};
+use coafi_core::engine::{Arrival, Epoch, PartitionId, Verdict};
 use coafi_core::event::{NextOffset, Offset};
 
 use crate::broker::Message;
 use crate::clock::Clock;
 use crate::handlers::Payload;
 use crate::replica::{Input, Process};
+use crate::routing::Routing;
 use crate::world::World;
 
 /// What one poll has brought of one partition.
@@ -80,14 +81,15 @@ impl Process {
                 let due = message.not_before.map(|due| self.clock.on_engine_clock(due));
                 self.custody.delivered(partition, epoch, *offset, message.bytes, due);
             }
-            let clock = self.clock;
+            let (clock, version) = (self.clock, self.version);
             let slower = |message: &Message| {
                 message.not_before.is_some_and(|due| clock.on_engine_clock(due) < clock.engine(due))
             };
             if messages.iter().any(|(_, message)| slower(message)) {
                 world.sighted("a due time was read by a slower clock");
             }
-            let arrivals = messages.into_iter().map(|message| arrival(clock, message)).collect();
+            let routing = world.truth.routings.version(version);
+            let arrivals = messages.into_iter().map(|message| arrival(clock, version, routing, message)).collect();
             self.engine.records(now, partition, epoch, arrivals);
             self.send_receipt(world, partition, epoch, from, to);
         }
@@ -114,16 +116,21 @@ impl Process {
     }
 }
 
-fn arrival(clock: Clock, (offset, message): (Offset, Message)) -> Arrival<Payload> {
+fn arrival(clock: Clock, version: usize, routing: &Routing, (offset, message): (Offset, Message)) -> Arrival<Payload> {
+    let payload = Payload { version, ..message.payload };
+    let verdict = match message.verdict {
+        Verdict::Routed { .. } => routing.verdict(&payload),
+        other @ (Verdict::Poison | Verdict::Unrecognised) => other,
+    };
     Arrival {
         offset,
         bytes: message.bytes,
-        verdict: message.verdict,
+        verdict,
         identity: message.identity,
         tenant: message.payload.key % 3,
         attempts: message.attempts,
-        done: message.done,
+        done: routing.positions(payload.kind, message.done),
         not_before: message.not_before.map(|due| clock.on_engine_clock(due)),
-        payload: message.payload,
+        payload,
     }
 }

@@ -26,6 +26,10 @@ pub(crate) struct Profile {
     pub(crate) replicas: usize,
     pub(crate) settings: Settings,
     pub(crate) routes: Vec<RoutePolicy>,
+    /// How often others come into force.
+    pub(crate) reroutes: u32,
+    /// Routes may say halt.
+    pub(crate) halts: bool,
     pub(crate) events: u32,
     pub(crate) keys: u64,
     /// Percent of the offsets that are gaps, and of the records that are published again.
@@ -40,6 +44,8 @@ pub(crate) struct Profile {
     pub(crate) continue_after_loss: bool,
     /// Some behaviours besides plain success.
     pub(crate) trouble: bool,
+    /// Percent of the records that fail whatever is tried.
+    pub(crate) hopeless: u64,
 }
 
 impl Profile {
@@ -75,6 +81,8 @@ impl Profile {
                 circuit: circuit(),
             },
             routes,
+            reroutes: 0,
+            halts,
             events: random.between(20, 220) as u32,
             keys: random.pick(&[1, 3, 10, 60]),
             gaps: random.pick(&[0, 5, 30]),
@@ -84,7 +92,33 @@ impl Profile {
             publishing: random.millis(0, 4000),
             continue_after_loss,
             trouble: random.chance(85),
+            hopeless: 0,
         }
+    }
+
+    /// What seeds gained after some of them had failed. Only every fourth one has it, which none of those is: they make the
+    /// worlds that they made then.
+    pub(crate) fn add_what_came_later(&mut self, random: &mut Random) {
+        if random.chance(70) {
+            self.reroutes = random.between(1, 4) as u32;
+        } else {
+            self.crowd_with_standing_records(random);
+        }
+    }
+
+    /// More keys stand still for good, in one partition, than the offset map has places for.
+    fn crowd_with_standing_records(&mut self, random: &mut Random) {
+        self.sources = 1;
+        self.keys = 60;
+        self.events = random.between(100, 220) as u32;
+        self.hopeless = random.pick(&[30, 60]);
+        self.halts = true;
+        for route in &mut self.routes {
+            route.overflow = Overflow::Halt;
+            route.exhausted = Exhausted::Halt;
+        }
+        self.settings.max_parked = random.pick(&[1, 3]);
+        self.settings.max_metadata_bytes = metadata_bytes(self.settings.max_parked, random.pick(&[12, 40, 2000]));
     }
 
     /// One partition, one replica, one route by key, no trouble: what directed scenarios start from.
@@ -128,6 +162,8 @@ impl Profile {
                 dependencies: Vec::new(),
                 write_ahead: false,
             }],
+            reroutes: 0,
+            halts: false,
             events: 0,
             keys: 8,
             gaps: 0,
@@ -137,13 +173,14 @@ impl Profile {
             publishing: Duration::ZERO,
             continue_after_loss: true,
             trouble: false,
+            hopeless: 0,
         }
     }
 
     /// Whether a record may stand still for ever, by policy.
     pub(crate) fn may_halt(&self) -> bool {
         let halts = |route: &RoutePolicy| route.exhausted == Exhausted::Halt || route.overflow == Overflow::Halt;
-        !self.continue_after_loss || self.routes.iter().any(halts)
+        !self.continue_after_loss || self.routes.iter().any(halts) || (self.reroutes > 0 && self.halts)
     }
 }
 
@@ -171,23 +208,30 @@ fn routes(random: &mut Random, tiers: &[Duration], halts: bool) -> Vec<RoutePoli
         (random.pick(&[Ordering::Key, Ordering::None]), database),
         (random.pick(&[Ordering::Strict, Ordering::Partition, Ordering::None]), Vec::new()),
     ];
-    let mut route = |(ordering, dependencies)| {
-        let tiers = if ordering == Ordering::Strict { Vec::new() } else { tiers.to_vec() };
-        let overflow = if tiers.is_empty() { Overflow::DeadLetter } else { Overflow::RetryTopic };
-        let in_place_attempts = random.between(1, 4) as u32;
-        let fault_attempts = random.between(1, u64::from(in_place_attempts)) as u32;
-        let initial = random.millis(1, 100);
-        RoutePolicy {
-            handlers: HandlerList::default(),
-            ordering,
-            retry: Policy { in_place_attempts, backoff: Backoff { initial, cap: initial * 8 }, tiers, fault_attempts },
-            overflow: if halts && random.chance(30) { Overflow::Halt } else { overflow },
-            exhausted: if halts && random.chance(50) { Exhausted::Halt } else { Exhausted::DeadLetter },
-            concurrency: random.pick(&[1, 3, 64]),
-            tenant: TenantPolicy::default(),
-            dependencies,
-            write_ahead: random.chance(25),
-        }
-    };
-    shapes.map(&mut route).into_iter().collect()
+    shapes.map(|(ordering, dependencies)| any_route(random, tiers, halts, ordering, dependencies)).into_iter().collect()
+}
+
+pub(crate) fn any_route(
+    random: &mut Random,
+    tiers: &[Duration],
+    halts: bool,
+    ordering: Ordering,
+    dependencies: Vec<Dependency>,
+) -> RoutePolicy {
+    let tiers = if ordering == Ordering::Strict { Vec::new() } else { tiers.to_vec() };
+    let overflow = if tiers.is_empty() { Overflow::DeadLetter } else { Overflow::RetryTopic };
+    let in_place_attempts = random.between(1, 4) as u32;
+    let fault_attempts = random.between(1, u64::from(in_place_attempts)) as u32;
+    let initial = random.millis(1, 100);
+    RoutePolicy {
+        handlers: HandlerList::default(),
+        ordering,
+        retry: Policy { in_place_attempts, backoff: Backoff { initial, cap: initial * 8 }, tiers, fault_attempts },
+        overflow: if halts && random.chance(30) { Overflow::Halt } else { overflow },
+        exhausted: if halts && random.chance(50) { Exhausted::Halt } else { Exhausted::DeadLetter },
+        concurrency: random.pick(&[1, 3, 64]),
+        tenant: TenantPolicy::default(),
+        dependencies,
+        write_ahead: random.chance(25),
+    }
 }

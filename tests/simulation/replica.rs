@@ -74,6 +74,8 @@ pub(crate) enum Input {
         epoch: Epoch,
     },
     Thaw,
+    /// This version of the routes is in force.
+    Reroute(usize),
     ShutDown,
 }
 
@@ -113,6 +115,8 @@ pub(crate) struct Process {
     pub(crate) engine: Engine<Payload, Report>,
     pub(crate) member: MemberId,
     pub(crate) generation: u64,
+    /// Of the routes.
+    pub(crate) version: usize,
     pub(crate) producer_epoch: u32,
     pub(crate) held: BTreeMap<PartitionId, Held>,
     /// Assigned by the group; their committed offsets are being read.
@@ -146,7 +150,9 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(slot: usize, id: u64, world: &mut World) -> Self {
         let member = world.coordinator.join(id);
-        let engine = Engine::new(world.profile.settings.clone(), world.profile.routes.clone(), world.random.next());
+        let version = world.truth.routings.newest();
+        let policies = world.truth.routings.version(version).policies();
+        let engine = Engine::new(world.profile.settings.clone(), policies, world.random.next());
         let producer_epoch = world.broker.init_producer(slot);
         let process = Self {
             slot,
@@ -154,6 +160,7 @@ impl Process {
             engine,
             member,
             generation: 0,
+            version,
             producer_epoch,
             held: BTreeMap::new(),
             expected: BTreeSet::new(),
@@ -246,6 +253,7 @@ impl Process {
             Input::Refused { partition, epoch } => self.refused(world, partition, epoch),
             Input::Thaw => self.thaw(world),
             Input::OutOfRange { partition, epoch } => self.out_of_range(world, partition, epoch),
+            Input::Reroute(version) => self.reroute(world, version),
             Input::ShutDown => {
                 self.shutting_down = true;
                 world.coordinator.leaving(self.member);

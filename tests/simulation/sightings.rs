@@ -1,7 +1,7 @@
 //! What has to happen in a run over many seeds: a world in which one of these never occurs proves less than it claims.
 
 /// Situations, besides the faults and the ends that have lists of their own.
-pub(crate) const ALL: [&str; 23] = [
+pub(crate) const ALL: [&str; 25] = [
     // The group.
     "several replicas",
     "a zombie woke after its partitions had moved",
@@ -31,4 +31,7 @@ pub(crate) const ALL: [&str; 23] = [
     "overflow to the dead letters",
     "overflow halted",
     "a suspect record ran alone",
+    // The routes.
+    "routes changed while handlers ran",
+    "attempts of other handlers were read by the next owner",
 ];

@@ -10,6 +10,7 @@ use crate::handlers::{Behaviour, Origin};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::replica::{Input, Process};
+use crate::routing::{Routing, lane_hash};
 use crate::world::{Event, Publication, World};
 
 /// When nothing goes wrong any more, everything is resolved within this time (I8).
@@ -34,7 +35,10 @@ impl Simulation {
     /// The world that a seed makes, with everything that will happen in it.
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let profile = Profile::from_seed(&mut random);
+        let mut profile = Profile::from_seed(&mut random);
+        if seed % 4 == 2 {
+            profile.add_what_came_later(&mut random);
+        }
         let faults = Fault::plan(&profile, &mut random);
         let mut simulation = Self::new(profile, random);
         simulation.world.publish_by_profile();
@@ -235,6 +239,18 @@ impl Simulation {
         process.later(&mut self.world, Duration::ZERO, Input::Wake);
     }
 
+    /// Another version of the routes: processes take it one after another, those that start from now on at once.
+    pub(crate) fn reroute(&mut self, enables: bool) {
+        let World { profile, random, truth, .. } = &mut self.world;
+        let version = truth.routings.newest();
+        let changed: Routing = truth.routings.version(version).changed(profile, random, enables);
+        truth.routings.add(changed);
+        for process in self.processes.iter().flatten() {
+            let delay = self.world.random.millis(0, 2000);
+            process.later(&mut self.world, delay, Input::Reroute(version + 1));
+        }
+    }
+
     pub(crate) fn scale_up(&mut self) {
         if self.processes.len() < MAX_SLOTS {
             self.processes.push(None);
@@ -254,7 +270,7 @@ impl Simulation {
     /// Publishes a record now; its route is the first one.
     pub(crate) fn publish(&mut self, event: u32, key: u64, behaviour: Behaviour) -> Origin {
         let partition = PartitionId((key % u64::from(self.world.profile.sources)) as u32);
-        let verdict = Verdict::Routed { route: RouteId(0), lane: key.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+        let verdict = Verdict::Routed { route: RouteId(0), lane: lane_hash(key) };
         let record = Publication::Record { partition, event, key, behaviour, verdict, bytes: 100 };
         let offset = self.world.publish(record).expect("a record has an offset");
         Origin { partition, offset }

@@ -2,30 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use coafi_core::engine::offset_map::OffsetMap;
-use coafi_core::engine::{EventsLost, Ordering, PartitionId, RouteId, RoutePolicy, Verdict};
+use coafi_core::engine::offset_map::{Attempted, OffsetMap};
+use coafi_core::engine::{EventsLost, PartitionId, Verdict};
 use coafi_core::event::{NextOffset, Offset};
 
-use crate::broker::Message;
+use crate::broker::{Message, Outcome};
 use crate::checks::{Checked, ensure};
 use crate::handlers::Origin;
 use crate::profile::{Mode, Profile};
+use crate::routing::{Lane, Names, Routing, Routings};
 
-/// What keeps a record's order: its route, and the key's hash where the route goes by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lane {
-    pub(crate) route: RouteId,
-    pub(crate) hash: u64,
-}
+/// Starts of one record where records stand still for good: attempts, and what crashes, rebalances and short outages add.
+const MAX_STARTS: u32 = 60;
 
 /// One record of one log.
 #[derive(Debug)]
 pub(crate) struct Fate {
     pub(crate) message: Message,
+    /// By the first routes.
     pub(crate) lane: Option<Lane>,
     /// Committed attempts, earlier ones that brought it into a retry topic included.
     pub(crate) attempts: u32,
-    pub(crate) done: u16,
+    pub(crate) done: Names,
     /// The committed end.
     pub(crate) end: Option<&'static str>,
     pub(crate) receipted: bool,
@@ -42,6 +40,8 @@ pub(crate) struct Run {
     /// Committed ends other than a move to a retry topic.
     pub(crate) ends: Vec<&'static str>,
     pub(crate) starts: u32,
+    /// Handlers that have succeeded, whatever became of that.
+    pub(crate) succeeded: Names,
     /// A committed offset that a stranger set back has made it run again.
     pub(crate) again: bool,
     /// Deaths that named it and that no other record has caused.
@@ -51,7 +51,7 @@ pub(crate) struct Run {
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) mode: Mode,
-    pub(crate) routes: Vec<RoutePolicy>,
+    pub(crate) routings: Routings,
     pub(crate) dedup_window: i64,
     pub(crate) crash_deaths: u32,
     pub(crate) fates: BTreeMap<(PartitionId, Offset), Fate>,
@@ -68,7 +68,7 @@ impl Truth {
     pub(crate) fn new(profile: &Profile) -> Self {
         Self {
             mode: profile.mode,
-            routes: profile.routes.clone(),
+            routings: Routings::new(Routing::first(profile)),
             dedup_window: i64::from(profile.settings.dedup_window),
             crash_deaths: profile.settings.crash_deaths,
             fates: BTreeMap::new(),
@@ -80,13 +80,9 @@ impl Truth {
         }
     }
 
-    pub(crate) fn lane(&self, message: &Message) -> Option<Lane> {
-        let Verdict::Routed { route, lane } = message.verdict else { return None };
-        match self.routes[route.0 as usize].ordering {
-            Ordering::None => None,
-            Ordering::Partition => Some(Lane { route, hash: 0 }),
-            Ordering::Key | Ordering::Strict => Some(Lane { route, hash: lane }),
-        }
+    fn lane(&self, message: &Message) -> Option<Lane> {
+        let Verdict::Routed { .. } = message.verdict else { return None };
+        self.routings.version(0).lane(&message.payload)
     }
 
     /// A record became visible in a log.
@@ -129,6 +125,27 @@ impl Truth {
 
     pub(crate) fn started(&mut self, origin: Origin) {
         self.runs.entry(origin).or_default().starts += 1;
+    }
+
+    /// Records that stand still for good do not begin again and again, whatever they wait for.
+    pub(crate) fn stands_still(&self, origin: Origin) -> Checked {
+        let starts = self.starts(origin);
+        ensure(starts <= MAX_STARTS, "I6", || format!("{origin:?} has begun {starts} times"))
+    }
+
+    pub(crate) fn succeeded(&mut self, origin: Origin, handlers: Names) {
+        self.runs.entry(origin).or_default().succeeded |= handlers;
+    }
+
+    pub(crate) fn succeeded_of(&self, origin: Origin) -> Names {
+        self.runs.get(&origin).map_or(0, |run| run.succeeded)
+    }
+
+    /// Names of the handlers that an outcome says are done, or `None` if one of them is not its route's: of the routes that
+    /// the attempt was made under, else of those that the record was last looked at under.
+    pub(crate) fn done_by_name(&self, outcome: &Outcome) -> Option<Names> {
+        let version = outcome.report.map_or(outcome.payload.version, |report| report.version);
+        self.routings.version(version).names(outcome.payload.kind, outcome.done)
     }
 
     /// An owner died, or lost the partition: by this record's doing, or by no record's.
@@ -183,7 +200,10 @@ impl Truth {
             }
             let known = map.and_then(|map| map.attempts.iter().find(|known| known.offset == *offset));
             let message = &fate.message;
-            (fate.attempts, fate.done) = known.map_or((message.attempts, message.done), |k| (k.attempts, k.done));
+            // Looked at only where all versions have the same handlers.
+            let names = |known: &Attempted| self.routings.version(0).names(message.payload.kind, known.done);
+            (fate.attempts, fate.done) = known
+                .map_or((message.attempts, message.done), |known| (known.attempts, names(known).unwrap_or_default()));
             fate.end = None;
             fate.lost = false;
             self.runs.entry(fate.message.payload.origin).or_default().again = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coafi_core::engine::offset_map::OffsetMap;
-use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Ticket};
+use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
 
 use crate::checks::{Checked, ensure};
 use crate::handlers::{Begin, Payload, Report};
@@ -16,18 +16,20 @@ pub(crate) struct Running {
     pub(crate) jobs: Vec<Job<Payload>>,
     pub(crate) at: usize,
     claim: i64,
+    /// Of the routes that it was handed out under.
+    version: usize,
     stopped: bool,
 }
 
 impl Process {
     pub(crate) fn dispatch(&mut self, world: &mut World, jobs: Vec<Job<Payload>>) -> Checked {
-        let lane_of = |job: &Job<Payload>| {
-            world.broker.message(job.ticket.partition, job.ticket.offset).and_then(|message| world.truth.lane(message))
-        };
-        let now = self.clock.engine(world.now);
-        self.custody.dispatched(now, &jobs, lane_of, &world.profile.settings, &world.profile.routes)?;
-        let partition = jobs[0].ticket.partition;
-        let write_ahead = world.profile.routes[jobs[0].route.0 as usize].write_ahead;
+        self.follow_the_routes(world, &jobs)?;
+        let routing = world.truth.routings.version(self.version);
+        let policy = routing.policy(jobs[0].payload.kind);
+        let (now, settings) = (self.clock.engine(world.now), &world.profile.settings);
+        let lane_of = |job: &Job<Payload>| routing.lane(&job.payload);
+        self.custody.dispatched(now, &jobs, lane_of, settings, policy.concurrency)?;
+        let (partition, write_ahead) = (jobs[0].ticket.partition, policy.write_ahead);
         let early = jobs.iter().find(|job| write_ahead && !world.truth.is_receipted(partition, job.ticket.offset));
         ensure(early.is_none(), "I2", || format!("{:?} runs ahead of its receipt", early.map(|job| job.ticket)))?;
         let claim = self.held.get(&partition).map_or(0, |held| held.claim);
@@ -35,11 +37,59 @@ impl Process {
         if is_announced(world, &jobs[0].ticket) {
             world.sighted("a suspect record ran alone");
         }
+        if world.profile.hopeless > 0 {
+            jobs.iter().try_for_each(|job| world.truth.stands_still(job.payload.origin))?;
+        }
         self.runs += 1;
         let run = self.runs;
-        self.running.insert(run, Running { jobs, at: 0, claim, stopped: false });
+        self.running.insert(run, Running { jobs, at: 0, claim, version: self.version, stopped: false });
         self.begin_job(world, run);
         Ok(())
+    }
+
+    /// I9: what is handed out is of the routes in force, and handlers that are left out have succeeded.
+    fn follow_the_routes(&self, world: &World, jobs: &[Job<Payload>]) -> Checked {
+        let routing = world.truth.routings.version(self.version);
+        for job in jobs {
+            let Payload { kind, version, origin, .. } = job.payload;
+            let (at, route) = (job.ticket, routing.route(kind));
+            ensure(version == self.version && route == Some(job.route), "I9", || {
+                format!(
+                    "{at:?} runs under route {:?} of version {version}; its own is {route:?} of {}",
+                    job.route, self.version
+                )
+            })?;
+            let succeeded = world.truth.succeeded_of(origin);
+            let said = routing.names(kind, job.done);
+            ensure(said.is_some_and(|said| said & !succeeded == 0), "I9", || {
+                format!("handlers {said:?} of {at:?} are left out, of which {succeeded:b} have succeeded")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Others are in force. Of runs that are out, some find that out before their next record begins.
+    pub(crate) fn reroute(&mut self, world: &mut World, version: usize) {
+        if version <= self.version {
+            return;
+        }
+        self.version = version;
+        if !self.running.is_empty() {
+            world.sighted("routes changed while handlers ran");
+        }
+        let (routing, broker) = (world.truth.routings.version(version), &world.broker);
+        self.custody.rerouted(|ticket| {
+            let message = broker.message(ticket.partition, ticket.offset).expect("what is out was read");
+            (routing.route(message.payload.kind), routing.lane(&message.payload))
+        });
+        let look = |payload: &Payload| Rerouted {
+            verdict: routing.verdict(payload),
+            payload: Payload { version, ..*payload },
+        };
+        self.engine.reroute(self.clock.engine(world.now), routing.policies(), look);
+        for running in self.running.values_mut() {
+            running.stopped |= world.random.chance(50);
+        }
     }
 
     fn begin_job(&mut self, world: &mut World, run: u64) {
@@ -63,8 +113,12 @@ impl Process {
     pub(crate) fn job_ends(&mut self, world: &mut World, run: u64) -> Checked {
         let Some(running) = self.running.get_mut(&run) else { return Ok(()) };
         let job = running.jobs[running.at].clone();
-        let policy = &world.profile.routes[job.route.0 as usize];
-        let (verdict, done, report) = world.services.end(&job, policy, running.claim, self.id);
+        let version = running.version;
+        let routing = world.truth.routings.version(version);
+        let (verdict, done, written) = world.services.end(&job, routing, running.claim, self.id);
+        if let Some(names) = routing.names(job.payload.kind, done) {
+            world.truth.succeeded(job.payload.origin, names);
+        }
         let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered) && !running.stopped;
         running.at += 1;
         let more = running.at < running.jobs.len();
@@ -72,7 +126,7 @@ impl Process {
             let Ticket { partition, epoch, .. } = job.ticket;
             self.soon(world, Input::Refused { partition, epoch });
         }
-        self.report(world, &job, verdict, done, report);
+        self.report(world, &job, verdict, done, Some(Report { version, written }));
         self.settle(world)?;
         if more && goes_on {
             self.begin_job(world, run);

@@ -13,6 +13,7 @@ use crate::handlers::{Behaviour, Origin, Payload, Services};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::replica::Input;
+use crate::routing::lane_hash;
 use crate::sightings;
 use crate::truth::Truth;
 
@@ -165,7 +166,12 @@ impl World {
             }
             Publication::Record { partition, event, key, behaviour, verdict, bytes } => {
                 let offset = Offset(self.broker.stable_end(partition).0);
-                let payload = Payload { event, key, origin: Origin { partition, offset }, behaviour };
+                let kind = match verdict {
+                    Verdict::Routed { route, .. } => route.0 as u8,
+                    Verdict::Poison | Verdict::Unrecognised => 0,
+                };
+                let origin = Origin { partition, offset };
+                let payload = Payload { event, key, kind, version: 0, origin, behaviour };
                 let identity = Some(Identity(u128::from(event)));
                 let message = Message { payload, bytes, verdict, identity, attempts: 0, done: 0, not_before: None };
                 self.truth.visible(partition, offset, &message);
@@ -225,7 +231,7 @@ fn any_record(profile: &Profile, random: &mut Random, partition: PartitionId, ev
     let verdict = match random.between(0, 99) {
         0 | 1 if profile.trouble => Verdict::Poison,
         2 | 3 if profile.trouble => Verdict::Unrecognised,
-        _ => Verdict::Routed { route, lane: key.wrapping_mul(0x9e37_79b9_7f4a_7c15) },
+        _ => Verdict::Routed { route, lane: lane_hash(key) },
     };
     let behaviour = if profile.trouble { any_behaviour(profile, random) } else { Behaviour::Succeed };
     let bytes = random.between(10, LARGEST as u64 / 4).max(if random.chance(2) { LARGEST as u64 } else { 0 }) as u32;
@@ -240,6 +246,9 @@ pub(crate) const LARGEST: usize = 1600;
 
 fn any_behaviour(profile: &Profile, random: &mut Random) -> Behaviour {
     let failures = random.between(1, 5) as u32;
+    if profile.hopeless > 0 && random.chance(profile.hopeless) {
+        return Behaviour::Transient { failures: u32::MAX };
+    }
     match random.between(0, 999) {
         0..=79 => Behaviour::Slow,
         80..=109 => Behaviour::Filtered,
