@@ -6,6 +6,10 @@
 //! **The class of the event.** Of several failures the one decides that keeps the event alive the longest: systemic before
 //! transient before deadline before panic, and only then those that no retry helps. Otherwise one handler's permanent failure
 //! would take the others' retries away; it comes up again when they are through.
+//!
+//! **A failure that comes after the effect.** What an earlier run has written may be all that is left of it: its replica died
+//! before its outcome was committed, or its answer came too late for the deadline. So no attempt is failed before the inbox has
+//! been asked; or an event would be dead-lettered whose effect is made, and be redriven to a second one.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +25,7 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, trace};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, once, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -173,15 +177,28 @@ async fn handle(
     let Subject { event, place, attempt, fence } = subject;
     let (services, handler_name, run) = (&*shared.services, &*route.handlers[index], &*shared.run);
     let context = Context { services, attempt, handler: handler_name, run, place, fence };
-    let result = match contain(|| handler.handle(event, &context)) {
+    let answer = match contain(|| handler.handle(event, &context)) {
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),
+    };
+    let result = match outcome(answer, route.deadline) {
+        Err(refusal) if may_come_after_the_effect(&refusal.failure) => match once::earlier(event, &context).await {
+            Ok(earlier) => earlier.ok_or(refusal),
+            Err(failure) => Err(failure.into()),
+        },
+        result => result,
     };
     HandlerRun {
         handler: Some(u8::try_from(index).expect("at most MAX_HANDLERS")),
         took: shared.clock.now() - started,
-        result: outcome(result, route.deadline).and_then(|success| producible(success, shared.max_record_bytes)),
+        result: result.and_then(|success| producible(success, shared.max_record_bytes)),
     }
+}
+
+/// Not what depends on the event alone, since no run of it can have got on; nor what is repeated without using up an attempt.
+fn may_come_after_the_effect(failure: &Failure) -> bool {
+    let class = matches!(failure.class, Class::Transient | Class::Deadline | Class::Panic | Class::Permanent);
+    class && failure.code != Failure::FENCED
 }
 
 fn outcome(result: Option<Result<Result<Success, Failure>, Panicked>>, deadline: Duration) -> Result<Success, Refusal> {

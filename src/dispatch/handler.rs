@@ -14,7 +14,8 @@ use crate::store::{Fence, Store};
 /// Acts on events. One instance serves all of them, concurrently; order within a lane is kept by the engine.
 ///
 /// A handler may be started again for the same event (crash, transient failure): effects go through [`Store::commit`]
-/// with the event's inbox key, which makes them exactly-once, or are idempotent.
+/// with the event's inbox key, which makes them exactly-once, or are idempotent. A failure after the effect of an earlier run
+/// counts as that run's success (see [`super::once`]).
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// # Errors

@@ -10,6 +10,7 @@ mod ending;
 mod filter;
 mod handler;
 pub mod hop;
+pub mod once;
 mod probe;
 mod rate;
 mod record_limits;

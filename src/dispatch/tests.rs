@@ -55,6 +55,29 @@ async fn a_run_stops_at_the_first_failure() {
 }
 
 #[tokio::test]
+async fn a_failure_after_the_effect_is_no_failure() {
+    for class in [Class::Transient, Class::Deadline, Class::Panic, Class::Permanent] {
+        let mut bench = Bench::new(ONE, &[("a", Script::FailLate(fail(class)))]).await;
+        bench.run(0..2);
+        let results = bench.results(2).await;
+        assert_eq!(verdicts(&results), [(0, "succeeded"), (1, "succeeded")]);
+        let report = results[1].report.as_ref().unwrap();
+        assert_eq!(report.runs[0].result.as_ref().unwrap().message, "made", "the result of the run that made it");
+        bench.stop().await;
+    }
+    let mut bench = Bench::new(ONE, &[("a", Script::FailLate(fail(Class::Poison)))]).await;
+    bench.run(0..1);
+    assert_eq!(verdicts(&bench.results(1).await), [(0, "poison")], "no run of it can have got on");
+}
+
+#[tokio::test]
+async fn no_attempt_is_failed_while_nobody_can_say_what_an_earlier_one_has_done() {
+    let mut bench = Bench::without_database(ONE, &[("a", Script::Fail(fail(Class::Permanent)))]).await;
+    bench.run(0..1);
+    assert_eq!(verdicts(&bench.results(1).await), [(0, "systemic")]);
+}
+
+#[tokio::test]
 async fn a_handler_that_hangs_ends_at_its_deadline() {
     let mut bench = Bench::new(ONE, &[("a", Script::Hang)]).await;
     let start = Instant::now();

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::dispatch::{Context, Failure, Handler, NewEvent, Registration, Success};
+use crate::dispatch::{Context, Failure, Handler, NewEvent, Registration, Success, once};
 use crate::event::Event;
-use crate::registry::once;
 use crate::schema::Payload as _;
 use crate::schema::payloads::{DrillAction, DrillStep};
 use crate::store::EntryChange;

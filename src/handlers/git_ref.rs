@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::git_commit::payload::{object_id, text, without_credentials};
-use crate::dispatch::{Context, Failure, Handler, Registration, Success};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once};
 use crate::event::Event;
-use crate::registry::{once, refs};
+use crate::registry::refs;
 use crate::schema::Payload as _;
 use crate::schema::payloads::{GitPush, GitTag};
 

@@ -1,11 +1,10 @@
 //! COAFI registries: what the handlers know about documents and refs, as entries of the [`crate::store`].
 //!
-//! Thin on purpose: names and shapes of entries, and writing them exactly once ([`once`]). It knows neither SQL nor where an
-//! entry's facts come from.
+//! Thin on purpose: names and shapes of entries. It knows neither SQL nor where an entry's facts come from, and
+//! [`crate::dispatch::once`] writes them.
 
 pub mod documents;
 mod name;
-pub mod once;
 pub mod refs;
 
 pub use name::{MAX_NAME_BYTES, entry_name};

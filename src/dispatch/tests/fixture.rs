@@ -1,11 +1,12 @@
 //! What the tests of dispatching are made of: records, routes, scripted handlers, workers whose results can be waited for.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ use crate::dispatch::shared::Shared;
 use crate::dispatch::workers::{Submit, Workers};
 use crate::dispatch::{
     Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Routing, Services, Success,
-    classify,
+    classify, once,
 };
 use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
 use crate::event::{Event, Offset, Record, RecordBuilder};
@@ -23,9 +24,9 @@ use crate::runtime::Clock;
 use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
-use crate::store::{self, Fence};
+use crate::store::{Committed, Entry, Fence, InboxKey, Store, StoreError, UnitOfWork};
 
-/// Real services, of which the tests here use only the codec.
+/// Real services but for the database; the tests here use only the codec and the inbox.
 pub(in crate::dispatch) struct Backing {
     pub(in crate::dispatch) services: Arc<Services>,
     _registry: BuiltinRegistry,
@@ -34,12 +35,15 @@ pub(in crate::dispatch) struct Backing {
 
 impl Backing {
     pub(in crate::dispatch) async fn new() -> Self {
+        Self::over(Results::default()).await
+    }
+
+    async fn over(store: Results) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}/store.db", directory.path().display());
         let registry = BuiltinRegistry::start(&[]).await.unwrap();
         let services = Services {
             codec: Codec::new(Client::new(RegistrySettings::new(registry.url())).unwrap(), true),
-            store: store::open(&url, &store::Settings::default()).await.unwrap(),
+            store: Arc::new(store),
             artifacts: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(directory.path()).unwrap()),
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::default()),
@@ -104,6 +108,8 @@ pub(in crate::dispatch) enum Script {
     /// Panics when it is polled for the second time.
     PanicLater(&'static str),
     Hang,
+    /// Makes its effect, and fails after it.
+    FailLate(Failure),
     /// Waits until the gate is open.
     Gate(watch::Receiver<bool>),
 }
@@ -122,7 +128,7 @@ impl Scripted {
 
 #[async_trait]
 impl Handler for Scripted {
-    async fn handle(&self, event: &Event, _context: &Context<'_>) -> Result<Success, Failure> {
+    async fn handle(&self, event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         match self.script.clone() {
             Script::Succeed(success) => Ok(success),
@@ -135,6 +141,11 @@ impl Handler for Scripted {
                 panic!("{message}")
             }
             Script::Hang => std::future::pending().await,
+            Script::FailLate(failure) => {
+                let success = Success { message: "made".to_owned(), ..Success::default() };
+                once::commit(event, context, Vec::new(), success).await?;
+                Err(failure)
+            }
             Script::Gate(mut gate) => {
                 gate.wait_for(|open| *open).await.map_err(|e| Failure::permanent("gate", e))?;
                 Ok(Success::default())
@@ -157,10 +168,57 @@ pub(in crate::dispatch) struct Bench {
     _backing: Backing,
 }
 
-/// The next bench of the same test opens a database, whose time-outs are not to be skipped.
+/// The next bench of the same test starts a registry, whose time-outs are not to be skipped.
 impl Drop for Bench {
     fn drop(&mut self) {
         tokio::time::resume();
+    }
+}
+
+/// Keeps results in memory: under a paused clock a real database's time-outs are over before it answers. Handlers here change
+/// no entries.
+#[derive(Debug, Default)]
+struct Results {
+    kept: Mutex<HashMap<InboxKey, Bytes>>,
+    away: bool,
+}
+
+impl Results {
+    fn answer<T>(&self, answer: T) -> Result<T, StoreError> {
+        let message = "away".to_owned();
+        if self.away { Err(StoreError::Unavailable { url: "memory".to_owned(), message }) } else { Ok(answer) }
+    }
+}
+
+#[async_trait]
+impl Store for Results {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.answer(())
+    }
+
+    async fn claim(&self, _: &str, _: &[(String, i32, i64)]) -> Result<Vec<Fence>, StoreError> {
+        unreachable!("the driver claims")
+    }
+
+    async fn inbox(&self, key: &InboxKey) -> Result<Option<Bytes>, StoreError> {
+        self.answer(self.kept.lock().unwrap().get(key).cloned())
+    }
+
+    async fn commit(&self, work: UnitOfWork) -> Result<Committed, StoreError> {
+        self.kept.lock().unwrap().insert(work.inbox, work.result);
+        self.answer(Committed::Written(Vec::new()))
+    }
+
+    async fn entry(&self, _: &str, _: &str) -> Result<Option<Entry>, StoreError> {
+        self.answer(None)
+    }
+
+    async fn entries(&self, _: &str, _: Option<&str>, _: u32) -> Result<Vec<Entry>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn purge_inbox(&self, _: Duration, _: u32) -> Result<u64, StoreError> {
+        self.answer(0)
     }
 }
 
@@ -170,7 +228,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 impl Bench {
     /// With the clock paused from here on.
     pub(in crate::dispatch) async fn new(text: &str, scripts: &[(&'static str, Script)]) -> Self {
-        let backing = Backing::new().await;
+        Self::over(Results::default(), text, scripts).await
+    }
+
+    /// With a database that does not answer.
+    pub(in crate::dispatch) async fn without_database(text: &str, scripts: &[(&'static str, Script)]) -> Self {
+        Self::over(Results { away: true, ..Results::default() }, text, scripts).await
+    }
+
+    async fn over(store: Results, text: &str, scripts: &[(&'static str, Script)]) -> Self {
+        let backing = Backing::over(store).await;
         tokio::time::pause();
         let routes = routes(text);
         let mut starts = BTreeMap::new();

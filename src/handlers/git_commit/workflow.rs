@@ -5,9 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::artifact::hex;
 use super::report::{Bounded, FileResult, MAX_EVENT_BYTES};
-use crate::dispatch::{Context, Failure, NewEvent};
+use crate::dispatch::{Context, Failure, NewEvent, once};
 use crate::event::Event;
-use crate::registry::once;
 use crate::schema::payloads::{GitCommit, WorkflowRequested};
 use crate::schema::{Codec, Payload as _};
 

@@ -1,7 +1,7 @@
 //! A handler's effect, exactly once: its changes and its complete result in one SQL transaction (I9), under the epoch that
 //! its event was dispatched in (I4).
 
-use crate::dispatch::{Context, Failure, Place, Success, hop};
+use super::{Context, Failure, Place, Success, hop};
 use crate::event::Event;
 use crate::store::{Committed, EntryChange, InboxKey, Position, UnitOfWork};
 
