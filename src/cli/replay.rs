@@ -18,16 +18,16 @@ const MAX_NAME_BYTES: usize = 64;
 /// Handle recorded events again, beside the live group and without moving its offsets.
 ///
 /// The replay is a consumer group of its own, <group>.replay.<name>, with the routes and handlers in force now. When it is
-/// through, its outcomes are compared with those that are recorded of the live group. Effects are real unless it is
-/// --isolated: handlers write to the configured database and artifact store, and derived events are published, marked with
-/// the header coafi-run. Attempts are made in place only; what fails for good is reported, and neither dead-lettered nor put
+/// through, its outcomes are compared with those that are recorded of the live group. It leaves nothing behind but audit
+/// records, unless effects are asked for: with --effects handlers write to the configured database and artifact store, and
+/// derived events are published, marked with the header coafi-run. Attempts are made in place only; what fails for good is reported, and neither dead-lettered nor put
 /// on a retry topic, for it is still where it was. An interrupted replay goes on with the same --name and the same range.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi replay --topic coafi.git --from 2h --dry-run
-  coafi replay --topic coafi.git --from 2026-01-31T12:00:00Z --to 2026-01-31T13:00:00Z --isolated
+  coafi replay --topic coafi.git --from 2026-01-31T12:00:00Z --to 2026-01-31T13:00:00Z
   coafi replay --topic coafi.git --partition 3 --from 4711 --to 4800 --type 'git.push' --filter \"data.branch == 'main'\"
-  coafi replay --topic coafi.git --name fix-42 --rate 50
+  coafi replay --topic coafi.git --effects --name fix-42 --rate 50
 
 Exit codes: 0 every event was replayed, and to what is recorded of it; 1 something differs, failed or is left to do; 2 the
 command line or the configuration is wrong; 3 Kafka, the schema registry or the database does not answer.")]
@@ -42,12 +42,15 @@ pub(super) struct Replay {
     /// Say how many events are meant and which, and do nothing.
     #[arg(long, help_heading = "How")]
     dry_run: bool,
-    /// Leave nothing behind but audit records: handlers get an empty database and artifact store of their own, and what
-    /// they derive is not published.
+    /// Leave nothing behind but audit records, which is the default: handlers get an empty database and artifact store of
+    /// their own, and what they derive is not published.
     #[arg(long, help_heading = "How")]
     isolated: bool,
+    /// Do it all again: handlers write to the configured database and artifact store, and what they derive is published.
+    #[arg(long, conflicts_with_all = ["isolated", "shadow"], help_heading = "How")]
+    effects: bool,
     /// Where an isolated replay has its database and artifacts; by default a directory that is removed at the end.
-    #[arg(long, value_name = "DIR", requires = "isolated", help_heading = "How")]
+    #[arg(long, value_name = "DIR", help_heading = "How")]
     shadow: Option<PathBuf>,
     /// Events that may begin per second.
     #[arg(long, value_name = "EVENTS", help_heading = "How")]
@@ -124,8 +127,8 @@ impl Replay {
 
     async fn carry_out(self, context: &Context, plan: replay::Plan, stop: CancellationToken) -> Result<Exit, Failure> {
         let (settings, places) = (context.settings(), context.places());
-        let shadow = Shadow::of(self.isolated, self.shadow)?;
-        let (events, isolated) = (plan.len(), self.isolated);
+        let (events, isolated) = (plan.len(), !self.effects);
+        let shadow = Shadow::of(isolated, self.shadow)?;
         let replay = replay::Replay {
             settings,
             places: &places,
@@ -136,7 +139,8 @@ impl Replay {
             rate: self.rate,
         };
         let (name, group) = (replay.name.clone(), replay.own_group());
-        context.output().remark(&format!("replaying {events} events as {group}"));
+        let effects = if isolated { "without effects" } else { "with effects" };
+        context.output().remark(&format!("replaying {events} events {effects} as {group}"));
         let bar = context.output().bar("replaying", Some(events as u64));
         let replayed = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new())).await?;
         drop(bar);

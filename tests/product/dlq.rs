@@ -327,9 +327,11 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
         (&["purge", &*live, "--reason", "r", "--yes"][..], "holds no dead letters; allowed: "),
         (&["redrive", &*live, "--into", &*drills.world.topic], "holds no dead letters; allowed: "),
         (&["list", "--topic", "coafi.dlq.state"], "holds no dead letters; allowed: "),
-        (&["redrive", "--into", "coafi.dlq.state"], "is no source topic; allowed: "),
+        (&["redrive", "--all", "--into", "coafi.dlq.state"], "is no source topic; allowed: "),
         (&["redrive", "--class", "permanant"], "possible values: poison, invalid, permanent"),
-        (&["redrive", "--group", "nosuch"], "group nosuch has committed nothing in "),
+        (&["redrive"], "nothing says which dead letters are meant"),
+        (&["redrive", "--all", "--class", "permanent"], "--all is every dead letter, and something else says which"),
+        (&["redrive", "--all", "--group", "nosuch"], "group nosuch has committed nothing in "),
         (&["redrive", "--group", "nosuch", "--dry-run"], "group nosuch has committed nothing in "),
     ] {
         let ended = drills.run(&[&["dlq"], arguments].concat());

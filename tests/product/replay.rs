@@ -45,7 +45,7 @@ fn a_replay_handles_anew_beside_the_live_group() {
     let mut live = world.replica();
     live.until_ready();
 
-    let (code, said) = ended(replay(&world, &["--name", "again"]));
+    let (code, said) = ended(replay(&world, &["--effects", "--name", "again"]));
     assert_eq!((code, &said["complete"], &said["same"]), (Some(0), &true.into(), &6.into()), "{said}");
     assert_eq!(said["outcomes"]["processed"], 6, "{said}");
     assert_eq!(world.database.number(EFFECTS), effects + 6, "effects are real, and made again");
@@ -68,7 +68,7 @@ fn an_isolated_replay_leaves_only_its_audit_and_shows_what_new_routes_change() {
     };
     let before = everything(&world);
 
-    let (code, said) = ended(replay(&world, &["--isolated", "--name", "same"]));
+    let (code, said) = ended(replay(&world, &["--name", "same"]));
     assert_eq!((code, &said["same"]), (Some(0), &8.into()), "{said}");
 
     world.change_routes(|routes| {
@@ -107,6 +107,8 @@ fn a_dry_run_says_how_many_and_which() {
     assert_eq!(say(&["--from", "1h"]).0, 5);
     assert_eq!(say(&["--to", "1h"]).0, 0);
     assert!(world.outcomes().is_empty() && outcomes_of(&world, "x").is_empty());
+    let both = replay(&world, &["--effects", "--isolated"]).ended();
+    assert!(both.code() == Some(2) && both.stderr.contains("cannot be used with"), "{}", both.stderr);
     let refused = replay(&world, &["--from", "3", "--to", "1"]).ended();
     assert!(refused.code() == Some(2) && refused.stderr.contains("begins at 3, after its end 1"), "{}", refused.stderr);
 }

@@ -43,13 +43,7 @@ impl Purge {
         if actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
             return Err(Failure::usage("a purge needs a reason").next("give one with --reason"));
         }
-        if self.which.is_everything() != self.all {
-            let (message, next) = match self.all {
-                true => ("--all is every dead letter, and something else says which", "give one or the other"),
-                false => ("nothing says which dead letters are meant", "give a filter, or --all for every one of them"),
-            };
-            return Err(Failure::usage(message).next(next));
-        }
+        self.which.is_said(self.all)?;
         if !self.yes && !confirmed()? {
             return Err(Failure::failed("nothing is purged: it was not confirmed").next("answer yes, or give --yes"));
         }

@@ -31,6 +31,9 @@ schema registry does not answer.")]
 pub(in crate::cli) struct Redrive {
     #[command(flatten)]
     which: Which,
+    /// Every dead letter of every topic; needed where nothing says which, but for --resume and --dry-run.
+    #[arg(long)]
+    all: bool,
     /// Where letters go that do not say where they came from: those that another program wrote.
     #[arg(long, value_name = "TOPIC")]
     into: Option<String>,
@@ -42,6 +45,9 @@ pub(in crate::cli) struct Redrive {
 
 impl Redrive {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if !self.sending.resume && !self.sending.dry_run {
+            self.which.is_said(self.all)?;
+        }
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
         let stop = shutdown.token();
         shutdown.watch(self.redrive(context, stop)).await

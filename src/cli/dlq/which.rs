@@ -59,8 +59,19 @@ impl Which {
         Ok(Selection { records: within.selecting.selection()?, classes: classes.clone(), handlers: handlers.clone() })
     }
 
-    /// Whether anything at all was said about which.
-    pub(in crate::cli) fn is_everything(&self) -> bool {
+    /// Every letter there is takes more than to say nothing.
+    pub(in crate::cli) fn is_said(&self, all: bool) -> Result<(), Failure> {
+        let (message, next) = match (self.is_everything(), all) {
+            (true, true) | (false, false) => return Ok(()),
+            (false, true) => ("--all is every dead letter, and something else says which", "give one or the other"),
+            (true, false) => {
+                ("nothing says which dead letters are meant", "give a filter, or --all for every one of them")
+            }
+        };
+        Err(Failure::usage(message).next(next))
+    }
+
+    fn is_everything(&self) -> bool {
         let Self { topics, classes, handlers, within } = self;
         topics.is_empty() && classes.is_empty() && handlers.is_empty() && within.is_everything()
     }
