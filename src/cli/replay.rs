@@ -231,8 +231,16 @@ fn planned(context: &Context, plan: &replay::Plan) -> Result<Exit, Failure> {
 }
 
 fn text(shown: &Shown<'_>) -> String {
-    let replay::Comparison { same, different, replayed_only, recorded_only, undecided, outcomes, differences } =
-        shown.comparison;
+    let replay::Comparison {
+        same,
+        same_failed,
+        different,
+        replayed_only,
+        recorded_only,
+        undecided,
+        outcomes,
+        differences,
+    } = shown.comparison;
     let mut text = String::new();
     if !differences.is_empty() {
         let rows = differences.iter().map(|difference| {
@@ -244,7 +252,7 @@ fn text(shown: &Shown<'_>) -> String {
     }
     let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     text += &format!(
-        "{} events: {}\nsame {same}, different {different}, replayed only {replayed_only}, recorded only {recorded_only}, \
+        "{} events: {}\nsame {same} ({same_failed} of them failed, then as now), different {different}, replayed only {replayed_only}, recorded only {recorded_only}, \
          undecided {undecided}",
         shown.events,
         if outcomes.is_empty() { "no outcome".to_owned() } else { outcomes.join(", ") },

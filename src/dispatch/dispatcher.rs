@@ -39,6 +39,8 @@ pub struct Settings {
     pub profile: HeaderProfile,
     /// How much of a failed event's data its log line shows, in bytes.
     pub logged_payload_bytes: usize,
+    /// Whether this is a replay, in which nothing is forwarded: neither to a retry topic nor to the dead letters.
+    pub replaying: bool,
     /// Whether OpenTelemetry is on: spans then join the traces of their events.
     pub otel: bool,
 }
@@ -53,6 +55,7 @@ impl Default for Settings {
             unprocessed_topic: "coafi.unprocessed".to_owned(),
             profile: HeaderProfile::Coafi,
             logged_payload_bytes: 512,
+            replaying: false,
             otel: false,
         }
     }
@@ -88,7 +91,7 @@ impl Dispatcher {
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
             renderer: Renderer::new(audit, settings),
-            failures: FailureLog::new(settings.logged_payload_bytes),
+            failures: FailureLog::new(settings.logged_payload_bytes, settings.replaying),
             shared,
             submit,
             sink: results,

@@ -67,6 +67,8 @@ pub struct Difference {
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     pub same: u64,
+    /// Those of the same that failed for good, then as now.
+    pub same_failed: u64,
     pub different: u64,
     /// The live group has no outcome of these, or it is not kept any more.
     pub replayed_only: u64,
@@ -182,6 +184,8 @@ fn judge<'a>(pairs: impl Iterator<Item = ((&'a TopicPartition, i64), Pair)>) -> 
             Some(_) => &mut comparison.different,
         };
         *count += 1;
+        let failed = replayed.as_ref().is_some_and(|side| side.outcome == OutcomeKind::DeadLettered);
+        comparison.same_failed += u64::from(failed && what.is_empty());
         if !what.is_empty() && comparison.differences.len() < MAX_SHOWN {
             let (topic, partition) = (source.topic.to_string(), source.partition);
             comparison.differences.push(Difference { topic, partition, offset, what, recorded, replayed });
@@ -220,12 +224,22 @@ mod tests {
         Pair { recorded: Some(recorded), replayed: Some(replayed) }
     }
 
+    fn failed(change: impl FnOnce(&mut Side)) -> Pair {
+        let Pair { recorded, .. } = pair(|_| {});
+        let recorded = Side { outcome: OutcomeKind::DeadLettered, ..recorded.unwrap() };
+        let mut replayed = recorded.clone();
+        change(&mut replayed);
+        Pair { recorded: Some(recorded), replayed: Some(replayed) }
+    }
+
     #[test]
     fn what_differs_is_named_and_counted() {
         let source = TopicPartition { topic: "t".into(), partition: 0 };
         let pairs = [
             pair(|_| {}),
             pair(|side| side.route_version = Some("other".to_owned())),
+            failed(|_| {}),
+            failed(|side| side.error_code = Some("other".to_owned())),
             pair(|side| side.route = Some("other".to_owned())),
             pair(|side| side.result += 1),
             Pair { replayed: None, ..pair(|_| {}) },
@@ -233,11 +247,12 @@ mod tests {
             Pair::default(),
         ];
         let comparison = judge((0..).zip(pairs).map(|(offset, pair)| ((&source, offset), pair)));
-        assert_eq!((comparison.same, comparison.different), (2, 2), "a version alone is none");
+        assert_eq!((comparison.same, comparison.different), (3, 3), "a version alone is none");
+        assert_eq!(comparison.same_failed, 1);
         assert_eq!((comparison.recorded_only, comparison.replayed_only, comparison.undecided), (1, 1, 1));
         let what: Vec<_> =
             comparison.differences.iter().map(|difference| (difference.offset, &*difference.what)).collect();
-        assert_eq!(what[..2], [(2, &["route"][..]), (3, &["result"][..])]);
+        assert_eq!(what[..3], [(3, &["error"][..]), (4, &["route"][..]), (5, &["result"][..])]);
         assert!(!comparison.is_clean());
     }
 

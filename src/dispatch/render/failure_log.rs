@@ -24,6 +24,7 @@ pub(in crate::dispatch) struct FailureLog {
     quota: Mutex<Quota>,
     /// How much of an event's data is shown, in bytes; 0 for none.
     payload_bytes: usize,
+    replaying: bool,
 }
 
 /// How bad it is.
@@ -36,8 +37,8 @@ enum What {
 }
 
 impl FailureLog {
-    pub(in crate::dispatch) fn new(payload_bytes: usize) -> Self {
-        Self { quota: Mutex::default(), payload_bytes }
+    pub(in crate::dispatch) fn new(payload_bytes: usize, replaying: bool) -> Self {
+        Self { quota: Mutex::default(), payload_bytes, replaying }
     }
 
     /// Costs nothing for an event that did not fail.
@@ -72,7 +73,7 @@ impl FailureLog {
                 if instead_of.is_some() {
                     what = What::DeadLettered;
                 }
-                Some(outgoing.topic)
+                (!self.replaying).then_some(outgoing.topic)
             }
             Ending::Audited => None,
         };
@@ -116,6 +117,9 @@ impl FailureLog {
         match what {
             What::Retried => say!(info, "an attempt failed and is followed by another"),
             What::Unprocessed => say!(warn, "an event was not processed: no route takes it"),
+            What::DeadLettered if self.replaying => {
+                say!(error, "an event failed for good; a replay writes no dead letters")
+            }
             What::DeadLettered => say!(error, "an event was dead-lettered"),
             What::Halted => say!(error, "an event is halted: its lane stands still, by its route's policy"),
         }

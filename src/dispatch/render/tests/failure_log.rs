@@ -23,15 +23,31 @@ impl Write for Lines {
 
 /// The lines about these outputs, each committed once.
 fn lines(world: &World, payload_bytes: usize, outputs: &[Staged]) -> Vec<Value> {
+    lines_of(&FailureLog::new(payload_bytes, false), world, outputs)
+}
+
+fn lines_of(log: &FailureLog, world: &World, outputs: &[Staged]) -> Vec<Value> {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-    let log = FailureLog::new(payload_bytes);
     tracing::subscriber::with_default(subscriber, || {
         outputs.iter().for_each(|output| log.tell(&world.renderer, output, &world.clock));
     });
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_replay_does_not_claim_a_dead_letter() {
+    let world = World::new().await;
+    let dead = Staged {
+        report: failed(fail(Class::Permanent)),
+        ..world.output(record("coafi.git", 7, &[]), Disposition::DeadLetter { class: Class::Permanent })
+    };
+    let told = lines_of(&FailureLog::new(4, true), &world, &[dead]);
+    let [line] = told.as_slice() else { panic!("one line: {told:?}") };
+    assert_eq!(line["message"], "an event failed for good; a replay writes no dead letters");
+    assert_eq!(line.get("to"), None);
 }
 
 #[tokio::test]
