@@ -76,6 +76,13 @@ impl Failure {
         self
     }
 
+    /// Says first what had been done by then.
+    #[must_use]
+    pub fn after(mut self, done: &str) -> Self {
+        self.message = format!("{done}; then: {}", self.message);
+        self
+    }
+
     #[must_use]
     pub const fn exit(&self) -> Exit {
         self.exit

@@ -97,12 +97,15 @@ impl Topics {
         };
         let refused = plan.refused().count();
         let applied = matches!(self, Self::Apply(_)) && refused == 0 && plan.changes_something();
-        if applied {
-            admin.apply(&plan).await.map_err(anyhow::Error::new)?;
+        if applied && let Err(error) = admin.apply(&plan).await {
+            let failure = Failure::from(anyhow::Error::new(error));
+            return Err(if drained.is_some() { growing_failed(&plan, failure) } else { failure });
         }
         let answer = answer(&plan, &declared, applied, refused);
         match (drained, &self) {
-            (Some(drain), Self::Apply(apply)) => Ok(with_obstacles(answer, &apply.look_after(context, drain).await?)),
+            (Some(drain), Self::Apply(apply)) => {
+                Ok(with_obstacles(answer, &apply.look_after(context, drain, &plan).await?))
+            }
             _ => Ok(answer),
         }
     }
@@ -131,19 +134,50 @@ impl Apply {
     }
 
     /// What is not in order once the topics have grown.
-    async fn look_after(&self, context: &Context, drain: Drain) -> Result<Vec<Obstacle>, Failure> {
+    async fn look_after(&self, context: &Context, drain: Drain, plan: &Plan) -> Result<Vec<Obstacle>, Failure> {
         let (bar, timeout) = (context.output().bar("taking up new partitions", None), self.timeout);
         let looked = tokio::task::spawn_blocking(move || {
-            let mut obstacles = drain.overtaken()?;
+            let overtaken = drain.overtaken().map_err(|error| (None, error))?;
             let report = |left: &[Obstacle]| bar.set(left.len() as u64, None, named(left));
-            obstacles.extend(drain.wait_taken_up(timeout, report)?);
-            Ok(obstacles)
+            match drain.wait_taken_up(timeout, report) {
+                Ok(left) => Ok(overtaken.into_iter().chain(left).collect()),
+                Err(error) => Err((Some(overtaken), error)),
+            }
         });
-        looked
-            .await
-            .map_err(|error| Failure::failed("waiting failed").because(error))?
-            .map_err(|error: LagError| error.into())
+        let looked: Result<_, (Option<Vec<Obstacle>>, LagError)> = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => return Err(looking_failed(plan, None, Failure::failed("waiting failed").because(error))),
+        };
+        looked.map_err(|(overtaken, error)| looking_failed(plan, overtaken.as_deref(), error.into()))
     }
+}
+
+/// Which topics get how many partitions.
+fn growth(plan: &Plan) -> String {
+    let growth = plan.steps.iter().filter_map(|step| match step.change {
+        Change::Partitions { from, to } => Some(format!("{} {from} -> {to}", step.topic)),
+        _ => None,
+    });
+    growth.collect::<Vec<_>>().join(", ")
+}
+
+/// The drained topics may have grown, all or some of them, when the cluster was made as declared.
+fn growing_failed(plan: &Plan, failure: Failure) -> Failure {
+    failure.after(&format!("partitions were being added ({})", growth(plan))).next(
+        "leave the publishers stopped; `coafi topics plan` shows what has not grown yet: give the same command once more",
+    )
+}
+
+/// The topics have grown, and it is not known that all is in order. `overtaken`: what came in between, if that is known.
+fn looking_failed(plan: &Plan, overtaken: Option<&[Obstacle]>, failure: Failure) -> Failure {
+    let between = match overtaken {
+        None => "whether records came in between is not known".to_owned(),
+        Some([]) => "no records came in between".to_owned(),
+        Some(some) => named(some),
+    };
+    failure.after(&format!("topics have grown ({}), {between}", growth(plan))).next(
+        "leave the publishers stopped until `coafi group lag` shows every new partition with a position and no lag; then start them",
+    )
 }
 
 /// The first of them, in words.
@@ -210,6 +244,7 @@ fn row(Step { topic, change, refused, .. }: &Step) -> [String; 3] {
 mod tests {
     use clap::Parser;
 
+    use super::super::Exit;
     use super::*;
 
     #[derive(Parser)]
@@ -242,6 +277,35 @@ mod tests {
         let bad = with_obstacles(answer, &[overtaken]);
         assert!(!bad.yes && bad.text.contains("coafi.a[0] got the records 4 to 5"), "{}", bad.text);
         assert_eq!(bad.json["obstacles"][0]["obstacle"], "overtaken");
+    }
+
+    #[test]
+    fn what_fails_after_the_growth_does_not_hide_it() {
+        let step = |topic: &str, change| Step { topic: topic.into(), change, refused: None, drainable: true };
+        let larger = |topic: &str| step(topic, Change::Partitions { from: 1, to: 2 });
+        let created = step("coafi.b", Change::Create { partitions: 1, replication: 1, config: BTreeMap::new() });
+        let plan = Plan { steps: vec![larger("coafi.a"), larger("coafi.a.dlq"), created] };
+        let silent = || Failure::unavailable("no broker answers");
+        let check = |failure: Failure, said: &str| {
+            assert_eq!((failure.to_string().as_str(), failure.exit()), (said, Exit::Unavailable));
+        };
+        let growth = "coafi.a 1 -> 2, coafi.a.dlq 1 -> 2";
+        check(
+            growing_failed(&plan, silent()),
+            &format!("partitions were being added ({growth}); then: no broker answers"),
+        );
+        let grown = format!("topics have grown ({growth})");
+        check(
+            looking_failed(&plan, None, silent()),
+            &format!("{grown}, whether records came in between is not known; then: no broker answers"),
+        );
+        check(
+            looking_failed(&plan, Some(&[]), silent()),
+            &format!("{grown}, no records came in between; then: no broker answers"),
+        );
+        let overtaken = Obstacle::Overtaken { topic: "coafi.a".into(), partition: 0, from: 4, to: 5 };
+        let said = looking_failed(&plan, Some(&[overtaken]), silent()).to_string();
+        assert!(said.contains("coafi.a[0] got the records 4 to 5 while it grew"), "{said}");
     }
 
     #[test]
