@@ -124,10 +124,12 @@ impl<P: Clone, R> Engine<P, R> {
             State::Halted => Some(Hold::Halted),
             State::Parked => Some(Hold::Parked { until: None }),
             State::Suspected => Some(Hold::Undecided),
-            State::Pending | State::Staged(_) => Some(match self.transaction.stage {
-                Stage::Sealed => Hold::Receipts,
-                Stage::Open | Stage::Committing | Stage::Aborting => Hold::Commit,
-            }),
+            State::Pending | State::Staged(_) => {
+                Some(self.without_the_ledger().unwrap_or(match self.transaction.stage {
+                    Stage::Sealed => Hold::Receipts,
+                    Stage::Open | Stage::Committing | Stage::Aborting => Hold::Commit,
+                }))
+            }
             State::Waiting if entry.lane == NO_LANE && partition.unsorted.is_some() => Some(Hold::Rebuilding),
             State::Waiting if entry.lane == NO_LANE => Some(Hold::WindowFull),
             State::InFlight | State::Waiting => {
@@ -138,7 +140,7 @@ impl<P: Clone, R> Engine<P, R> {
                 Some(match (entry.state, lane.state) {
                     (State::InFlight, _) => Hold::Handler,
                     (_, LaneState::Held) if partition.is_receipted(entry.offset) => Hold::WindowFull,
-                    (_, LaneState::Held) => Hold::Receipt,
+                    (_, LaneState::Held) => self.without_the_ledger().unwrap_or(Hold::Receipt),
                     _ => self.hold_of_ready(partition, entry.route),
                 })
             }
@@ -151,10 +153,19 @@ impl<P: Clone, R> Engine<P, R> {
             return Hold::Disabled;
         }
         if let Some(dependency) = self.what_is_down(route) {
-            let since = self.circuits.get(dependency).and_then(super::circuit::Circuit::since).unwrap_or(self.now);
-            return Hold::Outage { dependency: dependency.clone(), since };
+            return self.outage(dependency);
         }
         if partition.suspicion.one_at_a_time() || self.exclusive.is_some() { Hold::Alone } else { Hold::Slot }
+    }
+
+    /// While the ledger is down that is what receipts and commits wait for (I2).
+    fn without_the_ledger(&self) -> Option<Hold> {
+        self.ledger_down().map(|ledger| self.outage(ledger))
+    }
+
+    fn outage(&self, dependency: &Dependency) -> Hold {
+        let since = self.circuits.get(dependency).and_then(super::circuit::Circuit::since).unwrap_or(self.now);
+        Hold::Outage { dependency: dependency.clone(), since }
     }
 
     /// When the parked records are due that were found to be the lowest.

@@ -56,7 +56,11 @@ impl<P: Clone, R> Engine<P, R> {
     /// The first dependency of the route that is down.
     pub(super) fn what_is_down(&self, route: RouteId) -> Option<&Dependency> {
         let declared = || self.policy(route).dependencies.iter().find_map(|dependency| self.down.get(dependency));
-        self.down.iter().find(|dependency| &*dependency.0 == Dependency::LEDGER).or_else(declared)
+        self.ledger_down().or_else(declared)
+    }
+
+    pub(super) fn ledger_down(&self) -> Option<&Dependency> {
+        self.down.iter().find(|dependency| &*dependency.0 == Dependency::LEDGER)
     }
 
     /// Names of the dependencies whose circuit is open.

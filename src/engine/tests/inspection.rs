@@ -88,3 +88,18 @@ fn what_waits_for_receipts_says_so() {
     bench.settle();
     assert_eq!(reasons(&bench), []);
 }
+
+#[test]
+fn what_is_done_waits_for_the_ledger_while_that_is_down() {
+    let mut bench = Bench::new();
+    bench.engine.records(bench.now, P0, bench.epochs[&P0], vec![arrival(0, 1)]);
+    bench.settle();
+    bench.finish(0, Attempt::Succeeded);
+    bench.pass(Duration::from_secs(1));
+    let since = bench.now;
+    bench.engine.ledger_answers(bench.now, false);
+    let outage = Hold::Outage { dependency: Dependency::new(Dependency::LEDGER), since };
+    assert_eq!(reasons(&bench), [(outage, Some(0), 1)], "and not for the commit");
+    bench.engine.ledger_answers(bench.now, true);
+    assert_eq!(reasons(&bench), [(Hold::Receipts, Some(0), 1)]);
+}
