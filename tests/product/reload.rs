@@ -43,6 +43,7 @@ struct Version {
 #[test]
 fn routes_change_under_load_and_every_outcome_names_those_that_it_was_made_under() {
     let world = World::spread(Stack::shared(), "reload", usize::try_from(PARTITIONS).unwrap());
+    without_retry_topics(&world);
     let mut group = Group { replicas: Vec::new(), versions: Vec::new(), world: &world };
     group.change("key", 5);
     group.replicas = ["a", "b"].map(|slot| group.start(slot)).into();
@@ -88,6 +89,14 @@ fn routes_that_need_another_subscription_are_refused_until_a_restart() {
     assert_eq!(world.until_ended(1)[0].outcome, "processed", "the routes in force stay");
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
+}
+
+/// Nothing is retried by topic here, and the group's assignor counts partitions: each replica is to have its share of the keys.
+fn without_retry_topics(world: &World) {
+    let file = world.path("topics/source.yaml");
+    let declared = std::fs::read_to_string(&file).unwrap();
+    let kept: Vec<&str> = declared.lines().filter(|line| !line.starts_with("retry:")).collect();
+    std::fs::write(file, kept.join("\n")).unwrap();
 }
 
 /// The load ends with the test, also with one that fails.

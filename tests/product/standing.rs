@@ -160,8 +160,9 @@ fn a_database_that_is_down() {
 #[test]
 fn a_replica_that_is_frozen_is_known_by_its_silence() {
     let world = World::new("frozen");
-    // Of the default's 6 s it would be silent and still a member for one: less than `coafi group why` takes on a busy machine.
-    let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "20s")]);
+    // Of the default's 6 s it would be silent and still a member for one. `coafi group why` reads the status of all groups that
+    // share the broker, which takes seconds where many tests have been run.
+    let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "50s")]);
     world.send(&world.push("before"));
     world.until_ended(1);
     replica.freeze();
