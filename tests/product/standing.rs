@@ -165,6 +165,8 @@ fn a_replica_that_is_frozen_is_known_by_its_silence() {
     let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "50s")]);
     world.send(&world.push("before"));
     world.until_ended(1);
+    // What it has must be in a report of its own.
+    eventually("it reports its partitions", || world.why()["replicas"][0]["partitions"].as_u64() > Some(0));
     replica.freeze();
     world.send(&world.push("after"));
     // First it is a member that says nothing, then the group does without it.
