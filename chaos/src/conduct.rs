@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::plan::{Fault, Kind};
 use crate::producer::Producer;
 use crate::progress::Progress;
+use crate::reading::stored;
 use crate::reconcile::Sent;
 use crate::run::MAX_REPLICAS;
 use crate::servers::Servers;
@@ -96,7 +97,7 @@ impl<'w> Conduct<'w> {
     /// Brokers did not take all events, or a replica cannot be handled.
     pub fn finish(&mut self) -> Result<Vec<Sent>> {
         let sent = self.producer.finish()?;
-        self.drain(sent.len())?;
+        self.drain()?;
         self.say(&format!("{} events sent; stopping", sent.len()));
         self.fleet.stop()?;
         Ok(sent)
@@ -217,9 +218,9 @@ impl<'w> Conduct<'w> {
 
     /// As an operator does it: the publisher stops, the command waits until all is handled, the publisher goes on.
     fn grow(&mut self) -> Result<()> {
-        let sent = self.producer.pause()?;
+        self.producer.pause()?;
         // A key that has halted is handled once somebody has acted.
-        let released = self.drain(sent)?;
+        let released = self.drain()?;
         match self.world.grow(self.partitions) {
             Ok(more) => {
                 self.say(&format!("from {} to {more} partitions", self.partitions));
@@ -273,9 +274,11 @@ impl<'w> Conduct<'w> {
     }
 
     /// Until every record has come to its end, or nothing has got on for long. Whether keys that had halted were released.
-    fn drain(&mut self, sent: usize) -> Result<bool> {
+    fn drain(&mut self) -> Result<bool> {
+        // Not what was acknowledged: a producer may have written more.
+        let stored = stored(&self.world.kafka)?;
         let (mut left, mut since, mut released) = (self.progress.left(), Instant::now(), false);
-        while !self.progress.is_complete(sent) && since.elapsed() < DRAIN_SILENCE {
+        while !self.progress.is_complete(stored) && since.elapsed() < DRAIN_SILENCE {
             self.wait(LOOK)?;
             if self.progress.left() > left {
                 (left, since) = (self.progress.left(), Instant::now());

@@ -13,6 +13,15 @@ const KEYS: u64 = 40;
 /// A copy repeats one of so many events before it.
 const COPY_WINDOW: usize = 300;
 
+/// Before an event's sequence in its id.
+const ID_PREFIX: &str = "drill-";
+
+/// The sequence of the event with this id; `None` if it is none of a run's.
+#[must_use]
+pub fn sequence_of(id: &str) -> Option<i64> {
+    id.strip_prefix(ID_PREFIX)?.parse().ok()
+}
+
 /// A sequence of keys with one route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -175,7 +184,7 @@ impl Events {
             (_, Body::Step { action, .. }) => Some(*action),
         };
         let sequence = i64::try_from(self.count).unwrap_or(i64::MAX);
-        let id = format!("drill-{}", self.count);
+        let id = format!("{ID_PREFIX}{}", self.count);
         Draft { id, source, key, sequence, attributes, body, ending, class, policy: source.policy() }
     }
 }

@@ -48,8 +48,8 @@ impl ProducerContext for Deliveries {
 enum Order {
     /// Send an event that kills whoever handles it.
     Kill,
-    /// Have everything acknowledged, end the client, say how many events that are, and wait.
-    Pause(SyncSender<usize>),
+    /// Have everything acknowledged, end the client, say so, and wait.
+    Pause(SyncSender<()>),
     /// Go on with a client that has seen the topic as it is now.
     Resume,
     End,
@@ -93,11 +93,11 @@ impl Producer {
         self.tell(Order::Kill)
     }
 
-    /// Stops as a publisher does: everything is acknowledged when this returns how many events there are.
+    /// Stops as a publisher does: everything is acknowledged when this returns.
     ///
     /// # Errors
     /// The thread has failed, which [`Self::finish`] explains.
-    pub fn pause(&self) -> Result<usize> {
+    pub fn pause(&self) -> Result<()> {
         let (said, paused) = sync_channel(1);
         self.tell(Order::Pause(said))?;
         paused.recv().map_err(|_| gone())
@@ -170,7 +170,7 @@ impl Producing {
                 Ok(Order::Pause(said)) => {
                     self.flush()?;
                     // Nobody waits for it only when the run has failed.
-                    let _ = said.send(self.drafts.len());
+                    let _ = said.send(());
                     loop {
                         match orders.recv() {
                             Ok(Order::Resume) => break,

@@ -89,6 +89,8 @@ impl Summary {
         put("position_snapshots", json!(self.looks));
         put("replicas_failed", json!(self.complaints.len()));
         put("commands_failed", json!(self.refusals.len()));
+        put("never_acknowledged", json!(self.report.unacknowledged));
+        put("lost_by_broker", json!(self.report.lost_by_broker));
         put("markers_dropped_by_broker", json!(self.dropped_markers));
         put("longest_stall_ms", json!(self.longest_stall_ms));
         put("drain_ms", json!(self.drain_ms));
@@ -117,6 +119,8 @@ impl Summary {
             ("overflowed", self.report.overflowed),
             ("halted for a while", self.report.halted),
             ("given up as crash", self.report.crashed),
+            ("never acknowledged", self.report.unacknowledged),
+            ("acknowledged, and lost by the broker", self.report.lost_by_broker),
         ] {
             counts.add_row([name, &count.to_string()]);
         }

@@ -11,11 +11,12 @@ use serde::Deserialize;
 
 pub use audit::{Said, said};
 pub use positions::read as positions;
-pub use topic::{Ends, Record, audit_ends, client, source_ends};
+pub use topic::{Ends, Record, audit_ends, client, source_ends, stored};
 
-use crate::reconcile::{Derived, Evidence, Forward, Forwarded, Place, Sent};
+use crate::events::sequence_of;
+use crate::reconcile::{Derived, Evidence, Forward, Forwarded, Place, Sent, Stored};
 use crate::wire::Schemas;
-use crate::world::{AUDIT_TOPIC, DEAD_LETTER_TOPIC, DERIVED_TOPIC, RETRY_TOPIC, UNPROCESSED_TOPIC, World};
+use crate::world::{AUDIT_TOPIC, DEAD_LETTER_TOPIC, DERIVED_TOPIC, RETRY_TOPIC, TOPIC, UNPROCESSED_TOPIC, World};
 
 /// Everything that there is to see, beside what was sent.
 ///
@@ -23,6 +24,9 @@ use crate::world::{AUDIT_TOPIC, DEAD_LETTER_TOPIC, DERIVED_TOPIC, RETRY_TOPIC, U
 /// Something cannot be read, or is not what it should be: a finding of its own.
 pub fn gather(world: &World, schemas: &mut Schemas, sent: Vec<Sent>) -> Result<Evidence> {
     let mut evidence = Evidence { sent, ..Evidence::default() };
+    for record in topic::read(&world.kafka, TOPIC)? {
+        evidence.stored.push(record_of(&record, schemas)?);
+    }
     for record in topic::read(&world.kafka, AUDIT_TOPIC)? {
         match said(&record, schemas).with_context(|| format!("audit record {}/{}", record.partition, record.offset))? {
             Said::Outcome(outcome) => evidence.outcomes.push(outcome),
@@ -44,6 +48,21 @@ pub fn gather(world: &World, schemas: &mut Schemas, sent: Vec<Sent>) -> Result<E
     evidence.rows = rows::read(&world.postgres)?;
     evidence.positions = positions(&world.kafka)?;
     Ok(evidence)
+}
+
+/// An event's id has its sequence; what is no event has it in its value.
+fn record_of(record: &Record, schemas: &mut Schemas) -> Result<Stored> {
+    /// As far as it is asked for.
+    #[derive(Deserialize)]
+    struct Step {
+        sequence: i64,
+    }
+    let place = record.place(TOPIC);
+    let sequence = match record.header("ce_id") {
+        Some(id) => sequence_of(id).with_context(|| format!("{place}: no event of this run: {id}"))?,
+        None => schemas.decode::<Step>(record.value.as_deref().unwrap_or_default())?.sequence,
+    };
+    Ok(Stored { place, sequence })
 }
 
 fn forwarded(topic: &str, to: Forward, record: &Record) -> Result<Forwarded> {

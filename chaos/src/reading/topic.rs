@@ -123,6 +123,14 @@ pub fn source_ends(kafka: &str) -> Result<Ends> {
     ends(&client(kafka, "chaos-ends", "read_uncommitted")?, TOPIC)
 }
 
+/// How many records the source topic has: nothing in it is transactional, compacted or expired.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn stored(kafka: &str) -> Result<usize> {
+    Ok(usize::try_from(source_ends(kafka)?.values().sum::<i64>())?)
+}
+
 fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Ends> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());

@@ -8,6 +8,7 @@
 //! somebody acts, which the run does at its end: then it has to come to an end like any other.
 
 mod attempts;
+mod copies;
 mod coverage;
 mod doubles;
 mod epochs;
@@ -22,17 +23,20 @@ mod way;
 
 pub use model::{
     Derived, Ending, Evidence, Forward, Forwarded, Outcome, Overflow, Place, Policy, Position, Receipt, Row, Sent,
-    Snapshot,
+    Snapshot, Stored,
 };
 pub use report::{Harm, Report};
 
+use copies::{Accounted, account};
 use way::Ways;
 
 /// Compares everything with everything.
 #[must_use]
 pub fn reconcile(evidence: &Evidence) -> Report {
-    let ways = Ways::new(evidence);
-    let mut report = Report::new(evidence.sent.len());
+    let Accounted { records, unacknowledged, lost_by_broker } = account(evidence);
+    let ways = Ways::new(&records, evidence);
+    let mut report = Report::new(records.len());
+    (report.unacknowledged, report.lost_by_broker) = (unacknowledged, lost_by_broker);
     tally(&ways, &mut report);
     losses::check(evidence, &ways, &mut report);
     doubles::check(evidence, &ways, &mut report);

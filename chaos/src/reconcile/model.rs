@@ -79,6 +79,14 @@ pub struct Sent {
     pub writes: bool,
 }
 
+/// A record in the topic that is sent to.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub place: Place,
+    /// [`Sent::sequence`] of the event that it is; repetitions have the same.
+    pub sequence: i64,
+}
+
 /// What an outcome record says became of a record.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -193,6 +201,8 @@ pub struct Evidence {
     pub left: Vec<Place>,
     pub snapshots: Vec<Snapshot>,
     pub sent: Vec<Sent>,
+    /// What is in the topic of these, acknowledged or not.
+    pub stored: Vec<Stored>,
     pub outcomes: Vec<Outcome>,
     pub receipts: Vec<Receipt>,
     pub forwarded: Vec<Forwarded>,

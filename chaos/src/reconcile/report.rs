@@ -98,7 +98,12 @@ impl Harm {
 /// Counts, with examples.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Records that the broker has, or has acknowledged.
     pub sent: usize,
+    /// Those of them that it never acknowledged.
+    pub unacknowledged: usize,
+    /// Those of them that it acknowledged and does not have.
+    pub lost_by_broker: usize,
     /// Records that came to an end by an outcome, by that.
     pub ended: BTreeMap<Ending, usize>,
     /// Records that the overflow policy took out of their places, or halted.
@@ -114,8 +119,17 @@ pub struct Report {
 
 impl Report {
     pub(super) const fn new(sent: usize) -> Self {
-        let ended = BTreeMap::new();
-        Self { sent, ended, overflowed: 0, halted: 0, crashed: 0, counts: BTreeMap::new(), examples: Vec::new() }
+        Self {
+            sent,
+            unacknowledged: 0,
+            lost_by_broker: 0,
+            ended: BTreeMap::new(),
+            overflowed: 0,
+            halted: 0,
+            crashed: 0,
+            counts: BTreeMap::new(),
+            examples: Vec::new(),
+        }
     }
 
     /// Records that came to an end by an outcome.

@@ -68,6 +68,7 @@ fn clean() -> Evidence {
         |topic: &str, committed| Position { topic: topic.to_owned(), partition: 0, committed, resolved: Vec::new() };
     use Ending::{DeadLettered, Duplicate, Processed};
     Evidence {
+        stored: (0..6).map(|offset| Stored { place: place(TOPIC, offset), sequence: offset }).collect(),
         left: Vec::new(),
         snapshots: Vec::new(),
         sent: [Processed, Processed, Processed, Processed, DeadLettered, Duplicate]
@@ -220,6 +221,47 @@ fn a_duplicate_that_is_handled_is_doubled() {
         (evidence.outcomes[6].kind, evidence.outcomes[6].attempt) = ("processed".into(), 1);
     };
     check(plant, &[Harm::DoubledOutcomes, Harm::WrongEnd]);
+}
+
+/// The producer was told of the second of two copies only.
+fn with_a_copy_before(evidence: &mut Evidence, first: &str, second: &str) {
+    let (told, before) = (place(TOPIC, 1), place(TOPIC, -1));
+    evidence.stored.push(Stored { place: before.clone(), sequence: 1 });
+    let said = evidence.outcomes.iter().position(|outcome| outcome.place == told).unwrap();
+    let copy = Outcome { at: (0, -1), place: before, kind: first.to_owned(), ..evidence.outcomes[said].clone() };
+    evidence.outcomes[said].kind = second.to_owned();
+    evidence.outcomes.push(copy);
+    evidence.receipts[0].offsets.start = -1;
+}
+
+#[test]
+fn the_first_of_two_copies_is_the_event_whichever_was_acknowledged() {
+    check(|evidence| with_a_copy_before(evidence, "processed", "duplicate"), &[]);
+    let mut evidence = clean();
+    with_a_copy_before(&mut evidence, "processed", "duplicate");
+    let report = reconcile(&evidence);
+    assert_eq!((report.sent, report.unacknowledged, report.lost_by_broker), (7, 1, 0));
+    // Handled twice, or never, or not at all.
+    let mut evidence = clean();
+    with_a_copy_before(&mut evidence, "processed", "processed");
+    let report = reconcile(&evidence);
+    assert_eq!((report.count(Harm::DoubledOutcomes), report.count(Harm::WrongEnd)), (1, 1));
+    let mut evidence = clean();
+    with_a_copy_before(&mut evidence, "duplicate", "duplicate");
+    assert_eq!(reconcile(&evidence).count(Harm::WrongEnd), 1);
+    let mut evidence = clean();
+    with_a_copy_before(&mut evidence, "processed", "duplicate");
+    evidence.outcomes.pop();
+    assert_eq!(reconcile(&evidence).count(Harm::Lost), 1);
+}
+
+#[test]
+fn what_the_broker_has_lost_is_told_from_what_was_not_handled() {
+    let mut evidence = clean();
+    evidence.stored.remove(4);
+    evidence.outcomes.retain(|outcome| outcome.place != place(TOPIC, 4));
+    let report = reconcile(&evidence);
+    assert_eq!((report.lost_by_broker, report.count(Harm::Lost)), (1, 1));
 }
 
 #[test]

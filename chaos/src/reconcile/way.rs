@@ -65,7 +65,7 @@ pub(super) struct Ways<'e> {
 }
 
 impl<'e> Ways<'e> {
-    pub(super) fn new(evidence: &'e Evidence) -> Self {
+    pub(super) fn new(records: &'e [Sent], evidence: &'e Evidence) -> Self {
         let mut forwarded: BTreeMap<&Place, Vec<&Forwarded>> = BTreeMap::new();
         for one in &evidence.forwarded {
             forwarded.entry(&one.origin).or_default().push(one);
@@ -82,7 +82,7 @@ impl<'e> Ways<'e> {
             said.sort_by_key(|outcome| outcome.at);
             Way { sent, places, outcomes: said }
         };
-        let all = evidence.sent.iter().map(way).collect();
+        let all = records.iter().map(way).collect();
         Self { all, forwarded }
     }
 }
