@@ -327,7 +327,8 @@ fn another_partition_has_epochs_of_its_own() {
             let from = place(TOPIC, offset);
             let to = Place { partition: -1, offset: 100 - offset, ..from.clone() };
             evidence.outcomes.iter_mut().filter(|said| said.place == from).for_each(|said| said.place = to.clone());
-            evidence.sent[usize::try_from(offset).unwrap()].place = to;
+            evidence.sent[usize::try_from(offset).unwrap()].place = to.clone();
+            evidence.stored[usize::try_from(offset).unwrap()].place = to;
         }
         let ids = vec!["e-2".to_owned(), "e-1".to_owned()];
         evidence.receipts.push(Receipt { topic: TOPIC.to_owned(), partition: -1, offsets: 98..100, ids });
