@@ -13,9 +13,9 @@ use tracing::{info, warn};
 use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
-use super::sink::{Failures, Sink, is_permanent};
+use super::sink::{Failures, Sink};
 use super::stop::Stop;
-use super::writer::{Delivery, End, OffsetCommit, list_of, send_all};
+use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
 use crate::event::Outgoing;
 
 /// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
@@ -94,8 +94,8 @@ impl Delivery for AtLeastOnce {
 
     fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
         if let Err(error) = self.delivered() {
-            if is_permanent(&error) {
-                return Err(DriverError::Producer { message: error.to_string() });
+            if let Some(end) = refused(&error) {
+                return Err(end);
             }
             warn!("outcomes were not acknowledged, they are staged again: {error}");
             if self.sink.producer().client().fatal_error().is_some() {
@@ -113,6 +113,9 @@ impl Delivery for AtLeastOnce {
         match self.commit_offsets(offsets) {
             Ok(()) => Ok(End::Committed),
             Err(error) => {
+                if let Some(end) = refused(&error) {
+                    return Err(end);
+                }
                 info!("offsets not committed, their outcomes are staged again: {error}");
                 Ok(End::Aborted)
             }

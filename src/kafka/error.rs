@@ -27,6 +27,11 @@ pub enum DriverError {
     InstanceConflict { id: String, message: String },
     #[error("producer failed for good: {message}")]
     Producer { message: String },
+    #[error(
+        "the brokers take no offset metadata as long as the offset map may be: lower engine.max_metadata_bytes to what they take, \
+         or raise their offset.metadata.max.bytes (4096 unless set): {message}"
+    )]
+    MetadataTooLarge { message: String },
     #[error("record of {bytes} bytes for topic {topic} cannot be produced: {message}")]
     Record { topic: String, bytes: usize, message: String },
     #[error("topic {topic} refuses a receipt for good: {message}")]

@@ -21,9 +21,9 @@ use tracing::{info, warn};
 use super::DriverError;
 use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
-use super::sink::{Failures, Sink, is_permanent};
+use super::sink::{Failures, Sink};
 use super::stop::Stop;
-use super::writer::{Delivery, End, OffsetCommit, list_of, send_all};
+use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
 use crate::event::Outgoing;
 
 /// One call into librdkafka; it is made again while it may be.
@@ -288,8 +288,8 @@ impl Delivery for Transactions {
                 // During a rebalance (ILLEGAL_GENERATION) this is a matter of course.
                 info!("transaction aborted, its outcomes are staged again: {error}");
                 self.reporter.status.trouble(&format!("a transaction was aborted: {error}"));
-                if is_permanent(&error) {
-                    return Err(DriverError::Producer { message: error.to_string() });
+                if let Some(end) = refused(&error) {
+                    return Err(end);
                 }
                 self.end_open_transaction()
             }

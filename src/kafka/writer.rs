@@ -9,11 +9,12 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Input;
 use super::lookup::Question;
-use super::sink::{Deliveries, Refused, Sink};
+use super::sink::{Deliveries, Refused, Sink, is_permanent};
 use super::status::{Counts, StatusCell};
 use super::stop::Stop;
 use super::{Application, DriverError};
@@ -165,7 +166,7 @@ impl<A: Application, D: Delivery> Writer<A, D> {
 pub(super) fn send_all<D: Deliveries<Opaque = ()>>(
     sink: &Sink<D>,
     records: &[Outgoing],
-) -> Result<Option<rdkafka::error::KafkaError>, DriverError> {
+) -> Result<Option<KafkaError>, DriverError> {
     for record in records {
         match sink.send(record, ()) {
             Ok(()) => {}
@@ -174,6 +175,15 @@ pub(super) fn send_all<D: Deliveries<Opaque = ()>>(
         }
     }
     Ok(None)
+}
+
+/// The end of the replica if a commit failed for what no repetition helps.
+pub(super) fn refused(error: &KafkaError) -> Option<DriverError> {
+    let message = error.to_string();
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::OffsetMetadataTooLarge) => Some(DriverError::MetadataTooLarge { message }),
+        _ => is_permanent(error).then_some(DriverError::Producer { message }),
+    }
 }
 
 /// Offsets with their metadata, as librdkafka takes them.

@@ -222,6 +222,18 @@ impl Kafka {
         Server::start_owned(Service::Kafka).map(Self)
     }
 
+    /// Starts one with more lines of `server.properties`, which is possible natively only.
+    pub fn start_with(properties: &str) -> Result<Self> {
+        let port = port::free(1)?[0];
+        let mut server = Server::place(Service::Kafka, port)?;
+        let Backend::Native(directory) = &server.backend else {
+            bail!("a broker with properties of its own runs natively only: COAFI_STACK=native");
+        };
+        native::prepare_kafka_with(directory, port, properties)?;
+        server.restart()?;
+        Ok(Self(server))
+    }
+
     /// For `bootstrap.servers`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {

@@ -142,3 +142,19 @@ fn a_replica_waits_for_the_topics_that_it_writes_to() {
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
 }
+
+#[test]
+fn brokers_that_take_less_metadata_end_the_replica_with_what_to_do() {
+    let kafka = Kafka::start_with("offset.metadata.max.bytes=0\n").unwrap();
+    for delivery in ["transactional", "at_least_once"] {
+        let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "metadata");
+        world.send(&world.push("key"));
+        let mut command = world.command(&["consume"]);
+        command.env("COAFI__KAFKA__DELIVERY", delivery);
+        let ended = Process::start(command).ended();
+        assert_ne!(ended.code(), Some(0), "{delivery}");
+        for word in ["engine.max_metadata_bytes", "offset.metadata.max.bytes", "Offset metadata string too large"] {
+            assert!(ended.stderr.contains(word), "{delivery} does not say {word:?}: {}", ended.stderr);
+        }
+    }
+}

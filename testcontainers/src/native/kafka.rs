@@ -49,6 +49,13 @@ pub(super) fn prepare(directory: &Path, port: u16, proxied: &[Proxied]) -> Resul
     format_storage(directory, &with_listeners(properties, proxied), &cluster_id(), &classpath)
 }
 
+/// As [`command`], with more lines of `server.properties`.
+pub(super) fn prepare_with(directory: &Path, port: u16, more: &str) -> Result<()> {
+    let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
+    let properties = server_properties(directory, port, port::free(1)?[0]) + more;
+    format_storage(directory, &properties, &cluster_id(), &classpath)
+}
+
 /// A listener, and the port of this machine that it sends its clients to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proxied {

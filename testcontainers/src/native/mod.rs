@@ -38,6 +38,12 @@ pub(crate) fn prepare_kafka(directory: &Path, port: u16, proxied: &[Proxied]) ->
     kafka::prepare(directory, port, proxied)
 }
 
+/// As [`prepare_kafka`], with more lines of `server.properties` instead.
+pub(crate) fn prepare_kafka_with(directory: &Path, port: u16, more: &str) -> Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    kafka::prepare_with(directory, port, more)
+}
+
 /// Runs `command` to its end; its output becomes the error when it fails.
 fn run(command: &mut Command) -> Result<Output> {
     let name = command.get_program().display().to_string();
