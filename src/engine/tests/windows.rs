@@ -160,7 +160,7 @@ fn halted_keys_beyond_the_maps_places_wait_for_one_and_the_map_stays_small() {
 fn records_that_end_without_a_handler_wait_for_room_too() {
     for (settings, step, records) in [
         // With gaps, as transactional publishers leave them; and a map that cannot grow.
-        (Settings { max_records: 20_000, max_parked: 100, max_in_flight: 1, ..settings() }, 2, 16_000),
+        (Settings { max_records: 3_000, max_metadata_bytes: 731, max_in_flight: 1, ..settings() }, 2, 1_200),
         (Settings { max_metadata_bytes: 467, max_in_flight: 1, ..settings() }, 1, 200),
     ] {
         let mut bench = Bench::with(settings, 0, "");
