@@ -64,7 +64,7 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants .ci/run; \
 	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi
@@ -103,8 +103,7 @@ simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay
 
 # Each job compiles in a copy of the tree, and must not share a target directory with the others.
 mutants: setup-build setup-mutants ## Change the engine in every small way, and count the changes that no test notices
-	env -u CARGO_TARGET_DIR COAFI_SIM_SEEDS=$(MUTANT_SEEDS) $(CARGO) mutants --package coafi-simulation --jobs $(JOBS) \
-		--output $(MUTANTS_OUT) $(MUTANTS)
+	@COAFI_SIM_SEEDS=$(MUTANT_SEEDS) scripts/mutants $(MUTANTS_OUT) --jobs $(JOBS) $(MUTANTS)
 
 setup-build:
 	@scripts/setup build
