@@ -41,6 +41,14 @@ struct Seen {
     crashed: BTreeSet<Place>,
 }
 
+/// A time in which a partition did not get on.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    pub partition: i32,
+    pub began: Instant,
+    pub lasted: Duration,
+}
+
 /// A thread that reads the audit topic.
 pub struct Progress {
     seen: Arc<Mutex<Seen>>,
@@ -151,7 +159,7 @@ impl Progress {
 
     /// The longest time in which a partition did not get on, between `begin` and `end`.
     #[must_use]
-    pub fn longest_stall(&self, begin: Instant, end: Instant) -> Duration {
+    pub fn longest_stall(&self, begin: Instant, end: Instant) -> Stall {
         let seen = self.lock();
         let longest = |partition: i32| {
             let marks = seen.marks.get(&partition).map(Vec::as_slice).unwrap_or_default();
@@ -159,10 +167,12 @@ impl Progress {
             let begin = if partition < PARTITIONS { begin } else { marks.first().copied().unwrap_or(end) };
             let within = marks.iter().copied().filter(|mark| *mark > begin && *mark < end);
             let all: Vec<Instant> = std::iter::once(begin).chain(within).chain([end]).collect();
-            all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+            let stalls = all.windows(2).map(|pair| Stall { partition, began: pair[0], lasted: pair[1] - pair[0] });
+            stalls.max_by_key(|stall| stall.lasted)
         };
         let added = seen.marks.keys().copied().filter(|partition| *partition >= PARTITIONS);
-        (0..PARTITIONS).chain(added).map(longest).max().unwrap_or_default()
+        let longest = (0..PARTITIONS).chain(added).filter_map(longest).max_by_key(|stall| stall.lasted);
+        longest.unwrap_or(Stall { partition: 0, began: begin, lasted: Duration::ZERO })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::reading;
 use crate::reconcile::reconcile;
 use crate::servers::Servers;
-use crate::summary::{Happened, Summary};
+use crate::summary::{Happened, Standstill, Summary};
 use crate::wire::Schemas;
 use crate::world::{AUDIT_TOPIC, Delivery, OUTCOME_RECORD, RECEIPT_RECORD, STEP_RECORD, TOPIC, World};
 
@@ -101,6 +101,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         ended_ms: millis(*ended - begin),
         recovery_ms: progress.recovery(*ended).map(millis),
     });
+    let stall = progress.longest_stall(begin, produced);
     Ok(Summary {
         seed: options.seed,
         delivery: options.delivery,
@@ -110,7 +111,11 @@ pub fn run(options: &Options) -> Result<Summary> {
         looks,
         dropped_markers,
         faults: happened.collect(),
-        longest_stall_ms: millis(progress.longest_stall(begin, produced)),
+        longest_stall: Standstill {
+            partition: stall.partition,
+            began_ms: millis(stall.began - begin),
+            lasted_ms: millis(stall.lasted),
+        },
         drain_ms: millis(drained),
         complaints: std::mem::take(&mut fleet.complaints),
         refusals,

@@ -19,6 +19,15 @@ pub struct Happened {
     pub recovery_ms: Option<u64>,
 }
 
+/// A time in which a partition did not get on.
+#[derive(Clone, Copy, Debug)]
+pub struct Standstill {
+    pub partition: i32,
+    /// Since the first event was sent.
+    pub began_ms: u64,
+    pub lasted_ms: u64,
+}
+
 /// Everything that a run has shown.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -30,7 +39,7 @@ pub struct Summary {
     /// How often committed positions were looked at while it went on.
     pub looks: usize,
     pub faults: Vec<Happened>,
-    pub longest_stall_ms: u64,
+    pub longest_stall: Standstill,
     /// Markers of transactions that the broker itself dropped: what is wrong then is Kafka's doing.
     pub dropped_markers: usize,
     /// From the last event sent to the last one resolved.
@@ -92,7 +101,9 @@ impl Summary {
         put("never_acknowledged", json!(self.report.unacknowledged));
         put("lost_by_broker", json!(self.report.lost_by_broker));
         put("markers_dropped_by_broker", json!(self.dropped_markers));
-        put("longest_stall_ms", json!(self.longest_stall_ms));
+        let Standstill { partition, began_ms, lasted_ms } = self.longest_stall;
+        put("longest_stall_ms", json!(lasted_ms));
+        put("longest_stall", json!({"partition": partition, "began_ms": began_ms}));
         put("drain_ms", json!(self.drain_ms));
         let fault = |fault: &Happened| {
             json!({
@@ -130,7 +141,8 @@ impl Summary {
             counts.add_row([harm.name(), &format!("{count}{allowed}")]);
         }
         counts.add_row(["positions looked at", &format!("{} times", self.looks)]);
-        counts.add_row(["longest stall", &format!("{} ms", self.longest_stall_ms)]);
+        let Standstill { partition, began_ms, lasted_ms } = self.longest_stall;
+        counts.add_row(["longest stall", &format!("{lasted_ms} ms, of partition {partition} from {began_ms} ms on")]);
         counts.add_row(["drained after", &format!("{} ms", self.drain_ms)]);
         let mut faults = Table::new();
         faults.load_preset(NOTHING).set_header(["fault", "began", "lasted", "recovered after"]);
