@@ -87,7 +87,7 @@ impl Consume {
             metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),
             replay: None,
-            hangup: Some(Hangup::install().map_err(|error| Failure::failed(error.to_string()))?),
+            hangup: Hangup::install().map_err(|error| Failure::failed(error.to_string()))?,
         };
         // The pages are there before the replica, and end after it has drained.
         let serving = CancellationToken::new();

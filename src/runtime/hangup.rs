@@ -1,5 +1,7 @@
 //! SIGHUP: read again what may have changed.
 
+use std::io::IsTerminal as _;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::shutdown::SignalError;
@@ -9,10 +11,16 @@ use super::shutdown::SignalError;
 pub struct Hangup(Signal);
 
 impl Hangup {
+    /// `None` where the process has a terminal: there the signal says that the terminal is gone, and ends the process as it
+    /// always does.
+    ///
     /// # Errors
     /// The system refuses the handler.
-    pub fn install() -> Result<Self, SignalError> {
-        Ok(Self(signal(SignalKind::hangup())?))
+    pub fn install() -> Result<Option<Self>, SignalError> {
+        if std::io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        Ok(Some(Self(signal(SignalKind::hangup())?)))
     }
 
     /// The next time that the signal comes; never, if nobody listens for it.
