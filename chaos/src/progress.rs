@@ -79,12 +79,14 @@ impl Progress {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether of so many records in the topic each has come to its end, through the retry topic too; where hops are repeated, nothing may
-    /// have happened for longer than a retry takes either.
+    /// Whether of so many records in the source topic each has come to its end, through the retry topic too; where hops are
+    /// repeated, nothing may have happened for longer than a retry takes either.
     #[must_use]
     pub fn is_complete(&self, stored: usize) -> bool {
         let seen = self.lock();
-        seen.left.len() >= stored + seen.hops && seen.last.is_none_or(|last| last.elapsed() > QUIET)
+        let at_source = seen.left.iter().filter(|place| place.topic == TOPIC).count();
+        let hopped = seen.left.len() - at_source;
+        at_source >= stored && hopped >= seen.hops && seen.last.is_none_or(|last| last.elapsed() > QUIET)
     }
 
     /// Whether everything below these ends has been read.

@@ -277,6 +277,15 @@ fn each_witness_of_order_is_heard() {
         &[Harm::Reordered],
     );
     check(|evidence| evidence.outcomes[1].started_ms = Some(400), &[Harm::Reordered]);
+    // Its first run was before all that is known of the one before it, which was repeated too.
+    check(
+        |evidence| {
+            let again = Outcome { at: (0, 9), ..evidence.outcomes[1].clone() };
+            evidence.outcomes.push(again);
+            evidence.outcomes[1].started_ms = Some(400);
+        },
+        &[Harm::DoubledOutcomes],
+    );
     // What has left its place may be overtaken.
     check(|evidence| evidence.derived[3].place.offset = -1, &[]);
 }
