@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
+use super::patience::Patience;
 use super::sink::{Failures, Sink};
 use super::stop::Stop;
 use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
@@ -20,6 +21,9 @@ use crate::event::Outgoing;
 
 /// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
 const COMMIT_RETRY_FOR: Duration = Duration::from_secs(10);
+/// How long one commit is waited for. librdkafka keeps one that fails while the group's coordinator is away until its next
+/// change of coordinator, and if that has come back meanwhile there is none (seen: 92 s).
+const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct AtLeastOnce {
@@ -30,6 +34,7 @@ pub(super) struct AtLeastOnce {
     failures: Arc<Failures>,
     sink: Sink<Failures>,
     broken: Option<KafkaError>,
+    patience: Patience,
 }
 
 impl AtLeastOnce {
@@ -42,7 +47,7 @@ impl AtLeastOnce {
         let failures = Arc::<Failures>::default();
         let sink = Sink::new(&config.outcome_producer()?, reporter.clone(), Arc::clone(&failures))?;
         reporter.status.update(|status| status.producer_ready = true);
-        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None })
+        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, patience: Patience::default() })
     }
 
     fn delivered(&mut self) -> Result<(), KafkaError> {
@@ -63,7 +68,10 @@ impl AtLeastOnce {
             if self.consumer.assignment_lost() {
                 return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
             }
-            let Err(error) = self.consumer.commit(&list, CommitMode::Sync) else { return Ok(()) };
+            let (consumer, offsets) = (Arc::clone(&self.consumer), list.clone());
+            // It may be made twice: the same offsets.
+            let commit = move || consumer.commit(&offsets, CommitMode::Sync);
+            let Err(error) = self.patience.call(COMMIT_ANSWER, commit) else { return Ok(()) };
             let passing = matches!(
                 error.rdkafka_error_code(),
                 Some(

@@ -37,6 +37,7 @@ mod lookup;
 mod members;
 mod oldest;
 mod partitions;
+mod patience;
 mod placing;
 mod polling;
 pub mod properties;

@@ -1,0 +1,107 @@
+//! Calls into librdkafka that have no time-out of their own, with one.
+//!
+//! A call that is given up goes on in its thread until librdkafka answers, if it ever does; what it does then, it does late.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Calls that nobody waits for any more. With so many of them no further one is begun.
+const MAX_GIVEN_UP: usize = 8;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patience {
+    given_up: Arc<AtomicUsize>,
+}
+
+impl Patience {
+    /// What `call` gives, if it does within `limit`; else `OperationTimedOut`.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let timed_out = || KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut);
+        if self.given_up.load(Ordering::Acquire) >= MAX_GIVEN_UP {
+            return Err(timed_out());
+        }
+        let (answer, answered) = sync_channel(1);
+        // Counted as given up from the beginning, so that no end of the call is missed.
+        let guard = Guard::new(&self.given_up);
+        let begun = std::thread::Builder::new().name("librdkafka call".to_owned()).spawn(move || {
+            let result = call();
+            drop(guard);
+            // Nobody listens if it was given up.
+            let _ = answer.send(result);
+        });
+        if begun.is_err() {
+            return Err(timed_out());
+        }
+        match answered.recv_timeout(limit) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(timed_out()),
+        }
+    }
+}
+
+/// One call that has not answered yet.
+struct Guard(Arc<AtomicUsize>);
+
+impl Guard {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn is_timeout(result: &Result<(), KafkaError>) -> bool {
+        matches!(result, Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut))
+    }
+
+    #[test]
+    fn an_answer_is_passed_on() {
+        let patience = Patience::default();
+        assert_eq!(patience.call(LONG, || Ok(7)).unwrap(), 7);
+        let failed = patience.call(LONG, || Err::<(), _>(KafkaError::Canceled));
+        assert!(matches!(failed, Err(KafkaError::Canceled)));
+        assert_eq!(patience.given_up.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_call_without_an_answer_is_given_up_and_only_so_many_are_begun() {
+        let patience = Patience::default();
+        let mut ends = Vec::new();
+        for _ in 0..MAX_GIVEN_UP {
+            let (end, ended) = channel::<()>();
+            ends.push(end);
+            assert!(is_timeout(&patience.call(SOON, move || {
+                let _ = ended.recv();
+                Ok(())
+            })));
+        }
+        assert!(is_timeout(&patience.call(LONG, || Ok(()))), "there are too many");
+        drop(ends);
+        while patience.given_up.load(Ordering::Acquire) > 0 {
+            std::thread::yield_now();
+        }
+        assert!(patience.call(LONG, || Ok(())).is_ok());
+    }
+}
