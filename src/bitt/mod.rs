@@ -12,6 +12,7 @@ mod bounds;
 mod interventions;
 mod partition;
 mod receipts;
+mod replays;
 mod story;
 mod trail;
 
@@ -20,5 +21,6 @@ pub use bounds::{MAX_ATTRIBUTE_BYTES, MAX_ENTRY_BYTES, MAX_RECEIPT_BYTES};
 pub use interventions::{Interventions, outcome_key};
 pub use partition::partition_of;
 pub use receipts::Polled;
-pub use story::{Story, StoryStep};
+pub use replays::{REPLAY, replay_of};
+pub use story::{Replayed, Story, StoryStep};
 pub use trail::{MAX_RECORDS, Trail, TrailError};

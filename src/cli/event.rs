@@ -5,20 +5,20 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::{Answer, Failure};
-use crate::bitt::{Story, Trail};
+use crate::bitt::{Replayed, Story, StoryStep, Trail};
 use crate::kafka::scan::Progress;
 use crate::schema::Codec;
 use crate::schema::payloads::{Outcome, OutcomeKind, Receipt};
 
-/// What happened to an event, step by step, from the audit records.
+/// What happened to an event, step by step, from the audit records. Replays of it are told apart, each under its name.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi event show main@0af7651916cd43dd8448eb211c80319cb7ad6b71
   coafi event show main@0af7651916cd43dd8448eb211c80319cb7ad6b71 --output json | jq '.steps[].type'
   coafi event show 4711 --source /orders
 
-Exit codes: 0 found, 1 no audit record has this id, or it was received and is not decided yet, 2 events of several sources
-have it.")]
+Exit codes: 0 found, 1 no audit record has this id, or it was received and is not decided yet, or only replays have handled
+it, 2 events of several sources have it.")]
 pub(crate) struct Show {
     /// CloudEvents id of the event.
     pub id: String,
@@ -48,7 +48,7 @@ impl Show {
         };
         let stories = Story::by_source(outcomes, &interventions);
         if let Some(story) = self.only(&stories)? {
-            return Ok(Answer { json: serde_json::to_value(story)?, text: table(story), yes: true });
+            return Ok(Answer { json: serde_json::to_value(story)?, text: text(story), yes: story.outcome.is_some() });
         }
         // Receipts name no source, so they answer only for an id that no other source has used.
         let receipts = match stories.is_empty() {
@@ -90,11 +90,31 @@ impl Show {
     }
 }
 
-fn table(story: &Story) -> String {
+fn text(story: &Story) -> String {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let outcome = story.outcome.map_or_else(|| "- (only replays have handled it)".to_owned(), name);
+    let mut text = format!(
+        "event       {}\ntype        {}\nsource      {}\ncorrelation {}\noutcome     {outcome}",
+        story.event_id,
+        or_none(&story.event_type),
+        or_none(&story.source),
+        or_none(&story.correlation_id),
+    );
+    if !story.steps.is_empty() {
+        text += &format!("\n\n{}", table(&story.steps));
+    }
+    for replay in &story.replays {
+        let Replayed { name: replayed, group, outcome, steps } = replay;
+        text += &format!("\n\nreplay {replayed} (group {group}): {}\n{}", name(*outcome), table(steps));
+    }
+    text
+}
+
+fn table(steps: &[StoryStep]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["time", "attempt", "record", "step", "detail"]);
-    for step in &story.steps {
+    for step in steps {
         let detail = if step.detail.as_object().is_some_and(serde_json::Map::is_empty) {
             String::new()
         } else {
@@ -102,15 +122,12 @@ fn table(story: &Story) -> String {
         };
         table.add_row([step.at.clone(), step.attempt.to_string(), step.place.clone(), step.kind.clone(), detail]);
     }
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    format!(
-        "event       {}\ntype        {}\nsource      {}\ncorrelation {}\noutcome     {}\n\n{table}",
-        story.event_id,
-        or_none(&story.event_type),
-        or_none(&story.source),
-        or_none(&story.correlation_id),
-        serde_json::to_value(story.outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-    )
+    table
+}
+
+/// The kind as its record names it.
+fn name(outcome: OutcomeKind) -> String {
+    serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -121,8 +138,9 @@ mod tests {
     fn story(source: &str) -> Story {
         let steps = Vec::new();
         let (event_type, correlation_id, causation_id, utids) = (None, None, None, Vec::new());
-        let (event_id, source, outcome) = ("7".to_owned(), Some(source.to_owned()), OutcomeKind::Processed);
-        Story { event_id, event_type, source, correlation_id, causation_id, utids, outcome, steps }
+        let (event_id, source, outcome) = ("7".to_owned(), Some(source.to_owned()), Some(OutcomeKind::Processed));
+        let replays = Vec::new();
+        Story { event_id, event_type, source, correlation_id, causation_id, utids, outcome, steps, replays }
     }
 
     fn show(source: Option<&str>) -> Show {
@@ -146,5 +164,21 @@ mod tests {
         assert!(answer.json["receivedAt"].is_string() && answer.json["outcome"].is_null(), "{}", answer.json);
         let unknown = show(Some("/a")).undecided(Vec::new());
         assert!(unknown.json.is_null() && unknown.text.contains("no audit record of event \"7\" of source"));
+    }
+
+    #[test]
+    fn replays_follow_what_happened_each_under_its_name() {
+        let replay = |name: &str| Replayed {
+            name: name.to_owned(),
+            group: format!("g.replay.{name}"),
+            outcome: OutcomeKind::Filtered,
+            steps: Vec::new(),
+        };
+        let story = Story { replays: vec![replay("one"), replay("two")], ..story("/a") };
+        let told = text(&story);
+        let at = |part: &str| told.find(part).unwrap_or_else(|| panic!("{part}: {told}"));
+        assert!(at("outcome     processed") < at("replay one (group g.replay.one): filtered"), "{told}");
+        assert!(at("replay one") < at("replay two"), "{told}");
+        assert!(text(&Story { outcome: None, ..story }).contains("only replays have handled it"));
     }
 }

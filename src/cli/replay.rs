@@ -21,7 +21,8 @@ const MAX_NAME_BYTES: usize = 64;
 /// through, its outcomes are compared with those that are recorded of the live group. It leaves nothing behind but audit
 /// records, unless effects are asked for: with --effects handlers write to the configured database and artifact store, and
 /// derived events are published, marked with the header coafi-run. Attempts are made in place only; what fails for good is reported, and neither dead-lettered nor put
-/// on a retry topic, for it is still where it was. An interrupted replay goes on with the same --name and the same range.
+/// on a retry topic, for it is still where it was. An interrupted replay goes on with the same --name; a name stands for what
+/// it was first used for, and is refused with other events or effects.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi replay --topic coafi.git --from 2h --dry-run
@@ -55,7 +56,8 @@ pub(super) struct Replay {
     /// Events that may begin per second.
     #[arg(long, value_name = "EVENTS", help_heading = "How")]
     rate: Option<NonZeroU32>,
-    /// Letters, digits, '-' and '_'; by default the time. The same name goes on with an interrupted replay.
+    /// Letters, digits, '-' and '_'; by default the time. The same name goes on with an interrupted replay of the same events;
+    /// to handle them once more, give another one.
     #[arg(long, value_parser = name, help_heading = "How")]
     name: Option<String>,
     /// The live group; by default kafka.group_id.
@@ -82,6 +84,8 @@ struct Shown<'a> {
     isolated: bool,
     complete: bool,
     events: usize,
+    /// Of these, those that came to their end now; the others had before, under the same name.
+    handled: u64,
     #[serde(flatten)]
     comparison: &'a replay::Comparison,
 }
@@ -98,10 +102,12 @@ impl Replay {
         self.check_topics(context)?;
         let places = context.places();
         let selection = self.selecting.selection()?;
+        let asked = self.asked(context, &places).await?;
         let plan = {
             let bar = context.output().bar("reading events", None);
             let codec = context.codec()?;
-            let (reader, wanted) = (places.reader(), self.between.wanted(self.topics.clone()));
+            let reader = places.reader();
+            let wanted = self.between.wanted(self.topics.clone()).counted_from(asked.begun_ms);
             let planning = replay::Plan::make(&reader, wanted, &selection, &codec, |progress| {
                 bar.set(progress.done, Some(progress.total), String::new());
             });
@@ -122,18 +128,59 @@ impl Replay {
         if plan.is_empty() {
             return Err(Failure::failed("no event is meant").next("look at what is there with --dry-run"));
         }
-        self.carry_out(context, plan, stop).await
+        self.carry_out(context, plan, asked, stop).await
     }
 
-    async fn carry_out(self, context: &Context, plan: replay::Plan, stop: CancellationToken) -> Result<Exit, Failure> {
+    /// The live group.
+    fn group(&self, context: &Context) -> String {
+        self.group.clone().unwrap_or_else(|| context.settings().kafka.group_id.clone())
+    }
+
+    /// What is asked for, as it was when the name was first used.
+    async fn asked(&self, context: &Context, places: &app::Places) -> Result<replay::Asked, Failure> {
+        let (between, selecting) = (&self.between, &self.selecting);
+        let asked = replay::Asked::now([
+            ("--topic", self.topics.clone()),
+            ("--partition", between.partitions.iter().map(ToString::to_string).collect()),
+            ("--from", vec![between.from.to_string()]),
+            ("--to", vec![between.to.to_string()]),
+            ("--type", selecting.types.clone()),
+            ("--source", selecting.sources.clone()),
+            ("--key", selecting.keys.clone()),
+            ("--filter", selecting.filter.iter().map(|filter| filter.text().to_owned()).collect()),
+            ("--effects", self.effects.then(|| "given".to_owned()).into_iter().collect()),
+        ]);
+        let Some(name) = &self.name else { return Ok(asked) };
+        let Some(kept) = replay::asked_before(places, &replay::own_group(&self.group(context), name)).await? else {
+            return Ok(asked);
+        };
+        let others: Vec<String> = asked.others(&kept).iter().map(ToString::to_string).collect();
+        let begun = time(Some(kept.begun_ms));
+        if others.is_empty() {
+            context.output().remark(&format!("going on with replay {name}, which was begun at {begun}"));
+            return Ok(kept);
+        }
+        let what = format!("--name {name} is another replay, begun at {begun}: {}", others.join("; "));
+        Err(Failure::usage(what).next("give another --name to begin anew, or the same options to go on with that one"))
+    }
+
+    async fn carry_out(
+        self,
+        context: &Context,
+        plan: replay::Plan,
+        asked: replay::Asked,
+        stop: CancellationToken,
+    ) -> Result<Exit, Failure> {
         let (settings, places) = (context.settings(), context.places());
         let (events, isolated) = (plan.len(), !self.effects);
+        let group = self.group(context);
         let shadow = Shadow::of(isolated, self.shadow)?;
         let replay = replay::Replay {
             settings,
             places: &places,
-            group: self.group.unwrap_or_else(|| settings.kafka.group_id.clone()),
+            group,
             name: self.name.unwrap_or_else(|| unix_ms().to_string()),
+            asked,
             plan,
             shadow: shadow.path(),
             rate: self.rate,
@@ -144,13 +191,19 @@ impl Replay {
         let bar = context.output().bar("replaying", Some(events as u64));
         let replayed = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new())).await?;
         drop(bar);
-        let replay::Replayed { complete, comparison } = &replayed;
-        let shown = Shown { name: &name, group: &group, isolated, complete: *complete, events, comparison };
+        let replay::Replayed { complete, handled, comparison } = &replayed;
+        let (complete, handled) = (*complete, *handled);
+        let shown = Shown { name: &name, group: &group, isolated, complete, events, handled, comparison };
         context.output().show(&shown, text)?;
-        if !complete {
-            context.output().remark(&format!("stopped before its end: the same range with --name {name} goes on"));
+        if complete && handled == 0 {
+            context.output().remark(&format!(
+                "nothing was left to handle: {name} was through before, and what it recorded then was compared; another --name handles the events once more"
+            ));
         }
-        Ok(if *complete && comparison.is_clean() { Exit::Ok } else { Exit::No })
+        if !complete {
+            context.output().remark(&format!("stopped before its end: the same command with --name {name} goes on"));
+        }
+        Ok(if complete && comparison.is_clean() { Exit::Ok } else { Exit::No })
     }
 
     /// Only source topics: what is on a retry topic, or dead, belongs to the live group.

@@ -291,7 +291,8 @@ fn is_empty_from(
 }
 
 /// Foreign metadata that is not text (rust-rdkafka panics on it) is as good as none.
-fn metadata_of(element: &TopicPartitionListElem<'_>) -> String {
+#[must_use]
+pub fn metadata_of(element: &TopicPartitionListElem<'_>) -> String {
     quietly(|| element.metadata().to_owned()).unwrap_or_default()
 }
 

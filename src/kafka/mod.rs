@@ -67,6 +67,7 @@ pub use facts::{GroupFacts, OpenTransaction, group_facts, group_topics, replica_
 pub use inbox::{Inbox, Results};
 pub use incidents::Incidents;
 pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};
+pub use lookup::metadata_of;
 pub use members::{Member, Membership};
 pub use record::UNREADABLE_HEADERS;
 pub use replica::{Parts, Replica, Watch};

@@ -134,3 +134,64 @@ fn a_replay_that_is_killed_goes_on_under_its_name() {
     assert_eq!((offsets.len(), offsets.into_iter().collect::<BTreeSet<_>>().len()), (EVENTS, EVENTS), "each once");
     assert_eq!(read(&world.stack.kafka, &world.topic, &Positions::new()).len(), EVENTS);
 }
+
+#[test]
+fn a_name_stands_for_one_replay() {
+    let world = World::new("named");
+    handled(&world, 3);
+    let relative = ["--name", "one", "--from", "1h"];
+    let (code, said) = ended(replay(&world, &relative));
+    assert_eq!((code, &said["handled"], &said["same"]), (Some(0), &3.into(), &3.into()), "{said}");
+
+    for (other, difference) in [
+        (&["--to", "2"][..], "--to was end, and is 2"),
+        (&["--type", "git.*"], "--type was not given, and is git.*"),
+        (&["--effects"], "--effects was not given, and is given"),
+        (&["--dry-run", "--key", "a"], "--key was not given, and is a"),
+    ] {
+        let refused = replay(&world, &[&relative[..], other].concat()).ended();
+        assert_eq!(refused.code(), Some(2), "{}", refused.stderr);
+        for part in ["--name one is another replay, begun at", difference, "give another --name to begin anew"] {
+            assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+        }
+    }
+    assert_eq!(outcomes_of(&world, "one").len(), 3, "nothing was done for those that were refused");
+
+    let again = replay(&world, &relative).ended();
+    let said: Value = serde_json::from_str(&again.stdout).unwrap_or_else(|_| panic!("{}", again.stderr));
+    let numbers = (&said["complete"], &said["events"], &said["handled"], &said["same"]);
+    assert_eq!((again.code(), numbers), (Some(0), (&true.into(), &3.into(), &0.into(), &3.into())), "{said}");
+    for part in
+        ["going on with replay one", "nothing was left to handle", "another --name handles the events once more"]
+    {
+        assert!(again.stderr.contains(part), "{part}: {}", again.stderr);
+    }
+    assert_eq!(outcomes_of(&world, "one").len(), 3);
+}
+
+#[test]
+fn what_happened_to_an_event_is_told_apart_from_its_replays() {
+    let world = World::new("told");
+    let push = world.push("key");
+    let id = push.header("ce_id").expect("an event").to_owned();
+    world.send(&push);
+    world.consume();
+    for name in ["first", "second"] {
+        assert_eq!(ended(replay(&world, &["--name", name])).0, Some(0));
+    }
+    let story = world.run(&["event", "show", &id, "--output", "json"]).json();
+    assert_eq!(story["outcome"], "processed", "{story}");
+    let steps = |steps: &Value| steps.as_array().unwrap().iter().map(|step| step["type"].clone()).collect::<Vec<_>>();
+    let live = steps(&story["steps"]);
+    assert_eq!(live.iter().filter(|kind| **kind == "EVENT_PROCESSED").count(), 1, "{story}");
+    let replays = story["replays"].as_array().unwrap();
+    let names: Vec<_> = replays.iter().map(|replay| replay["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "second"], "{story}");
+    assert!(
+        replays.iter().all(|replay| replay["outcome"] == "processed" && steps(&replay["steps"]) == live),
+        "{story}"
+    );
+    let told = world.run(&["event", "show", &id]).stdout;
+    let at = |part: &str| told.find(part).unwrap_or_else(|| panic!("{part}: {told}"));
+    assert!(at("EVENT_PROCESSED") < at("replay first") && at("replay first") < at("replay second"), "{told}");
+}

@@ -6,6 +6,7 @@
 //! | step | file |
 //! |---|---|
 //! | which events are meant is found out first, by reading; a dry run ends here | `plan` |
+//! | what a name was begun for is kept, and it stands for nothing else | `asked` |
 //! | the group starts at the beginning of the range, or where an interrupted replay of this name stopped | `positions` |
 //! | what is not meant is passed over; nothing is forwarded, and isolated nothing is derived | `passing` |
 //! | it ends when every partition's position is at the end of its range | `run` |
@@ -13,14 +14,16 @@
 //!
 //! The live group is neither joined nor moved: its offsets belong to another group id.
 
+mod asked;
 mod compare;
 mod passing;
 mod plan;
 mod positions;
 mod run;
 
+pub use asked::{Asked, Other};
 pub use compare::{Comparison, Difference, MAX_SHOWN, Side};
 pub(super) use passing::Passing;
 pub use plan::{Group, Listed, MAX_EVENTS, Plan};
-
-pub use run::{Replay, Replayed, Replaying};
+pub use positions::asked as asked_before;
+pub use run::{Replay, Replayed, Replaying, own_group};

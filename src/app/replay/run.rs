@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::compare::{self, Trail};
-use super::{Comparison, Passing, Plan, positions};
+use super::{Asked, Comparison, Passing, Plan, positions};
 use crate::app::{Backing, Consumer, ConsumerParts, Places};
+use crate::bitt::REPLAY;
 use crate::config::{Artifacts, Settings};
 use crate::kafka::scan::{Bound, Stretch, Wanted};
 use crate::kafka::{Delivery, Status, Watch};
@@ -28,6 +29,8 @@ pub struct Replay<'a> {
     pub group: String,
     /// Names the replay: the same name goes on with it.
     pub name: String,
+    /// What the name stands for from now on, unless it was begun before.
+    pub asked: Asked,
     pub plan: Plan,
     /// Where database and artifacts of an isolated replay are; effects are real without it.
     pub shadow: Option<&'a Path>,
@@ -40,14 +43,22 @@ pub struct Replay<'a> {
 pub struct Replayed {
     /// Every position is at the end of its range; else it was stopped before.
     pub complete: bool,
+    /// Events that came to their end now, and not under this name before.
+    pub handled: u64,
     pub comparison: Comparison,
 }
 
+/// The consumer group of a replay of this group's events, and its run.
+#[must_use]
+pub fn own_group(group: &str, name: &str) -> String {
+    format!("{group}{REPLAY}{name}")
+}
+
 impl Replay<'_> {
-    /// The consumer group of the replay, and its run.
+    /// See [`own_group`].
     #[must_use]
     pub fn own_group(&self) -> String {
-        format!("{}.replay.{}", self.group, self.name)
+        own_group(&self.group, &self.name)
     }
 
     /// Runs until its end, or `stop`; then compares. `progress` hears how many events have ended.
@@ -57,7 +68,7 @@ impl Replay<'_> {
     pub async fn run(self, stop: CancellationToken, progress: impl Fn(u64)) -> anyhow::Result<Replayed> {
         let own = self.own_group();
         let (settings, places) = self.shadowed(&own);
-        positions::begin(&places, &own, &self.starts().await?).await?;
+        positions::begin(&places, &own, &self.asked, &self.starts().await?).await?;
         let passing = Arc::new(Passing::new(self.plan.clone(), self.shadow.is_some(), &own));
         let complete = match Backing::open_when_there(&settings, &places, &stop).await? {
             Some(backing) => {
@@ -83,7 +94,7 @@ impl Replay<'_> {
         let recorded = Trail { group: self.group.clone(), run: self.settings.kafka.run.clone() };
         let replayed = Trail { group: own.clone(), run: own };
         let comparison = compare::compare(&places.reader(), &codec, &self.plan, &recorded, &replayed).await?;
-        Ok(Replayed { complete, comparison })
+        Ok(Replayed { complete, handled: passing.done(), comparison })
     }
 
     /// Where the group begins: at the stretches, and at the end of the partitions that have none.

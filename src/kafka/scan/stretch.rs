@@ -27,6 +27,20 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The same with bounds such as `2h` counted from this moment, in milliseconds since the Unix epoch, and not from when
+    /// the question is asked.
+    #[must_use]
+    pub fn counted_from(self, unix_ms: i64) -> Self {
+        let fixed = |bound| match bound {
+            Bound::Ago(ago) => {
+                let ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                Bound::Time(Timestamp::from_millisecond(unix_ms.saturating_sub(ms).max(0)).unwrap_or_default())
+            }
+            bound => bound,
+        };
+        Self { from: fixed(self.from), to: fixed(self.to), ..self }
+    }
+
     /// Everything that is there now.
     #[must_use]
     pub fn all(topic: &str) -> Self {
@@ -178,5 +192,12 @@ mod tests {
     fn how_long_ago_is_counted_from_the_question() {
         assert_eq!(At::of(Bound::Ago(Duration::from_secs(2)), 10_000), At::Time(8_000));
         assert_eq!(At::of(Bound::Ago(Duration::from_secs(2)), 1_000), At::Time(0));
+    }
+
+    #[test]
+    fn how_long_ago_may_be_counted_from_another_moment() {
+        let wanted = Wanted { from: Bound::Ago(Duration::from_secs(2)), to: Bound::Offset(7), ..Wanted::all("t") };
+        let Wanted { from, to, .. } = wanted.counted_from(10_000);
+        assert_eq!((At::of(from, 99_000), At::of(to, 99_000)), (At::Time(8_000), At::Offset(7)));
     }
 }
