@@ -91,7 +91,7 @@ impl Reroute {
             rate: self.sending.rate,
             awaited_max: self.sending.max_awaited.get() as usize,
             patience: self.sending.patience(),
-            resume_only: self.sending.resume,
+            sends: self.sending.sends(),
             into: None,
             sources: app::sources(&cluster.reader, known.keys().map(String::as_str))
                 .await

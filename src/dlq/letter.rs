@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dispatch::hop::{self, Origin};
 use crate::event::{Event, Headers, Record};
 use crate::kafka::UNREADABLE_HEADERS;
-use crate::schema::payloads::Place;
+use crate::schema::payloads::{LetterState, Place};
 
 /// Names a letter: `topic/partition/offset`, which is also the key of its state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,10 +124,11 @@ impl Letter {
         LetterId::of(&self.record)
     }
 
-    /// The number of its next redrive.
+    /// The number of its next redrive, after what was done with it.
     #[must_use]
-    pub fn next_redrive(&self) -> i32 {
-        i32::try_from(self.redrive.saturating_add(1)).unwrap_or(i32::MAX)
+    pub fn redrive_after(&self, state: Option<&LetterState>) -> i32 {
+        let next = i32::try_from(self.redrive.saturating_add(1)).unwrap_or(i32::MAX);
+        state.map_or(next, |state| next.max(state.redrive.saturating_add(1)))
     }
 
     /// Whether the record is the original in all but our headers, so that it can be sent without its origin's help.

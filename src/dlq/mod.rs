@@ -15,6 +15,7 @@
 
 mod deliveries;
 mod letter;
+mod lookback;
 mod order;
 mod original;
 mod pace;
@@ -28,7 +29,7 @@ mod watch;
 mod writer;
 
 pub use letter::{Letter, LetterId, NotALetterId};
-pub use order::{Actor, Cluster, Heard, Meant, Order};
+pub use order::{Actor, Cluster, Heard, Meant, Order, Sends};
 pub use original::{Refusal, Source, Sources};
 pub use purge::Purge;
 pub use redrive::{Redrive, RedriveError};

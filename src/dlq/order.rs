@@ -11,7 +11,7 @@ use crate::dispatch::Routes;
 use crate::dispatch::hop::Origin;
 use crate::kafka::scan::{Progress, Reader, Stretch};
 use crate::schema::Codec;
-use crate::schema::payloads::{Intervention, InterventionKind, LetterState, Place};
+use crate::schema::payloads::{Intervention, InterventionKind, LetterState, LetterStatus, Place};
 
 /// The cluster and what is known of it.
 #[derive(Debug)]
@@ -76,6 +76,34 @@ pub struct Meant<'a> {
     pub selection: &'a Selection,
 }
 
+/// Which of the letters that are meant are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sends {
+    /// Those that nobody has acted on. What was sent before is waited for.
+    Waiting,
+    /// None: what was sent before is waited for.
+    Nothing,
+    /// Those that were sent longer ago than this and whose outcome has not come: once more.
+    Lost(Duration),
+}
+
+impl Sends {
+    /// Whether a letter of this state is sent.
+    pub(super) fn takes(self, state: Option<&LetterState>, now_ms: i64) -> bool {
+        match (self, state) {
+            (Self::Waiting, state) => state.is_none(),
+            (Self::Nothing, _) | (Self::Lost(_), None) => false,
+            (Self::Lost(after), Some(state)) => is_lost(state, after, now_ms),
+        }
+    }
+}
+
+/// It was sent longer ago than this, and nobody has seen an outcome.
+pub(super) fn is_lost(state: &LetterState, after: Duration, now_ms: i64) -> bool {
+    let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+    state.status == LetterStatus::Redriving && now_ms.saturating_sub(state.since) >= after_ms
+}
+
 /// How letters are sent again.
 #[derive(Debug)]
 pub struct Order {
@@ -89,8 +117,8 @@ pub struct Order {
     pub awaited_max: usize,
     /// How long the outcome of each is awaited; `None`: not at all.
     pub patience: Option<Duration>,
-    /// Nothing new is sent; what was sent before is waited for.
-    pub resume_only: bool,
+    /// Which letters are sent.
+    pub sends: Sends,
     /// Where letters go that do not say where they came from.
     pub into: Option<String>,
     pub sources: Sources,

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::order::{Cluster, Heard, Meant, Order};
+use super::lookback;
+use super::order::{Cluster, Heard, Meant, Order, Sends};
 use super::running::{self, Running};
 use super::selection::{Letters, LettersError, Next};
 use super::watch::{Watch, WatchError};
@@ -19,7 +20,7 @@ use super::writer::{WriteError, Writer};
 use super::{Fate, Reported, StateError, States};
 use crate::bitt::{Interventions, outcome_key};
 use crate::dispatch::Failure;
-use crate::kafka::scan::{Bound, ScanError, Wanted};
+use crate::kafka::scan::ScanError;
 use crate::runtime::unix_ms;
 use crate::schema::payloads::Claim;
 
@@ -69,21 +70,28 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
     pub async fn rehearse(mut self) -> Result<(), RedriveError> {
         let (cluster, order, meant) = (self.cluster, self.order, self.meant);
         let topics = BTreeSet::from([meant.topic.to_owned()]);
-        let states = States::read(&cluster.reader, &cluster.codec, &topics).await?;
+        let mut states = States::read(&cluster.reader, &cluster.codec, &topics).await?;
+        if let Sends::Lost(_) = order.sends {
+            for (letter, outcome) in lookback::outcomes(cluster, &states).await? {
+                states.settle(&letter, &outcome);
+            }
+        }
         let mut letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
         loop {
             match letters.next(TURN).await? {
                 Next::End => break,
                 Next::Letter(letter) => {
-                    let destination = match states.of(&letter) {
-                        Ok(None) => order.destination(&letter),
-                        Ok(Some(_)) => continue,
-                        Err(why) => Err(why),
+                    let (destination, number) = match states.of(&letter) {
+                        Ok(state) if order.sends.takes(state, unix_ms()) => {
+                            (order.destination(&letter), letter.redrive_after(state))
+                        }
+                        Ok(_) => continue,
+                        Err(why) => (Err(why), 0),
                     };
                     let reported = match destination {
                         Ok(topic) => {
                             let topic = topic.to_owned();
-                            Reported::of(&letter, letter.next_redrive(), Fate::WouldBeSent { topic })
+                            Reported::of(&letter, number, Fate::WouldBeSent { topic })
                         }
                         Err(why) => Reported::refused(&letter, &why),
                     };
@@ -109,7 +117,11 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
         let letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
         let under_way = states.under_way().map(|(letter, _, place)| (place.clone(), letter.clone())).collect();
         let state = running::Start { writer, states, watch, letters, under_way };
-        Running::new(cluster, order, heard, state).run(stop).await
+        let mut running = Running::new(cluster, order, heard, state);
+        if let Sends::Lost(_) = order.sends {
+            running.look_back().await?;
+        }
+        running.run(stop).await
     }
 }
 
@@ -145,13 +157,8 @@ pub(super) async fn take_over(
 
 /// Follows the audit topic from now on, or from where the outcomes of what is under way can be.
 async fn watch(cluster: &Cluster, states: &States) -> Result<Watch, RedriveError> {
-    let wanted = Wanted { from: Bound::End, ..Wanted::all(cluster.audit_topic) };
-    let ends = cluster.reader.resolve(wanted).await?;
-    let mut from: BTreeMap<i32, i64> = ends.iter().map(|end| (end.source.partition, end.from.0)).collect();
-    for audit in states.under_way().filter_map(|(_, state, _)| state.audit.as_ref()) {
-        let behind = from.entry(audit.partition).or_insert(audit.offset + 1);
-        *behind = (*behind).min(audit.offset + 1);
-    }
+    let stretches = lookback::stretches(cluster, states).await?;
+    let from: BTreeMap<i32, i64> = stretches.iter().map(|behind| (behind.source.partition, behind.from.0)).collect();
     let watch = Watch::start(&cluster.client, cluster.audit_topic, &from)?;
     for (_, state, place) in states.under_way() {
         watch.expect(outcome_key(state.event_id.as_deref(), place));

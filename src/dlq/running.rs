@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::order::{Cluster, Heard, Order};
+use super::lookback;
+use super::order::{Cluster, Heard, Order, Sends};
 use super::original::Original;
 use super::pace::Pace;
 use super::redrive::{RedriveError, say_undecided};
@@ -77,6 +78,20 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
         }
     }
 
+    /// Sees the outcomes that are there already.
+    ///
+    /// # Errors
+    /// See [`RedriveError`].
+    pub(super) async fn look_back(&mut self) -> Result<(), RedriveError> {
+        for (_, outcome) in lookback::outcomes(self.cluster, &self.states).await? {
+            self.see(&outcome);
+            if self.settled.len() >= BATCH_MAX {
+                self.write_settled().await?;
+            }
+        }
+        self.write_settled().await
+    }
+
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), RedriveError> {
         while !stop.is_cancelled() && (!self.all_read || !self.awaited.is_empty()) {
             self.send_some().await?;
@@ -117,15 +132,19 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
     /// A letter that has a state is not sent; one whose outcome is still to come is awaited again.
     fn take_up(&mut self, letter: Letter) -> TakenUp {
         let state = match self.states.of(&letter) {
+            Ok(state) if self.order.sends.takes(state, unix_ms()) => return TakenUp::ToSend(Box::new(letter)),
             Ok(Some(state)) => state,
-            Ok(None) if self.order.resume_only => return TakenUp::Known,
-            Ok(None) => return TakenUp::ToSend(Box::new(letter)),
+            Ok(None) => return TakenUp::Known,
             Err(why) => {
                 self.end(Reported::refused(&letter, &why));
                 return TakenUp::Known;
             }
         };
         if state.status == LetterStatus::Redriving {
+            if let Sends::Lost(_) = self.order.sends {
+                // Not lost yet, and somebody else's to wait for.
+                return TakenUp::Known;
+            }
             let mut reported = Reported::of(&letter, state.redrive, self.order.nothing_heard());
             reported.sent_to = state.sent_to.as_ref().map(ToString::to_string);
             self.wait_for(letter.id(), reported);
@@ -144,7 +163,7 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
         };
         let found = if letter.is_whole() { None } else { self.at_origin(letter).await? };
         let partitions = self.order.sources[topic].partitions;
-        let number = letter.next_redrive();
+        let number = letter.redrive_after(self.states.of(letter).ok().flatten());
         let original = letter.original(topic, partitions, number.unsigned_abs(), found.as_ref());
         Ok(original.map(|original| self.sending(letter, original, number)))
     }
@@ -221,6 +240,9 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
         self.sent += 1;
         let mut reported = Reported::of(letter, state.redrive, self.order.nothing_heard());
         reported.sent_to = state.sent_to.as_ref().map(ToString::to_string);
+        // What it was sent as before is not what is waited for any more.
+        let before = self.states.of(letter).ok().flatten().and_then(|state| state.sent_to.clone());
+        before.map(|place| self.under_way.remove(&place));
         if let Some(place) = &state.sent_to {
             self.under_way.insert(place.clone(), letter.id());
         }
@@ -252,10 +274,7 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
     }
 
     fn see(&mut self, outcome: &Outcome<'_>) {
-        let Outcome { topic, partition, offset, .. } = outcome;
-        let here = Place { topic: topic.to_string().into(), partition: *partition, offset: *offset };
-        let origin = outcome.origin.as_ref().map(|place| Place { topic: place.topic.to_string().into(), ..*place });
-        let place = origin.unwrap_or(here);
+        let place = outcome.first_place();
         if outcome.group != self.order.group {
             return;
         }

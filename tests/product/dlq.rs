@@ -282,6 +282,50 @@ fn without_consumers_there_is_no_outcome_and_it_is_waited_for_later() {
 }
 
 #[test]
+fn what_was_sent_and_has_no_outcome_for_long_is_sent_once_more_or_given_up() {
+    let drills = Drills::new("dlq_lost");
+    let originals = [drills.permanent("a"), drills.permanent("b")];
+    drills.dead(&originals);
+    drills.repair();
+    assert_eq!(drills.redrive(&["--no-wait"]).1.len(), 2);
+    let table = drills.world.run(&["dlq", "list", "--topic", &drills.world.topic]).well();
+    assert_eq!(table.matches("redriving for ").count(), 2, "{table}");
+    assert_eq!(drills.redrive(&["--lost", "1h", "--no-wait"]).1.len(), 0, "it was sent just now");
+    let (_, fates, _) = drills.redrive(&["--lost", "1ms", "--key", "a", "--dry-run"]);
+    assert_eq!((fates.len(), &fates[0]["fate"], &fates[0]["redrive"]), (1, &"would_be_sent".into(), &2.into()));
+    assert_eq!(drills.redriven().len(), 2, "nothing was sent by these");
+
+    let (_, fates, _) = drills.redrive(&["--lost", "1ms", "--key", "a", "--no-wait", "--reason", "lost"]);
+    assert_eq!((fates.len(), &fates[0]["fate"], &fates[0]["redrive"]), (1, &"sent".into(), &2.into()), "{fates:?}");
+    let last = drills.redriven().pop().expect("three were sent");
+    is_the_original(&originals[0], &last.record, "2");
+    let lost_b = ["dlq", "purge", "--topic", &*drills.world.topic, "--lost", "1ms", "--key", "b"];
+    let purged = drills.run(&[&lost_b[..], &["--reason", "by hand", "--yes"]].concat());
+    assert_eq!(purged.json(), json!({"purged": 1}));
+    assert_eq!(drills.listed(&["--status", "purged"])[0]["key"], "b");
+
+    drills.world.consume();
+    let (code, fates, _) = drills.redrive(&["--lost", "1ms"]);
+    assert_eq!((code, fates.len()), (Some(0), 1), "its outcome is there: it is not sent, {fates:?}");
+    assert_eq!((&fates[0]["outcome"], &fates[0]["redrive"]), (&"processed".into(), &2.into()), "{fates:?}");
+    assert_eq!(drills.redriven().len(), 3);
+    assert_eq!(drills.listed(&["--status", "redriven"]).len(), 1);
+}
+
+#[test]
+fn what_has_come_to_an_outcome_is_not_given_up_as_lost() {
+    let drills = Drills::new("dlq_not_lost");
+    drills.dead(&[drills.permanent("a")]);
+    drills.repair();
+    assert_eq!(drills.redrive(&["--no-wait"]).1.len(), 1);
+    drills.world.consume();
+    let lost = ["dlq", "purge", "--topic", &*drills.world.topic, "--lost", "1ms", "--reason", "r", "--yes"];
+    assert_eq!(drills.run(&lost).json(), json!({"purged": 0}));
+    let done = drills.listed(&["--status", "redriven"]);
+    assert_eq!((done.len(), &done[0]["state"]["outcome"]), (1, &"processed".into()));
+}
+
+#[test]
 fn what_is_purged_is_hidden_and_never_sent() {
     let drills = Drills::new("dlq_purge");
     drills.dead(&[drills.permanent("a"), drills.permanent("b")]);

@@ -11,7 +11,7 @@ use super::super::answer::table;
 use super::super::group::{TIMEOUT, blocking};
 use super::super::{Bar, Context, Exit, Failure, Format};
 use crate::config::{host_name, parse_duration};
-use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, StateError, WriteError};
+use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, StateError, WriteError};
 use crate::kafka::group_topics;
 
 /// Rows of a table: what went wrong first.
@@ -46,6 +46,10 @@ pub(in crate::cli) struct Sending {
     /// Send nothing: wait for what an earlier command sent and has no outcome yet.
     #[arg(long, conflicts_with_all = ["no_wait", "dry_run"])]
     pub(in crate::cli) resume: bool,
+    /// Send those, and no others, that were sent longer ago than this and whose outcome has not come: once more, under the next
+    /// number.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "resume")]
+    pub(in crate::cli) lost: Option<Duration>,
     /// Say what would be sent, and do nothing.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -55,6 +59,14 @@ pub(in crate::cli) struct Sending {
 }
 
 impl Sending {
+    pub(in crate::cli) fn sends(&self) -> Sends {
+        match self.lost {
+            Some(after) => Sends::Lost(after),
+            None if self.resume => Sends::Nothing,
+            None => Sends::Waiting,
+        }
+    }
+
     pub(in crate::cli) fn patience(&self) -> Option<Duration> {
         (!self.no_wait).then_some(self.timeout)
     }
@@ -84,7 +96,7 @@ impl Sending {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).filter(|duration| !duration.is_zero()).ok_or_else(|| "allowed: 500ms, 30s, 5m, 2h".to_owned())
 }
 

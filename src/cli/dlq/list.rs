@@ -187,6 +187,10 @@ fn row(letter: &Letter, state: &State<'_>, columns: Columns) -> [String; 9] {
     let known = state.as_ref().ok().copied().flatten();
     let status = match known.and_then(|state| state.outcome.as_deref()) {
         Some(outcome) => format!("{}: {outcome}", status.word()),
+        None if status == Status::Redriving => {
+            let since = known.map_or(0, |state| unix_ms() - state.since);
+            format!("{} for {}", status.word(), age(since))
+        }
         None => status.word().to_owned(),
     };
     let [four, five, six, text] = match columns {

@@ -1,13 +1,14 @@
 //! `coafi dlq purge`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Answer, Context, Exit, Failure};
-use super::acting::{Acting, actor};
+use super::acting::{Acting, actor, duration};
 use super::which::{Found, Which};
 use crate::app;
 use crate::dlq::{self, Heard, Meant};
@@ -20,6 +21,7 @@ use crate::runtime::Shutdown;
 #[command(after_help = "Examples:
   coafi dlq purge coafi.git.dlq/3/42 --reason 'sent by mistake'
   coafi dlq purge --topic coafi.git --class poison --to 7d --reason 'broken producer, replaced' --yes
+  coafi dlq purge --lost 7d --reason 'handled by hand'
   coafi dlq purge --all --reason 'test data' --yes
 
 Exit codes: 0 purged, 1 not confirmed or interrupted, 2 the command line is wrong, 3 Kafka or the schema registry does not
@@ -30,6 +32,9 @@ pub(in crate::cli) struct Purge {
     /// Every dead letter of every topic; needed where nothing says which.
     #[arg(long)]
     all: bool,
+    /// Those, and no others, that were sent again longer ago than this and whose outcome has not come.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    lost: Option<Duration>,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -43,7 +48,9 @@ impl Purge {
         if actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
             return Err(Failure::usage("a purge needs a reason").next("give one with --reason"));
         }
-        self.which.is_said(self.all)?;
+        if self.lost.is_none() {
+            self.which.is_said(self.all)?;
+        }
         if !self.yes && !confirmed()? {
             return Err(Failure::failed("nothing is purged: it was not confirmed").next("answer yes, or give --yes"));
         }
@@ -75,7 +82,7 @@ impl Purge {
                     context.output().remark(&format!("{} is left alone: {}", left.letter, left.fate.detail()));
                 }
             };
-            purged += dlq::Purge { cluster: &cluster, actor, meant }.run(&stop, hear).await?;
+            purged += dlq::Purge { cluster: &cluster, actor, meant, lost: self.lost }.run(&stop, hear).await?;
         }
         drop(bar);
         let text = format!("{purged} dead letters are purged");

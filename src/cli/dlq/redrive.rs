@@ -7,7 +7,7 @@ use super::super::{Context, Exit, Failure};
 use super::acting::{Acting, Journal, Sending, actor};
 use super::which::{Found, Which};
 use crate::app;
-use crate::dlq::{self, Meant, Order};
+use crate::dlq::{self, Meant, Order, Sends};
 use crate::kafka::topics::Declaration;
 use crate::runtime::Shutdown;
 use crate::schema::payloads::InterventionKind;
@@ -24,6 +24,7 @@ use crate::schema::payloads::InterventionKind;
   coafi dlq redrive coafi.git.dlq/3/42 coafi.git.dlq/3/43
   coafi dlq redrive --topic coafi.git --from 2h --rate 10 --output json | jq 'select(.outcome != \"processed\")'
   coafi dlq redrive --resume
+  coafi dlq redrive --lost 1d --reason 'the topic was made anew before they were handled'
   coafi dlq redrive --topic other.dlq --into coafi.git
 
 Exit codes: 0 every record was processed, 1 one was not or has no outcome yet, 2 the command line is wrong, 3 Kafka or the
@@ -31,7 +32,7 @@ schema registry does not answer.")]
 pub(in crate::cli) struct Redrive {
     #[command(flatten)]
     which: Which,
-    /// Every dead letter of every topic; needed where nothing says which, but for --resume and --dry-run.
+    /// Every dead letter of every topic; needed where nothing says which, but for --resume, --lost and --dry-run.
     #[arg(long)]
     all: bool,
     /// Where letters go that do not say where they came from: those that another program wrote.
@@ -45,7 +46,7 @@ pub(in crate::cli) struct Redrive {
 
 impl Redrive {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        if !self.sending.resume && !self.sending.dry_run {
+        if self.sending.sends() == Sends::Waiting && !self.sending.dry_run {
             self.which.is_said(self.all)?;
         }
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
@@ -77,7 +78,7 @@ impl Redrive {
                 rate: self.sending.rate,
                 awaited_max: self.sending.max_awaited.get() as usize,
                 patience: self.sending.patience(),
-                resume_only: self.sending.resume,
+                sends: self.sending.sends(),
                 into: self.into.clone(),
                 sources: app::sources(&cluster.reader, sources(topic)).await.map_err(anyhow::Error::new)?,
                 routes: None,

@@ -81,6 +81,15 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// Where the record stood before its first hop.
+    #[must_use]
+    pub fn first_place(&self) -> Place<'static> {
+        match &self.origin {
+            Some(origin) => Place { topic: origin.topic.to_string().into(), ..*origin },
+            None => Place { topic: self.topic.to_string().into(), partition: self.partition, offset: self.offset },
+        }
+    }
+
     /// The record's id: the same whenever the same attempt is written down again.
     #[must_use]
     pub fn record_id(&self) -> String {

@@ -1,0 +1,60 @@
+//! Outcomes that are there already: whoever is about to give up waiting for them looks first.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::order::Cluster;
+use super::redrive::RedriveError;
+use super::watch::WatchError;
+use super::{LetterId, States};
+use crate::bitt::outcome_key;
+use crate::kafka::scan::{Stretch, Wanted};
+use crate::schema::Payload as _;
+use crate::schema::payloads::{Outcome, Place};
+
+/// Reads the audit topic up to now, from where the outcomes of what is under way can be, and gives those that are final, by
+/// letter. Of several groups there may be several; held are as many as letters are under way, for each group.
+///
+/// # Errors
+/// The topic cannot be read or decoded.
+pub(super) async fn outcomes(
+    cluster: &Cluster,
+    states: &States,
+) -> Result<Vec<(LetterId, Outcome<'static>)>, RedriveError> {
+    let awaited: BTreeMap<Place<'static>, LetterId> =
+        states.under_way().map(|(letter, _, place)| (place.clone(), letter.clone())).collect();
+    let keys: Vec<Bytes> =
+        states.under_way().map(|(_, state, place)| outcome_key(state.event_id.as_deref(), place)).collect();
+    let keys: std::collections::BTreeSet<&[u8]> = keys.iter().map(|key| &**key).collect();
+    let mut found = Vec::new();
+    let mut records = cluster.reader.read(&stretches(cluster, states).await?)?;
+    while let Some(record) = records.next().await? {
+        let is_outcome = record.headers().text("ce_type") == Some(<Outcome<'static>>::EVENT_TYPE);
+        if !is_outcome || !record.key().is_some_and(|key| keys.contains(key)) {
+            continue;
+        }
+        let decoded = cluster.codec.decode_avro(record.value().unwrap_or_default()).await;
+        let topic = cluster.audit_topic.to_owned();
+        let outcome: Outcome<'static> = decoded.map_err(|failure| WatchError::Undecodable { topic, failure })?;
+        if let Some(letter) = awaited.get(&outcome.first_place()).filter(|_| !outcome.outcome.is_retried()) {
+            found.push((letter.clone(), outcome));
+        }
+    }
+    Ok(found)
+}
+
+/// Behind the audit records of what is under way, as far as retention has left it.
+pub(super) async fn stretches(cluster: &Cluster, states: &States) -> Result<Vec<Stretch>, RedriveError> {
+    let mut first: BTreeMap<i32, i64> = BTreeMap::new();
+    for audit in states.under_way().filter_map(|(_, state, _)| state.audit.as_ref()) {
+        let behind = first.entry(audit.partition).or_insert(audit.offset + 1);
+        *behind = (*behind).min(audit.offset + 1);
+    }
+    let mut all = cluster.reader.resolve(Wanted::all(cluster.audit_topic)).await?;
+    for stretch in &mut all {
+        let from = first.get(&stretch.source.partition).copied().unwrap_or(i64::MAX);
+        stretch.from.0 = from.clamp(stretch.from.0, stretch.to.0);
+    }
+    Ok(all)
+}
