@@ -137,4 +137,11 @@ mod tests {
         assert_eq!(Asked::read("").unwrap(), None);
         assert!(Asked::read("somebody's").is_err());
     }
+
+    #[test]
+    fn what_is_kept_is_read_as_it_was_written() {
+        let kept = r#"{"begunMs":1763740800000,"options":{"--from":"2h ago","--topic":"coafi.git"}}"#;
+        let asked = Asked::read(kept).unwrap().unwrap();
+        assert_eq!((asked.begun_ms, asked.metadata()), (1_763_740_800_000, kept.to_owned()));
+    }
 }

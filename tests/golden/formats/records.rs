@@ -20,10 +20,16 @@ fn schema(text: &str) -> Schema {
 
 /// In front of every read is the writer's schema, as in production: a registry has it.
 async fn check_reading<T: Payload>(version: &Path) {
-    let name = T::EVENT_TYPE;
+    check::<T>(version, T::EVENT_TYPE).await;
+}
+
+/// The record of this name, which the version has written.
+pub(super) async fn check<T: Payload>(version: &Path, name: &str) {
     let registry = BuiltinRegistry::start(&[]).await.unwrap();
     let client = Client::new(Settings::new(registry.url())).unwrap();
-    let id = client.register(&format!("golden-{name}"), &text(&version.join(format!("schemas/{name}.avsc")))).await;
+    let id = client
+        .register(&format!("golden-{name}"), &text(&version.join(format!("schemas/{}.avsc", T::EVENT_TYPE))))
+        .await;
     let mut data = [&[0][..], &id.unwrap().0.to_be_bytes()].concat();
     data.extend(unhex(text(&version.join(format!("records/{name}.hex"))).trim()));
     let read: T = Codec::new(client, false).decode_avro(&data).await.unwrap();
