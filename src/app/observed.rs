@@ -137,6 +137,10 @@ impl Application for Observed {
         self.dispatcher.trouble(report)
     }
 
+    fn tenant(&self, payload: &Self::Payload) -> Option<String> {
+        self.dispatcher.tenant(payload)
+    }
+
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
         self.dispatcher.events_lost(source, from, to)
     }

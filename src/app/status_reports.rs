@@ -154,6 +154,9 @@ impl StatusReports {
             records: i64::try_from(standstill.records).unwrap_or(i64::MAX),
             route: route.map(|route| clipped(&route.name)),
             limit: route.map(|route| {
+                if let Hold::Tenant { .. } = standstill.hold {
+                    return route.policy.tenant.in_words().unwrap_or_default();
+                }
                 let rate = route.rate_limit.map(|limit| format!("at most {} a second; ", limit.per_second));
                 format!("{}each handler may take {}", rate.unwrap_or_default(), delay::format(route.deadline))
             }),
@@ -161,6 +164,7 @@ impl StatusReports {
                 Hold::Outage { dependency, .. } => Some(self.name_of(dependency)),
                 _ => None,
             },
+            tenant: standstill.tenant.as_deref().map(clipped),
             attempts: i32::try_from(standstill.attempts).unwrap_or(i32::MAX),
             since: since.map(|at| self.clock.unix_ms(at)),
             until: until.map(|at| self.clock.unix_ms(at)),
@@ -249,6 +253,7 @@ const fn kind(hold: &Hold) -> &'static str {
         Hold::WindowFull => "window_full",
         Hold::Receipt => "receipt",
         Hold::Alone => "alone",
+        Hold::Tenant { .. } => "tenant",
         Hold::Slot => "slot",
         Hold::Handler => "handler",
         Hold::Receipts => "receipts",
@@ -262,7 +267,7 @@ const fn times(hold: &Hold) -> (Option<Time>, Option<Time>) {
     match hold {
         Hold::Outage { since, .. } => (Some(*since), None),
         Hold::Draining { until } => (None, Some(*until)),
-        Hold::Parked { until } => (None, *until),
+        Hold::Parked { until } | Hold::Tenant { until } => (None, *until),
         _ => (None, None),
     }
 }

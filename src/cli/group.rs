@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, Exit, Failure};
 use crate::config::Kafka;
-use crate::kafka::LagError;
+use crate::kafka::{LagError, Reports};
 use crate::schema::payloads::ReplicaStatus;
 use crate::{app, group};
 
@@ -59,6 +59,17 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let asked = tokio::task::spawn_blocking(ask).await;
     Ok(asked.map_err(|error| Failure::failed("asking Kafka failed").because(error))??)
+}
+
+/// Says that some of what replicas have published was not read, and is missing.
+fn incomplete(context: &Context, reports: &Reports, now_ms: i64) {
+    if let Some(before_ms) = reports.unread_before_ms {
+        let ago = group::span(now_ms - before_ms);
+        context.output().remark(&format!(
+            "incomplete: what replicas said more than {ago} ago in {} was not read in time; one that has been silent since then is missing",
+            app::STATUS_TOPIC
+        ));
+    }
 }
 
 /// What the replicas of a group say of themselves.

@@ -13,7 +13,7 @@ use super::Failure;
 use crate::app::Backing;
 use crate::config::Http;
 use crate::dispatch::ConsumedTopic;
-use crate::engine::Dependency;
+use crate::engine::{Dependency, Hold};
 use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
 use crate::kafka::{PartitionStatus, Status, Watch};
 use crate::runtime::{Tasks, unix_ms};
@@ -128,7 +128,14 @@ fn gauges(status: &Status) -> Gauges {
         buffered: census.waiting + census.in_flight + census.parked + census.staged,
         buffered_bytes: status.buffered_bytes,
         parked: census.parked,
+        beyond_quota: beyond_quota(status),
     }
+}
+
+/// As the partitions say what they stand for, about every second.
+fn beyond_quota(status: &Status) -> u64 {
+    let reasons = status.assignment.iter().flat_map(|partition| &partition.standing.reasons);
+    reasons.filter(|reason| matches!(reason.hold, Hold::Tenant { .. })).map(|reason| reason.records).sum()
 }
 
 fn lag(partition: &PartitionStatus, now_ms: i64) -> PartitionLag {

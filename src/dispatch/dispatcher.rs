@@ -20,7 +20,7 @@ use super::workers::{ResultSink, Submit, Workers};
 use super::{Routing, Services};
 use crate::bitt::{Audit, Polled};
 use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, PartitionId, Rerouted};
-use crate::event::{Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
+use crate::event::{Attribute, Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
 use crate::store::Fence;
@@ -203,6 +203,11 @@ impl Application for Dispatcher {
         let end = failure.message.floor_char_boundary(MAX_TROUBLE_BYTES);
         let message = failure.message[..end].to_owned();
         Some(Trouble { class: failure.class.name(), code: failure.code.to_string(), message })
+    }
+
+    fn tenant(&self, payload: &Self::Payload) -> Option<String> {
+        let tenant = payload.event()?.attribute(Attribute::TenantId)?;
+        Some(tenant[..tenant.floor_char_boundary(MAX_TROUBLE_BYTES)].to_owned())
     }
 
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {

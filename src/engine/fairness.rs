@@ -58,6 +58,15 @@ pub(super) enum Turn {
     Nobody,
 }
 
+/// What a tenant has used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// It has as many records in flight as it may.
+    Concurrency,
+    /// Its rate, until then.
+    Rate { until: Time },
+}
+
 /// The lanes that may run.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
@@ -143,6 +152,16 @@ impl Ready {
             self.give_turn(id);
         }
         self.forget_idle(now);
+    }
+
+    /// What keeps this tenant from its turn, whoever else may have one.
+    pub(super) fn bound(&self, tenant: u64, policy: &TenantPolicy, now: Time) -> Option<Bound> {
+        let Tenant { in_flight, used_to, .. } = self.tenants.get(&tenant)?;
+        if *in_flight >= policy.concurrency {
+            return Some(Bound::Concurrency);
+        }
+        let (left, until) = policy.quota?.left(*used_to, now);
+        (left == 0).then_some(Bound::Rate { until })
     }
 
     /// It was not started after all, and uses nothing of the tenant's rate.
@@ -246,7 +265,10 @@ mod tests {
         ready.push(2, lane(10));
         assert_eq!(ready.next(&policy, Time(0)), Turn::Runs(lane(10), 2));
         assert_eq!(ready.next(&policy, Time(0)), Turn::Nobody);
+        let bound = |ready: &Ready, tenant| ready.bound(tenant, &policy, Time(0));
+        assert_eq!((bound(&ready, 1), bound(&ready, 2)), (Some(Bound::Concurrency), None));
         ready.ended(1, Time(0));
+        assert_eq!(bound(&ready, 1), None);
         assert_eq!(ready.next(&policy, Time(0)), Turn::Runs(lane(1), 1));
     }
 
@@ -259,6 +281,8 @@ mod tests {
         ready.started(1, 3, &policy, Time(0));
         let until = Time(100_000);
         assert_eq!(ready.next(&policy, Time(0)), Turn::Waits { tenant: 1, until });
+        assert_eq!(ready.bound(1, &policy, Time(0)), Some(Bound::Rate { until }));
+        assert_eq!(ready.bound(1, &policy, until), None);
         assert_eq!(ready.next(&policy, Time(0)), Turn::Nobody);
         ready.replenished(1);
         assert_eq!(ready.next(&policy, until), Turn::Runs(lane(1), 1));

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::NO_LANE;
+use super::fairness::Bound;
 use super::lanes::LaneState;
-use super::machine::Timer;
+use super::machine::{Route, Timer};
 use super::partition::{Partition, Phase};
 use super::tracker::{Entry, State};
 use super::transaction::Stage;
@@ -69,6 +70,8 @@ pub enum Hold {
     Receipt,
     /// All others: records of a partition whose owners died run one at a time.
     Alone,
+    /// The tenant's own bounds: one of its records that is in flight, or the time at which its rate has something left.
+    Tenant { until: Option<Time> },
     /// A free slot of the route, or of the replica.
     Slot,
     /// The handler.
@@ -141,21 +144,36 @@ impl<P: Clone, R> Engine<P, R> {
                     (State::InFlight, _) => Hold::Handler,
                     (_, LaneState::Held) if partition.is_receipted(entry.offset) => Hold::WindowFull,
                     (_, LaneState::Held) => self.without_the_ledger().unwrap_or(Hold::Receipt),
-                    _ => self.hold_of_ready(partition, entry.route),
+                    _ => self.hold_of_ready(partition, entry.route, entry.tenant),
                 })
             }
         }
     }
 
     /// Of the head of a lane that could run as far as its partition is concerned.
-    fn hold_of_ready(&self, partition: &Partition<P>, route: RouteId) -> Hold {
+    fn hold_of_ready(&self, partition: &Partition<P>, route: RouteId, tenant: u64) -> Hold {
         if self.policy(route).concurrency == 0 {
             return Hold::Disabled;
         }
         if let Some(dependency) = self.what_is_down(route) {
             return self.outage(dependency);
         }
-        if partition.suspicion.one_at_a_time() || self.exclusive.is_some() { Hold::Alone } else { Hold::Slot }
+        if partition.suspicion.one_at_a_time() || self.exclusive.is_some() {
+            return Hold::Alone;
+        }
+        let Route { ready, policy, .. } = &self.routes[route.0 as usize];
+        match ready.bound(tenant, &policy.tenant, self.now) {
+            Some(Bound::Concurrency) => Hold::Tenant { until: None },
+            Some(Bound::Rate { until }) => Hold::Tenant { until: Some(until) },
+            None => Hold::Slot,
+        }
+    }
+
+    /// The record at this offset, if it is held and has not ended.
+    #[must_use]
+    pub fn payload(&self, partition: PartitionId, offset: Offset) -> Option<&P> {
+        let mut entries = self.partitions.get(partition.0 as usize)?.as_ref()?.tracker.iter();
+        entries.find(|(_, entry)| entry.offset == offset)?.1.payload.as_ref()
     }
 
     /// While the ledger is down that is what receipts and commits wait for (I2).
@@ -203,10 +221,15 @@ impl<P: Clone, R> Engine<P, R> {
 struct Found(BTreeMap<(Hold, Option<RouteId>), Reason>);
 
 impl Found {
-    /// Records come in the order of their offsets, so the first one of a reason is the lowest.
+    /// Records come in the order of their offsets, so the first one of a reason is the lowest. Tenants that have used up what
+    /// they may are one reason together, whatever time each of them waits for: many of them are not to hide the others.
     fn note(&mut self, hold: Hold, offset: Option<Offset>, route: Option<RouteId>, attempts: u32, records: u64) {
-        let first = || Reason { hold: hold.clone(), offset, route, attempts, records: 0 };
-        self.0.entry((hold.clone(), route)).or_insert_with(first).records += records;
+        let key = match &hold {
+            Hold::Tenant { .. } => Hold::Tenant { until: None },
+            hold => hold.clone(),
+        };
+        let first = || Reason { hold, offset, route, attempts, records: 0 };
+        self.0.entry((key, route)).or_insert_with(first).records += records;
     }
 
     fn lowest(self) -> Vec<Reason> {

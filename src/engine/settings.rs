@@ -119,6 +119,17 @@ pub struct TenantPolicy {
 }
 
 /// No bounds besides the route's.
+impl TenantPolicy {
+    /// Its bounds, if there are any: `16 in flight, 50/s, burst 100`.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        let concurrency = (self.concurrency < usize::MAX).then(|| format!("{} in flight", self.concurrency));
+        let quota = self.quota.map(|quota| format!("{}/s, burst {}", quota.per_second, quota.burst));
+        let all: Vec<String> = concurrency.into_iter().chain(quota).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+}
+
 impl Default for TenantPolicy {
     fn default() -> Self {
         Self { concurrency: usize::MAX, quota: None }

@@ -33,7 +33,7 @@ impl<'a> View<'a> {
     pub fn owner(&self, offsets: &PartitionOffsets) -> Owner<'a> {
         let (topic, partition) = (&offsets.topic, offsets.partition);
         if let Some(member) = self.facts.membership.owner(topic, partition) {
-            return match self.reports.iter().find(|report| is_of(report, member)) {
+            return match self.reports.iter().find(|report| report.slot == member.slot()) {
                 Some(report) => Owner::Known { member: Some(member), report },
                 None => Owner::Silent(member),
             };
@@ -67,9 +67,4 @@ impl<'a> View<'a> {
 /// What a report says of one partition.
 pub(super) fn part_of<'a>(report: &'a ReplicaStatus, topic: &str, partition: i32) -> Option<&'a ReplicaPartition> {
     report.partitions.iter().find(|said| said.topic == topic && said.partition == partition)
-}
-
-/// Clients are named by their slot, unless the configuration names them.
-fn is_of(report: &ReplicaStatus, member: &Member) -> bool {
-    member.client_id.strip_prefix("coafi-").unwrap_or(&member.client_id) == report.slot
 }

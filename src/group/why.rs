@@ -156,7 +156,11 @@ impl About<'_> {
     fn replica(&self, report: &ReplicaStatus) -> Option<Finding> {
         let trouble = report.trouble.as_deref();
         let silent_ms = self.view.now_ms - report.reported_at;
-        let (reason, words, since_ms) = if self.view.is_stale(report) {
+        let names_it = part_of(report, &self.offsets.topic, self.offsets.partition).is_some();
+        let (reason, words, since_ms) = if self.view.is_stale(report) && !names_it {
+            // It was frozen or cut off before its first report with the partition; the last one may be of the process before.
+            ("not_reporting", Words::NOT_REPORTING_YET, report.reported_at)
+        } else if self.view.is_stale(report) {
             ("not_reporting", Words::NOT_REPORTING, report.reported_at)
         } else if report.state == "failed" {
             ("failed", Words::FAILED, report.reported_at)
@@ -243,9 +247,10 @@ fn rank(kind: &str) -> Rank {
         "receipt" => Rank::WhenItStands(5),
         "rebuilding" => Rank::WhenItStands(6),
         "commit" => Rank::WhenItStands(7),
-        "slot" => Rank::WhenItStands(8),
-        "marking" => Rank::WhenItStands(9),
-        _ => Rank::WhenItStands(10),
+        "tenant" => Rank::WhenItStands(8),
+        "slot" => Rank::WhenItStands(9),
+        "marking" => Rank::WhenItStands(10),
+        _ => Rank::WhenItStands(11),
     }
 }
 

@@ -39,12 +39,16 @@ impl Words {
         "See with `coafi routes lint` whether a route takes its events, and start the replicas anew with these routes.",
     );
     pub(super) const UNREPORTED: Self = Self(
-        "Member {replica} at {host} has it and reports nothing.",
-        "See its log. It may be of a version without reports, or topic coafi.status or its schema is missing: `coafi topics apply`, `coafi schemas register`.",
+        "Member {replica} at {host} has it, as the group says, and has not reported anything yet.",
+        "Look at its process: if it hangs since its start, or is cut off from Kafka, end it: another replica takes over, and nothing is lost. If it works, it is of a version without reports, or topic coafi.status or its schema is missing: `coafi topics apply`, `coafi schemas register`.",
     );
     pub(super) const NOT_REPORTING: Self = Self(
         "Replica {replica} has it and has not reported for {age}: its process hangs, or is cut off from Kafka.",
         "Look at process {pid} on {host}. If it does not go on, end it: another replica takes over, and nothing is lost.",
+    );
+    pub(super) const NOT_REPORTING_YET: Self = Self(
+        "Replica {replica} has it, as the group says, and has reported nothing of it: its last report is {age} old, from before.",
+        "Look at its process on {host} (process {pid}, unless it was started again since): if it hangs, or is cut off from Kafka, end it: another replica takes over, and nothing is lost.",
     );
     pub(super) const FAILED: Self =
         Self("Replica {replica}, which has it, cannot go on: {trouble}.", "Mend that, and start the replica again.");
@@ -75,6 +79,9 @@ impl Words {
     }
 }
 
+/// Events that name no tenant are one together.
+const NO_TENANT: &str = "the tenant of all events that name none";
+
 /// What a replica says of a partition.
 pub(super) fn of_reason(reason: &ReplicaReason, report: &ReplicaStatus, said: &ReplicaPartition, now_ms: i64) -> Text {
     let words = words(reason);
@@ -98,6 +105,7 @@ pub(super) fn of_reason(reason: &ReplicaReason, report: &ReplicaStatus, said: &R
         ("behind", &behind),
         ("route", reason.route.as_deref().unwrap_or("?")),
         ("limit", limit),
+        ("tenant", &reason.tenant.as_ref().map_or_else(|| NO_TENANT.to_owned(), |tenant| format!("tenant {tenant}"))),
         ("dependency", reason.dependency.as_deref().unwrap_or("?")),
         ("attempts", &reason.attempts.to_string()),
         ("age", &since.map_or_else(|| "some time".to_owned(), |since| span(now_ms - since))),
@@ -184,6 +192,10 @@ fn words(reason: &ReplicaReason) -> Words {
         "commit" => Words(
             "What is done has not been committed for {age}.{trouble}",
             "See the replica's log: a topic that it writes to, or Kafka's transactions, do not work.",
+        ),
+        "tenant" => Words(
+            "Record {offset} has been the lowest for {age}: {tenant} has as much as route {route} lets each tenant have ({limit} per replica), and {waiting}. Other tenants go on.",
+            "Wait: it goes on as its records end, or as its rate has something left again. If it is to have more, raise `tenant` of the route in handler_routes.yaml.",
         ),
         "slot" => Words(
             "Record {offset} has been waiting for a free slot of route {route} for {age} ({limit}).",

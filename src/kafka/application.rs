@@ -72,6 +72,11 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// Whose record it is, where it says so; for people, at most a few hundred bytes.
+    fn tenant(&self, _payload: &Self::Payload) -> Option<String> {
+        None
+    }
+
     /// An audit record for offsets that retention took away (I10).
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing>;
 

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::lag::{Isolation, Patience, TOPICS, asked_partitions, committed, in_background, lag, reader};
-use super::latest::latest;
+use super::lag::{Isolation, Patience, TOPICS, asked_partitions, committed, in_background, lag, reader, scanner};
+use super::latest::{Latest, Values, latest};
 use super::members::Membership;
 use super::{GroupLag, LagError, PartitionOffsets, oldest};
 use crate::config::Kafka;
+use crate::runtime::unix_ms;
 
 /// For the replicas' reports; those that have not come by then are missing.
-const REPORTS_WAIT: Duration = Duration::from_secs(5);
+pub const REPORTS_WAIT: Duration = Duration::from_secs(5);
 /// For the ages of open transactions.
 const OPEN_WAIT: Duration = Duration::from_secs(2);
 
@@ -27,9 +28,17 @@ pub struct GroupFacts {
     pub membership: Membership,
     /// Transactions that keep readers from going on, by topic and partition.
     pub open: BTreeMap<(String, i32), OpenTransaction>,
-    /// What the replicas of this group have published of themselves, as it is in the topic; `None` if there is no such topic
-    /// or it cannot be read.
-    pub reports: Vec<Vec<u8>>,
+    pub reports: Reports,
+}
+
+/// What the replicas of a group have published of themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reports {
+    /// As they are in the topic; none if there is no such topic.
+    pub values: Vec<Vec<u8>>,
+    /// Some that are asked for were not found, and what was published before this was not read: there is too much of it, or
+    /// the topic cannot be read. In milliseconds since the Unix epoch.
+    pub unread_before_ms: Option<i64>,
 }
 
 /// Records behind the last stable offset.
@@ -73,7 +82,12 @@ pub fn group_facts(
         }
         let asked = asked_partitions(consumer, &names, patience.left()).map_err(patience.unavailable(TOPICS))?;
         let lag = lag(consumer, asked.partitions, true, &patience)?;
-        let reports = group_reports(consumer, &reports, &kafka_.group_id);
+        let has_an_owner = |p: &PartitionOffsets| p.lag() == 0 || membership.owner(&p.topic, p.partition).is_some();
+        // Whoever had what nobody has now may have said its last long ago.
+        let all = !lag.partitions.iter().all(has_an_owner);
+        let is_missing = |found: &Values| all || !has_all(found, &kafka_.group_id, &membership);
+        let consumer = clients.add(scanner(&kafka_)?);
+        let reports = group_reports(consumer, &reports, &kafka_.group_id, REPORTS_WAIT, is_missing);
         let uncommitted = clients.add(reader(&kafka_, Isolation::Uncommitted)?);
         let open = open_transactions(uncommitted, &lag.partitions, &patience)?;
         Ok(GroupFacts { lag, missing: asked.unknown, membership, open, reports })
@@ -92,25 +106,44 @@ pub fn group_topics(kafka: &Kafka, timeout: Duration) -> Result<BTreeSet<String>
     })
 }
 
-/// Who is in `kafka.group_id`, and what its replicas have published of themselves. Nothing if it cannot be read: whoever asks
-/// can do without.
+/// Who is in `kafka.group_id`, and what these members have published of themselves, as far as it is read within `wait`. Nothing
+/// if it cannot be read: whoever asks can do without.
 #[must_use]
-pub fn replica_reports(kafka: &Kafka, topic: &str) -> (Membership, Vec<Vec<u8>>) {
+pub fn replica_reports(kafka: &Kafka, topic: &str, wait: Duration) -> (Membership, Reports) {
     let (kafka_, topic) = (kafka.clone(), topic.to_owned());
-    let read = in_background(kafka, REPORTS_WAIT * 2, move |clients| {
-        let consumer = clients.add(reader(&kafka_, Isolation::Committed)?);
+    let read = in_background(kafka, REPORTS_WAIT + wait, move |clients| {
+        let consumer = clients.add(scanner(&kafka_)?);
         let membership = Membership::ask(consumer, &kafka_.group_id, REPORTS_WAIT).unwrap_or_default();
-        Ok((membership, group_reports(consumer, &topic, &kafka_.group_id)))
+        let is_missing = |found: &Values| !has_all(found, &kafka_.group_id, &membership);
+        let reports = group_reports(consumer, &topic, &kafka_.group_id, wait, is_missing);
+        Ok((membership, reports))
     });
     read.unwrap_or_default()
 }
 
-fn group_reports(consumer: &BaseConsumer, topic: &str, group: &str) -> Vec<Vec<u8>> {
+/// The group's reports, read back for as long as one of them is missing.
+fn group_reports(
+    consumer: &BaseConsumer,
+    topic: &str,
+    group: &str,
+    wait: Duration,
+    is_missing: impl Fn(&Values) -> bool,
+) -> Reports {
     // The last `/` divides group and slot, see `Config::transactional_id`.
     let is_of_group =
         |key: &[u8]| key.iter().rposition(|byte| *byte == b'/').is_some_and(|at| &key[..at] == group.as_bytes());
-    let all = latest(consumer, topic, Instant::now() + REPORTS_WAIT).unwrap_or_default();
-    all.into_iter().filter(|(key, _)| is_of_group(key)).map(|(_, value)| value).collect()
+    let now_ms = unix_ms();
+    let read = latest(consumer, topic, now_ms, Instant::now() + wait, is_missing);
+    let nothing = Latest { unread_before_ms: Some(now_ms), ..Latest::default() };
+    let Latest { values, unread_before_ms } = read.unwrap_or(nothing);
+    let values = values.into_iter().filter(|(key, _)| is_of_group(key)).filter_map(|(_, value)| value).collect();
+    Reports { values, unread_before_ms }
+}
+
+/// Whether every member has said something, if only that it has ended.
+fn has_all(found: &Values, group: &str, membership: &Membership) -> bool {
+    let mut keys = membership.members.iter().map(|member| format!("{group}/{}", member.slot()));
+    keys.all(|key| found.contains_key(key.as_bytes()))
 }
 
 fn committed_topics(consumer: &BaseConsumer, patience: &Patience) -> Result<BTreeSet<String>, LagError> {

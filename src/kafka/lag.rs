@@ -15,6 +15,8 @@ use crate::config::Kafka;
 const OLDEST_WAIT: Duration = Duration::from_secs(2);
 /// Before a group without a coordinator is asked about again.
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
+/// What a [`scanner`] reads ahead.
+const SCANNER_QUEUE_KBYTES: &str = "16384";
 
 /// Everything that the group has committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,6 +254,23 @@ pub(super) fn reader(kafka: &Kafka, isolation: Isolation) -> Result<BaseConsumer
         Isolation::Committed => "read_committed",
         Isolation::Uncommitted => "read_uncommitted",
     };
+    let mut client = client_config(kafka, isolation);
+    // One record of a partition is read, to know its time.
+    client.set("queued.max.messages.kbytes", "1024");
+    properties::set(&mut client, "queued.min.messages", "1");
+    properties::set(&mut client, "fetch.message.max.bytes", "65536");
+    client.create().map_err(LagError::Client)
+}
+
+/// A client that reads much, and joins nothing either.
+pub(super) fn scanner(kafka: &Kafka) -> Result<BaseConsumer, LagError> {
+    let mut client = client_config(kafka, "read_committed");
+    client.set("queued.max.messages.kbytes", SCANNER_QUEUE_KBYTES);
+    properties::set(&mut client, "fetch.wait.max.ms", "100");
+    client.create().map_err(LagError::Client)
+}
+
+fn client_config(kafka: &Kafka, isolation: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
     for (name, value) in &kafka.client {
         client.set(name, value.expose());
@@ -261,13 +280,9 @@ pub(super) fn reader(kafka: &Kafka, isolation: Isolation) -> Result<BaseConsumer
         .set("group.id", &kafka.group_id)
         .set("enable.auto.commit", "false")
         .set("isolation.level", isolation)
-        // One record of a partition is read, to know its time.
-        .set("enable.partition.eof", "true")
-        .set("queued.max.messages.kbytes", "1024");
+        .set("enable.partition.eof", "true");
     properties::never_joins(&mut client);
-    properties::set(&mut client, "queued.min.messages", "1");
-    properties::set(&mut client, "fetch.message.max.bytes", "65536");
-    client.create().map_err(LagError::Client)
+    client
 }
 
 #[cfg(test)]

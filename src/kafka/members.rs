@@ -25,6 +25,14 @@ pub struct Member {
     pub partitions: BTreeMap<String, Vec<i32>>,
 }
 
+impl Member {
+    /// Clients are named by their slot, unless the configuration names them.
+    #[must_use]
+    pub fn slot(&self) -> &str {
+        self.client_id.strip_prefix("coafi-").unwrap_or(&self.client_id)
+    }
+}
+
 impl Membership {
     pub(super) fn ask(consumer: &BaseConsumer, group: &str, timeout: Duration) -> Result<Self, KafkaError> {
         let list = consumer.fetch_group_list(Some(group), timeout)?;

@@ -63,7 +63,7 @@ pub use config::{Config, Delivery, Start};
 pub use drain::{Drain, Obstacle};
 pub use embedded::{Embedded, MAX_BYTES as EMBEDDED_MAX_BYTES, MAX_RECORDS as EMBEDDED_MAX_RECORDS};
 pub use error::DriverError;
-pub use facts::{GroupFacts, OpenTransaction, group_facts, group_topics, replica_reports};
+pub use facts::{GroupFacts, OpenTransaction, REPORTS_WAIT, Reports, group_facts, group_topics, replica_reports};
 pub use inbox::{Inbox, Results};
 pub use incidents::Incidents;
 pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag};

@@ -32,6 +32,8 @@ pub struct Standstill {
     pub attempts: u32,
     /// Records that wait for this.
     pub records: u64,
+    /// Whose the lowest record is, where it says so; of records that wait for their tenant's bounds.
+    pub tenant: Option<String>,
     /// How the last attempt failed, where this process saw it.
     pub trouble: Option<Trouble>,
 }
@@ -118,8 +120,15 @@ impl<A: Application> Driver<A> {
                 Some((known, since)) if known == offset => (offset, since),
                 _ => (offset, now),
             });
-            let troubles = &self.state.troubles;
+            let (troubles, engine, application) = (&self.state.troubles, &self.engine, &self.application);
+            let tenant = |reason: &Reason| match reason.hold {
+                Hold::Tenant { .. } => {
+                    engine.payload(id, reason.offset?).and_then(|payload| application.tenant(payload))
+                }
+                _ => None,
+            };
             let standstill = |reason: Reason| Standstill {
+                tenant: tenant(&reason),
                 trouble: troubles.of(id, &reason),
                 hold: reason.hold,
                 offset: reason.offset,

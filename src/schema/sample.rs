@@ -173,6 +173,7 @@ pub(crate) fn replica_status() -> ReplicaStatus {
         route: Some("git-commits".into()),
         limit: Some("10 a second".into()),
         dependency: Some("database".into()),
+        tenant: Some("acme".into()),
         attempts: 2,
         since: Some(1_763_740_800_000),
         until: Some(1_763_740_805_000),

@@ -187,7 +187,7 @@ mod tests {
         let metrics = Metrics::new("test", None).unwrap();
         metrics.set_counts(&Counts { polled: 7, processed: 5, dead_lettered: 1, aborts: 2, ..Counts::default() });
         metrics.set_incidents(Incidents { events_lost: 2, ..Incidents::default() });
-        metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, ..Gauges::default() });
+        metrics.set_gauges(Gauges { in_flight: 3, buffered_bytes: 4_096, beyond_quota: 6, ..Gauges::default() });
         let lag = Lag { unfetched: 10, parked: 1, ..Lag::default() };
         metrics.set_lag(vec![PartitionLag {
             topic: "coafi.git".into(),
@@ -212,6 +212,7 @@ mod tests {
             r#"coafi_incidents_total{kind="halted"} 0"#,
             "coafi_records_in_flight 3",
             "coafi_buffered_bytes 4096",
+            "coafi_records_beyond_quota 6",
             r#"coafi_lag{partition="2",state="unfetched",topic="coafi.git"} 10"#,
             r#"coafi_lag{partition="2",state="parked",topic="coafi.git"} 1"#,
             r#"coafi_oldest_record_age_seconds{partition="2",topic="coafi.git"} 1.5"#,

@@ -1,14 +1,72 @@
 //! `coafi group lag` against committed offsets.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coafi::config::Settings;
-use coafi::kafka::{LagError, group_lag};
+use coafi::kafka::{LagError, group_facts, group_lag, replica_reports};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::cluster::{Written, bootstrap, commit, create_topics, produce, unique};
+use crate::cluster::{PATIENCE, Written, bootstrap, commit, create_topics, produce, unique};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Writes a value for each key, as old as it says.
+fn report(topic: &str, reports: &[(&str, Duration)]) {
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    for (key, age) in reports {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - *age;
+        let record = BaseRecord::to(topic).key(*key).payload(*key).timestamp(i64::try_from(at.as_millis()).unwrap());
+        producer.send(record).unwrap_or_else(|(error, _)| panic!("{error}"));
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// A member of the group that says that it is this replica.
+fn member(group: &str, slot: &str, topic: &str) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap()).set("group.id", group).set("client.id", format!("coafi-{slot}"));
+    let member: BaseConsumer = config.set("enable.auto.commit", "false").create().unwrap();
+    member.subscribe(&[topic]).unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while member.assignment().unwrap().count() == 0 {
+        assert!(std::time::Instant::now() < deadline, "nothing was assigned");
+        let _ = member.poll(Duration::from_millis(50));
+    }
+    member
+}
+
+#[tokio::test]
+async fn reports_are_read_back_only_for_as_long_as_one_is_missing() {
+    let (topic, status, group) = (unique("lag"), unique("status"), unique("group"));
+    create_topics(&bootstrap(), &[(&topic, 1), (&status, 2)]).await;
+    produce(&bootstrap(), &topic, None, [Written { key: "k", value: "v", headers: None }]);
+    let mut kafka = Settings::default().kafka;
+    (kafka.bootstrap_servers, kafka.group_id) = (bootstrap(), group.clone());
+    let [here, gone, other] = ["here", "gone", "other"].map(|slot| format!("{group}/{slot}"));
+    let (long_ago, hours) = (Duration::from_secs(90), Duration::from_secs(7_200));
+    report(&status, &[(&gone, hours), (&here, hours), ("another-group/here", hours), (&other, long_ago)]);
+    let found = |wanted: &[&String]| {
+        let facts = group_facts(&kafka, std::slice::from_ref(&topic), &[], &status, TIMEOUT).unwrap();
+        assert_eq!(facts.reports.unread_before_ms, None, "nothing is missing");
+        let values: BTreeSet<String> =
+            facts.reports.values.into_iter().map(|value| String::from_utf8(value).unwrap()).collect();
+        assert_eq!(values, wanted.iter().map(|key| (*key).clone()).collect());
+    };
+    found(&[&here, &gone, &other]);
+
+    let member = member(&group, "here", &topic);
+    report(&status, &[(&here, Duration::ZERO)]);
+    found(&[&here]);
+    drop(member);
+    found(&[&here, &gone, &other]);
+
+    let (_, unread) = replica_reports(&kafka, &status, Duration::ZERO);
+    assert!(unread.values.is_empty() && unread.unread_before_ms.is_some(), "{unread:?}");
+}
 
 #[tokio::test]
 async fn lag_is_counted_from_the_committed_position() {

@@ -10,6 +10,7 @@ mod artifacts;
 mod configuration;
 mod dlq;
 mod event;
+mod fairness;
 mod headers;
 mod http;
 mod journal;

@@ -143,6 +143,29 @@ fn a_route_that_is_disabled() {
 }
 
 #[test]
+fn a_tenant_that_has_all_that_it_may_have_is_named() {
+    let world = World::spread(Stack::shared(), "tenant", 2);
+    let route = DRILLS.replace("TOPIC", &world.topic).replace("POLICY", "deadline: 10m\n    tenant: {concurrency: 1}");
+    world.change_routes(|routes| routes + &route);
+    let replica = replica(&world);
+    world.producer.send_to(&world.topic, 1, &drill("a", "hang").with("ce_tenantid", "acme"));
+    eventually("its tenant has what it may have", || replica.metric("coafi_records_in_flight ") > 0.0);
+    let offset = world.send(&drill("b", "ok").with("ce_tenantid", "acme"));
+    world.send(&drill("c", "ok").with("ce_tenantid", "other"));
+    let said = standing(&world, "tenant");
+    assert_eq!((&said["offset"], &said["replica"]), (&offset.into(), &"here".into()));
+    for part in [
+        "tenant acme has as much as route drills lets each tenant have (1 in flight per replica)",
+        "Other tenants go on",
+    ] {
+        assert!(why(&said).contains(part), "{part}: {said}");
+    }
+    assert_eq!(world.outcomes().len(), 1, "the other tenant goes on");
+    assert!((replica.metric("coafi_records_beyond_quota ") - 1.0).abs() < f64::EPSILON, "the one record of acme");
+    end(replica);
+}
+
+#[test]
 fn a_database_that_is_down() {
     let mut postgres = Postgres::start().unwrap();
     let world = World::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "down");
@@ -160,8 +183,7 @@ fn a_database_that_is_down() {
 #[test]
 fn a_replica_that_is_frozen_is_known_by_its_silence() {
     let world = World::new("frozen");
-    // Of the default's 6 s it would be silent and still a member for one. `coafi group why` reads the status of all groups that
-    // share the broker, which takes seconds where many tests have been run.
+    // Of the default's 6 s it would be silent and still a member for one, and on a busy machine a command takes longer than that.
     let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "50s")]);
     world.send(&world.push("before"));
     world.until_ended(1);

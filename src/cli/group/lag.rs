@@ -3,11 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Asked, Context, Exit, Failure, TIMEOUT, blocking, decoded};
+use super::{Asked, Context, Exit, Failure, TIMEOUT, blocking, decoded, incomplete};
 use crate::app::STATUS_TOPIC;
 use crate::cli::output::table;
 use crate::group::{Behind, View, behind, span};
-use crate::kafka::{GroupFacts, group_lag, replica_reports};
+use crate::kafka::{GroupFacts, REPORTS_WAIT, group_lag, replica_reports};
 use crate::runtime::unix_ms;
 
 const HEADER: [&str; 11] = [
@@ -56,17 +56,19 @@ impl Lag {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let kafka = self.asked.kafka(context);
         let (group, topics) = (kafka.group_id.clone(), self.asked.topics);
-        let (lag, (membership, values)) = blocking(move || {
+        let (lag, (membership, said)) = blocking(move || {
             let lag = group_lag(&kafka, &topics, TIMEOUT)?;
             // Without partitions there is nothing to split.
             let nothing = lag.partitions.is_empty();
-            let reports = if nothing { Default::default() } else { replica_reports(&kafka, STATUS_TOPIC) };
+            let reports =
+                if nothing { Default::default() } else { replica_reports(&kafka, STATUS_TOPIC, REPORTS_WAIT) };
             Ok((lag, reports))
         })
         .await?;
-        let reports = decoded(context, &values).await?;
+        let reports = decoded(context, &said.values).await?;
         let facts = GroupFacts { lag, membership, ..GroupFacts::default() };
         let now_ms = unix_ms();
+        incomplete(context, &said, now_ms);
         let rows = behind(&View { group: &group, facts: &facts, reports: &reports, now_ms });
         let total = facts.lag.total();
         show(context, &Shown { group: &group, total, partitions: &rows }, now_ms)?;

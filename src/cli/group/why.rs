@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Asked, Context, Exit, Failure, TIMEOUT, blocking, consumed, decoded};
+use super::{Asked, Context, Exit, Failure, TIMEOUT, blocking, consumed, decoded, incomplete};
 use crate::app::STATUS_TOPIC;
 use crate::group::{Finding, Text, View, span, why};
 use crate::kafka::group_facts;
@@ -34,6 +34,8 @@ struct Shown<'a> {
     moves: bool,
     /// How many partitions were looked at.
     looked_at: usize,
+    /// What replicas said before this was not read, and some of it is missing: see [`crate::kafka::Reports`].
+    reports_unread_before_ms: Option<i64>,
     /// Those that stand still.
     partitions: &'a [Finding],
     replicas: Vec<Replica<'a>>,
@@ -56,16 +58,18 @@ impl Why {
         let kafka = self.asked.kafka(context);
         let (group, only, topics) = (kafka.group_id.clone(), self.asked.topics, consumed(context));
         let facts = blocking(move || group_facts(&kafka, &topics, &only, STATUS_TOPIC, TIMEOUT)).await?;
-        let reports = decoded(context, &facts.reports).await?;
+        let reports = decoded(context, &facts.reports.values).await?;
         let now_ms = unix_ms();
         let findings = why(&View { group: &group, facts: &facts, reports: &reports, now_ms });
         let shown = Shown {
             group: &group,
             moves: findings.is_empty(),
             looked_at: facts.lag.partitions.len(),
+            reports_unread_before_ms: facts.reports.unread_before_ms,
             partitions: &findings,
             replicas: reports.iter().map(Replica::of).collect(),
         };
+        incomplete(context, &facts.reports, now_ms);
         context.output().show(&shown, |shown| text(shown, now_ms))?;
         Ok(if shown.moves { Exit::Ok } else { Exit::No })
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Route, Routes};
 use crate::dispatch::{ConsumedTopic, dead_letter_topic, delay, retry_topic};
-use crate::engine::{Exhausted, Ordering, RouteId, TenantPolicy};
+use crate::engine::{Exhausted, Ordering, RouteId};
 
 /// The answer for one type, source and topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,7 +76,7 @@ impl Routes {
             deadline: route.map(|r| delay::format(r.deadline)).unwrap_or_default(),
             concurrency: route.map_or(0, |r| r.policy.concurrency),
             rate_limit: route.and_then(|r| r.rate_limit).map(|l| format!("{}/s, burst {}", l.per_second, l.burst)),
-            tenant: route.and_then(|r| bounds(&r.policy.tenant)),
+            tenant: route.and_then(|r| r.policy.tenant.in_words()),
             dependencies: route
                 .map(|r| r.policy.dependencies.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
@@ -84,13 +84,6 @@ impl Routes {
         };
         (explanation, id)
     }
-}
-
-fn bounds(tenant: &TenantPolicy) -> Option<String> {
-    let concurrency = (tenant.concurrency < usize::MAX).then(|| format!("{} in flight", tenant.concurrency));
-    let quota = tenant.quota.map(|quota| format!("{}/s, burst {}", quota.per_second, quota.burst));
-    let all: Vec<String> = concurrency.into_iter().chain(quota).collect();
-    (!all.is_empty()).then(|| all.join(", "))
 }
 
 const fn ordering_name(ordering: Ordering) -> &'static str {

@@ -103,3 +103,22 @@ fn what_is_done_waits_for_the_ledger_while_that_is_down() {
     bench.engine.ledger_answers(bench.now, true);
     assert_eq!(reasons(&bench), [(Hold::Receipts, Some(0), 1)]);
 }
+
+#[test]
+fn a_tenant_at_its_bounds_is_told_from_a_route_without_a_free_slot() {
+    let tenant = TenantPolicy { concurrency: 1, quota: Some(TenantQuota { per_second: 1, burst: 1 }) };
+    let mut bench = Bench::with_routes(settings(), vec![RoutePolicy { tenant, concurrency: 2, ..route() }]);
+    let of = |offset: i64, tenant: u64| {
+        let lane = u64::try_from(offset).unwrap();
+        Arrival { tenant, ..arrival(offset, lane) }
+    };
+    let began = bench.now;
+    bench.poll_arrivals(vec![of(0, 1), of(1, 1), of(2, 1)]);
+    assert_eq!(reasons(&bench), [(Hold::Handler, Some(0), 1), (Hold::Tenant { until: None }, Some(1), 2)]);
+    assert_eq!(bench.engine.payload(P0, Offset(1)), Some(&1), "whose it is can be asked of it");
+    bench.finish(0, Attempt::Succeeded);
+    let until = Some(began + Duration::from_secs(1));
+    assert!(reasons(&bench).contains(&(Hold::Tenant { until }, Some(1), 2)), "{:?}", reasons(&bench));
+    bench.poll_arrivals(vec![of(3, 2), of(4, 3), of(5, 4)]);
+    assert!(reasons(&bench).contains(&(Hold::Slot, Some(5), 1)), "{:?}", reasons(&bench));
+}

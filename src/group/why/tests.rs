@@ -96,6 +96,22 @@ fn a_handler_that_takes_long() {
 }
 
 #[test]
+fn a_tenant_that_has_all_that_it_may_have() {
+    let mut acme = Situation::because("tenant", |reason| {
+        reason.tenant = Some("acme".to_owned());
+        reason.limit = Some("2 in flight, 1/s, burst 1".to_owned());
+    });
+    acme.says(expect![[r#"
+        tenant: Record 42 has been the lowest for 1 min 40 s: tenant acme has as much as route commits lets each tenant have (2 in flight, 1/s, burst 1 per replica), and 3 records wait. Other tenants go on.
+        Wait: it goes on as its records end, or as its rate has something left again. If it is to have more, raise `tenant` of the route in handler_routes.yaml.
+    "#]]);
+    acme.partition().reasons[0].tenant = None;
+    assert!(acme.found()[0].text.why.contains("the tenant of all events that name none has as much as"));
+    acme.partition().head_since = Some(NOW - 1_000);
+    acme.moves();
+}
+
+#[test]
 fn what_moves_or_has_nothing_left_is_not_found() {
     let mut done = Situation::because("handler", |_| ());
     done.facts.lag.partitions[0].committed = Some(60);
@@ -169,8 +185,15 @@ fn its_replica_as_a_whole() {
     let mut unreported = Situation::new();
     unreported.report = None;
     unreported.says(expect![[r#"
-        unreported: Member coafi-a at 10.0.0.7 has it and reports nothing.
-        See its log. It may be of a version without reports, or topic coafi.status or its schema is missing: `coafi topics apply`, `coafi schemas register`.
+        unreported: Member coafi-a at 10.0.0.7 has it, as the group says, and has not reported anything yet.
+        Look at its process: if it hangs since its start, or is cut off from Kafka, end it: another replica takes over, and nothing is lost. If it works, it is of a version without reports, or topic coafi.status or its schema is missing: `coafi topics apply`, `coafi schemas register`.
+    "#]]);
+    let mut frozen_at_once = Situation::new();
+    frozen_at_once.report().reported_at = NOW - 7_200_000;
+    frozen_at_once.report().partitions.clear();
+    frozen_at_once.says(expect![[r#"
+        not_reporting: Replica a has it, as the group says, and has reported nothing of it: its last report is 2 h old, from before.
+        Look at its process on node-1 (process 7, unless it was started again since): if it hangs, or is cut off from Kafka, end it: another replica takes over, and nothing is lost.
     "#]]);
     let mut stopped = Situation::because("handler", |_| ());
     (stopped.report().reported_at, stopped.report().turned_at) = (NOW - 30_000, NOW - 30_000);

@@ -82,6 +82,8 @@ pub struct ReplicaReason {
     pub limit: Option<String>,
     #[serde(default)]
     pub dependency: Option<String>,
+    #[serde(default)]
+    pub tenant: Option<String>,
     pub attempts: i32,
     #[serde(default)]
     pub since: Option<i64>,

@@ -17,6 +17,8 @@ pub struct Gauges {
     pub buffered: u64,
     pub buffered_bytes: u64,
     pub parked: u64,
+    /// Waiting because their tenant has all that its route lets it have.
+    pub beyond_quota: u64,
 }
 
 /// A partition's unresolved offsets by what they wait for.
@@ -161,11 +163,12 @@ fn observe_counts(state: &Arc<State>, meter: &Meter) {
 
 fn observe_gauges(state: &Arc<State>, meter: &Meter) {
     type Field = fn(Gauges) -> u64;
-    let gauges: [(&'static str, &'static str, &'static str, Field); 4] = [
+    let gauges: [(&'static str, &'static str, &'static str, Field); 5] = [
         ("coafi_records_in_flight", "", "Records with a handler", |g| g.in_flight),
         ("coafi_records_buffered", "", "Records polled and not resolved", |g| g.buffered),
         ("coafi_buffered", "By", "Bytes of the records that are not resolved", |g| g.buffered_bytes),
         ("coafi_records_parked", "", "Records that wait in place for their next attempt", |g| g.parked),
+        ("coafi_records_beyond_quota", "", "Records that wait for the bounds of their tenant", |g| g.beyond_quota),
     ];
     for (name, unit, description, field) in gauges {
         let state = Arc::clone(state);
