@@ -21,8 +21,10 @@ use crate::event::Outgoing;
 
 /// How long the offsets' commit is tried again while the group rebalances or its coordinator moves.
 const COMMIT_RETRY_FOR: Duration = Duration::from_secs(10);
-/// How long one commit is waited for. librdkafka keeps one that fails while the group's coordinator is away until its next
-/// change of coordinator, and if that has come back meanwhile there is none (seen: 92 s).
+/// Outcomes that are acknowledged later than this are worth a line: nothing is committed meanwhile.
+const SLOW_DELIVERY: Duration = Duration::from_secs(10);
+/// How long one commit is waited for. librdkafka's call has no time-out, and a replica was seen to commit nothing for 92 s after
+/// the death of a broker, while it stayed a member of its group; the next rebalance ended that.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -52,7 +54,11 @@ impl AtLeastOnce {
 
     fn delivered(&mut self) -> Result<(), KafkaError> {
         // One that failed is known at once, the others settle before anything is staged again.
+        let began = Instant::now();
         let drained = self.sink.drain(MESSAGE_TIMEOUT * 2, || self.stop.is_set());
+        if began.elapsed() > SLOW_DELIVERY {
+            warn!("outcomes were acknowledged, or given up, only after {:?}", began.elapsed());
+        }
         match self.broken.take().or_else(|| self.failures.take()) {
             Some(error) => Err(error),
             None if drained => Ok(()),
@@ -72,6 +78,9 @@ impl AtLeastOnce {
             // It may be made twice: the same offsets.
             let commit = move || consumer.commit(&offsets, CommitMode::Sync);
             let Err(error) = self.patience.call(COMMIT_ANSWER, commit) else { return Ok(()) };
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) {
+                warn!("librdkafka has not answered a commit of offsets for {COMMIT_ANSWER:?}; it is made again");
+            }
             let passing = matches!(
                 error.rdkafka_error_code(),
                 Some(
