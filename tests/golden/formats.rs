@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// The directory of each version, oldest first.
 fn versions() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(repository().join("tests/golden/formats")).unwrap();
-    let is_version = |path: &PathBuf| path.is_dir() && !path.ends_with("unreleased");
+    let is_version = |path: &PathBuf| path.join("REVISION").exists();
     let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(is_version).collect();
     versions.sort();
     assert!(!versions.is_empty());
