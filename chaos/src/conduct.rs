@@ -194,12 +194,15 @@ impl<'w> Conduct<'w> {
     }
 
     /// Half of the replicas become the other release, share the group with the rest for a while, and then all are. The first
-    /// time is an upgrade, the next a rollback. Topics and schemas are brought up to date first, as an operator does; an older
-    /// release leaves them as they are.
+    /// time is an upgrade, the next a rollback. Before an upgrade topics and schemas are brought up to date, as an operator does;
+    /// before a rollback they stay as they are, for an older release would refuse what is newer.
     fn change_release(&mut self, half_way: Duration) -> Result<()> {
         self.releases.rotate_left(1);
         let release = self.releases.front().context("a release")?.clone();
-        self.fleet.prepare_for(&release)?;
+        let began_with = &self.world.binary;
+        if release != *began_with {
+            self.fleet.prepare_for(&release)?;
+        }
         (0..MAX_REPLICAS).for_each(|slot| self.fleet.set_binary(slot, &release));
         let slots = self.fleet.slots();
         let (first, rest) = slots.split_at(slots.len().div_ceil(2));
