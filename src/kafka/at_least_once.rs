@@ -52,12 +52,6 @@ impl AtLeastOnce {
         Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, patience: Patience::default() })
     }
 
-    fn renew(&mut self) -> Result<(), DriverError> {
-        let config = self.config.outcome_producer()?;
-        self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
-        Ok(())
-    }
-
     fn delivered(&mut self) -> Result<(), KafkaError> {
         // One that failed is known at once, the others settle before anything is staged again.
         let began = Instant::now();
@@ -122,7 +116,8 @@ impl Delivery for AtLeastOnce {
             }
             warn!("outcomes were not acknowledged, they are staged again: {error}");
             if self.sink.producer().client().fatal_error().is_some() {
-                self.renew()?;
+                let config = self.config.outcome_producer()?;
+                self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
             }
             return Ok(End::Aborted);
         }
@@ -144,11 +139,8 @@ impl Delivery for AtLeastOnce {
         }
     }
 
-    /// What was delivered stays: at-least-once. What is not yet goes with its producer, for it is produced again.
+    /// What was produced stays: at-least-once.
     fn abort(&mut self) -> Result<End, DriverError> {
-        if self.sink.producer().in_flight_count() > 0 {
-            self.renew()?;
-        }
         self.broken = None;
         self.failures.take();
         Ok(End::Aborted)

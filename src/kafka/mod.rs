@@ -29,7 +29,6 @@ mod embedded;
 mod ends;
 mod error;
 mod facts;
-mod fatalities;
 mod inbox;
 mod incidents;
 mod lag;

@@ -16,7 +16,6 @@ fn nowhere() -> Stack {
         kafka: refused.into(),
         registry: format!("http://{refused}"),
         postgres: format!("postgres://c@{refused}/c"),
-        replication: 1,
     }
 }
 

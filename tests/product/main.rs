@@ -14,7 +14,6 @@ mod fairness;
 mod headers;
 mod http;
 mod journal;
-mod ledger;
 mod load;
 mod outages;
 mod process;

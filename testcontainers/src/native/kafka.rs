@@ -10,8 +10,7 @@ use anyhow::{Context, Result};
 use super::{artifacts, run};
 use crate::port;
 
-/// To standard output, which is the log file of the process. Without the two that have a line each for every attempt at a
-/// transaction's marker: where a topic takes no records the broker makes thousands in a second, gigabytes in a minute.
+/// To standard output, which is the log file of the process.
 const LOGGING: &str = "\
 status = warn
 appender.console.type = Console
@@ -20,10 +19,6 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %-5p %c{1} %m%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
-logger.append.name = kafka.server.ReplicaManager
-logger.append.level = fatal
-logger.marker.name = kafka.coordinator.transaction.TransactionMarkerRequestCompletionHandler
-logger.marker.level = error
 ";
 
 pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
