@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -18,6 +18,9 @@ const PARTITIONS: i32 = 2;
 const KEYS: u32 = 12;
 /// Sent at most, however long the routes take to change.
 const MAX_EVENTS: u32 = 6_000;
+/// Between two events. As fast as the broker takes them they were all sent, and handled, before the last routes came, and a
+/// replica that had nothing left could not be seen at work.
+const PACE: Duration = Duration::from_millis(10);
 /// Between the clocks of two processes on one machine, and what a millisecond hides.
 const CLOCK_SLACK_MS: i64 = 50;
 const PARKED: &str = "coafi_records_parked";
@@ -194,6 +197,8 @@ fn load(world: &World, steps: &Subject, stop: &AtomicBool) -> BTreeMap<String, (
         let partition = i32::try_from(key).unwrap() % PARTITIONS;
         let offset = producer.send_to(&world.topic, partition, &record);
         sent.insert(record.header("ce_id").unwrap().to_owned(), (key, offset));
+        // A rate, not a wait for anything.
+        std::thread::sleep(PACE);
     }
     sent
 }
