@@ -35,9 +35,15 @@ impl<P: Clone, R> Engine<P, R> {
         self.effects.push_back(Effect::Stage(output));
     }
 
+    /// Outputs are kept until the ledger takes them. What was aborted for it cannot end before that, so no other transaction
+    /// can either: positions wait too.
+    fn waits_for_the_ledger(&self) -> bool {
+        !self.transaction.pending.is_empty() && self.ledger_down().is_some()
+    }
+
     /// When the open transaction is to be committed, as far as only time decides it.
     pub(super) fn commit_due_at(&self) -> Option<Time> {
-        if !matches!(self.transaction.stage, Stage::Open) || self.changed.is_empty() {
+        if !matches!(self.transaction.stage, Stage::Open) || self.changed.is_empty() || self.waits_for_the_ledger() {
             return None;
         }
         let due = self.transaction.since.map(|since| since + self.settings.commit_interval)?;
@@ -46,7 +52,8 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// Commits if it is time: something waits for it, nothing runs, the interval is over, or enough is staged.
     pub(super) fn commit(&mut self) {
-        if !matches!(self.transaction.stage, Stage::Open | Stage::Sealed) || self.changed.is_empty() {
+        let takes_a_commit = matches!(self.transaction.stage, Stage::Open | Stage::Sealed);
+        if !takes_a_commit || self.changed.is_empty() || self.waits_for_the_ledger() {
             return;
         }
         let due_by_time = self.commit_due_at().is_some_and(|due| due <= self.now);
@@ -115,7 +122,7 @@ impl<P: Clone, R> Engine<P, R> {
         Some(PartitionCommit { partition: id, epoch: partition.epoch, position, metadata })
     }
 
-    /// The open transaction holds outputs of a partition that is gone.
+    /// The open transaction holds outputs of a partition that is gone, or that the ledger does not take.
     pub(super) fn abort(&mut self) {
         if matches!(self.transaction.stage, Stage::Open | Stage::Sealed) && self.transaction.staged > 0 {
             self.transaction.stage = Stage::Aborting;

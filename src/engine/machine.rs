@@ -261,7 +261,7 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     pub(super) fn accepts_outputs(&self) -> bool {
-        self.transaction.stage == Stage::Open
+        self.transaction.stage == Stage::Open && self.ledger_down().is_none()
     }
 }
 

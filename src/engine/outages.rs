@@ -69,7 +69,9 @@ impl<P: Clone, R> Engine<P, R> {
     }
 
     /// Receipts have not been acknowledged for long, or they all are again. Nobody is asked in between: those that are
-    /// outstanding are produced until they are acknowledged.
+    /// outstanding are produced until they are acknowledged. Nor does a transaction wait for it: one that is open for too long
+    /// is ended by whoever coordinates it, and what was in it would have to be done again. So it is aborted, and its outputs
+    /// are staged again when the ledger is back.
     pub fn ledger_answers(&mut self, now: Time, answers: bool) {
         self.input(now);
         let (now, random) = (self.now, self.random());
@@ -83,7 +85,11 @@ impl<P: Clone, R> Engine<P, R> {
         if answers {
             circuit.succeeded();
         }
+        let opened = change == Change::Opened;
         self.circuit_changed(&dependency, change);
+        if opened {
+            self.abort();
+        }
     }
 
     /// The record waits at the head of its lane until the dependency answers.

@@ -52,6 +52,12 @@ impl AtLeastOnce {
         Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, patience: Patience::default() })
     }
 
+    fn renew(&mut self) -> Result<(), DriverError> {
+        let config = self.config.outcome_producer()?;
+        self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
+        Ok(())
+    }
+
     fn delivered(&mut self) -> Result<(), KafkaError> {
         // One that failed is known at once, the others settle before anything is staged again.
         let began = Instant::now();
@@ -116,8 +122,7 @@ impl Delivery for AtLeastOnce {
             }
             warn!("outcomes were not acknowledged, they are staged again: {error}");
             if self.sink.producer().client().fatal_error().is_some() {
-                let config = self.config.outcome_producer()?;
-                self.sink = Sink::new(&config, self.reporter.clone(), Arc::clone(&self.failures))?;
+                self.renew()?;
             }
             return Ok(End::Aborted);
         }
@@ -139,8 +144,11 @@ impl Delivery for AtLeastOnce {
         }
     }
 
-    /// What was produced stays: at-least-once.
+    /// What was delivered stays: at-least-once. What is not yet goes with its producer, for it is produced again.
     fn abort(&mut self) -> Result<End, DriverError> {
+        if self.sink.producer().in_flight_count() > 0 {
+            self.renew()?;
+        }
         self.broken = None;
         self.failures.take();
         Ok(End::Aborted)

@@ -40,6 +40,12 @@ impl ClientContext for Reporter {
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if matches!(facility, "FAIL" | "ERROR") => {
                 debug!(client, facility, "librdkafka: {message}");
             }
+            // One line per attempt, twice a second for as long as another transaction has not ended.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning
+                if matches!(facility, "GETPID" | "ADDOFFSETS") && !self.status.trouble(message) =>
+            {
+                debug!(client, facility, "librdkafka: {message}");
+            }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => warn!(client, facility, "librdkafka: {message}"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => info!(client, facility, "librdkafka: {message}"),
             RDKafkaLogLevel::Debug => debug!(client, facility, "librdkafka: {message}"),

@@ -78,8 +78,7 @@ pub(super) struct State<A: Application> {
     pub(super) held: bool,
     /// Outputs of this turn, on their way to the writer.
     pub(super) staged: Vec<Output<A::Payload, A::Report>>,
-    /// What the outstanding commit will have committed.
-    pub(super) committing: Option<(TransactionId, Vec<PartitionCommit>)>,
+    pub(super) committing: Option<Committing>,
     pub(super) polled: u64,
     pub(super) status_due: Time,
     /// The earliest time at which the proof of a partition's end is due.
@@ -99,6 +98,15 @@ pub(super) struct State<A: Application> {
     /// How attempts failed, for the status.
     pub(super) troubles: Troubles,
     pub(super) failed: Option<DriverError>,
+}
+
+/// The outstanding commit.
+pub(super) struct Committing {
+    pub(super) transaction: TransactionId,
+    /// What it will have committed.
+    pub(super) offsets: Vec<PartitionCommit>,
+    /// When it is asked whether the ledger holds it up, unless that was asked.
+    pub(super) ask_at: Option<Time>,
 }
 
 impl<A: Application> State<A> {
@@ -251,9 +259,9 @@ impl<A: Application> Driver<A> {
 
     fn note_committed(&mut self, transaction: TransactionId) {
         self.status.update(|status| (status.brokers_down, status.trouble) = (false, None));
-        let Some((id, commits)) = self.state.committing.take() else { return };
-        debug_assert_eq!(id, transaction, "one commit at a time");
-        for commit in commits {
+        let Some(committing) = self.state.committing.take() else { return };
+        debug_assert_eq!(committing.transaction, transaction, "one commit at a time");
+        for commit in committing.offsets {
             if let Some(owned) =
                 self.partitions.current(commit.partition, commit.epoch).and_then(|partition| partition.owned.as_mut())
             {
@@ -273,7 +281,18 @@ impl<A: Application> Driver<A> {
         if self.state.status_due <= now {
             self.state.status_due = now + STATUS_INTERVAL;
             self.ask_for_ends();
+            self.ask_the_ledger(now);
             self.publish_status();
+        }
+    }
+
+    /// A commit takes long. Receipts tell what the ledger is like, where any are outstanding; else somebody has to ask.
+    fn ask_the_ledger(&mut self, now: Time) {
+        let Some(committing) = &mut self.state.committing else { return };
+        if committing.ask_at.take_if(|at| *at <= now).is_some() {
+            let partitions = committing.offsets.iter().map(|commit| commit.partition).collect();
+            // If the thread is gone it has said why, and the replica ends in this turn.
+            let _ = self.receipts.send(Receipt::Ask(partitions));
         }
     }
 

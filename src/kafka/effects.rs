@@ -1,16 +1,21 @@
 //! Carries the engine's effects out, in their order.
 
+use std::time::Duration;
+
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use tracing::error;
 
 use super::dedup::Rebuild;
-use super::driver::Driver;
+use super::driver::{Committing, Driver};
 use super::inbox::Input;
 use super::writer::{Command, OffsetCommit};
 use super::{Application, DriverError};
 use crate::engine::{Effect, Epoch, EventsLost, Incident, Job, PartitionCommit, PartitionId, TransactionId};
 use crate::event::NextOffset;
 use crate::store::Fence;
+
+/// A commit takes milliseconds in good times.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 impl<A: Application> Driver<A> {
     /// Until the engine has nothing more to do; true if there was anything.
@@ -83,7 +88,8 @@ impl<A: Application> Driver<A> {
                 metadata: commit.metadata.clone(),
             })
             .collect();
-        self.state.committing = Some((transaction, offsets));
+        let ask_at = Some(self.clock.now() + ASK_AFTER);
+        self.state.committing = Some(Committing { transaction, offsets, ask_at });
         self.send(Command::Commit { transaction, offsets: commits, lost, group });
     }
 

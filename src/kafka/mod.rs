@@ -29,6 +29,7 @@ mod embedded;
 mod ends;
 mod error;
 mod facts;
+mod fatalities;
 mod inbox;
 mod incidents;
 mod lag;

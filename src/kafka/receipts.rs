@@ -4,6 +4,8 @@
 //! Acknowledged per partition in order: the engine learns a position below which every receipt is durable (I2). A receipt
 //! that fails is produced again, for as long as it takes: nothing may be committed without it, and nothing is gained by
 //! ending. Receipts that are outstanding for [`SLOW_AFTER`] mean that the ledger is down; it is back when there are no old ones.
+//! Where none is outstanding and a commit takes long, the last ones are written once more, to find out: a receipt that is there
+//! twice says nothing new.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -38,6 +40,8 @@ pub(super) enum Receipt {
         ticket: usize,
         error: Option<KafkaError>,
     },
+    /// Whether the ledger answers, as far as these partitions write to it.
+    Ask(Vec<PartitionId>),
     Stop,
 }
 
@@ -106,7 +110,8 @@ impl Ledger {
 }
 
 struct Outstanding {
-    batch: (Covers, u64),
+    /// `None`: it is written once more.
+    batch: Option<(Covers, u64)>,
     record: Outgoing,
 }
 
@@ -118,6 +123,8 @@ pub(super) struct Receipts<P, R> {
     answers: Sender<Input<P, R>>,
     ledger: Ledger,
     outstanding: FxHashMap<usize, Outstanding>,
+    /// The last one of each partition.
+    last: BTreeMap<PartitionId, Outgoing>,
     next_ticket: usize,
     /// Those of `outstanding` that have failed, to be produced again at the next look.
     failed: Vec<usize>,
@@ -148,6 +155,7 @@ impl<P, R> Receipts<P, R> {
             answers,
             ledger: Ledger::default(),
             outstanding,
+            last: BTreeMap::new(),
             next_ticket: 0,
             failed: Vec::new(),
             failed_at: Instant::now(),
@@ -162,6 +170,7 @@ impl<P, R> Receipts<P, R> {
             let done = match self.next(commands) {
                 Ok(Some(Receipt::Produce { covers, records })) => self.produce(covers, records),
                 Ok(Some(Receipt::Delivered { ticket, error })) => self.delivered(ticket, error),
+                Ok(Some(Receipt::Ask(partitions))) => self.ask(&partitions),
                 Ok(Some(Receipt::Stop) | None) => break,
                 Err(error) => Err(error),
             };
@@ -218,13 +227,26 @@ impl<P, R> Receipts<P, R> {
         if records.is_empty() {
             self.acknowledge(batch, 0);
         }
-        for record in records {
-            self.next_ticket += 1;
-            self.sent.push_back((self.next_ticket, Instant::now()));
-            self.outstanding.insert(self.next_ticket, Outstanding { batch, record });
-            self.send(self.next_ticket)?;
+        if let Some(last) = records.last() {
+            self.last.insert(covers.partition, last.clone());
         }
-        Ok(())
+        records.into_iter().try_for_each(|record| self.send_new(Outstanding { batch: Some(batch), record }))
+    }
+
+    fn ask(&mut self, partitions: &[PartitionId]) -> Result<(), DriverError> {
+        if !self.outstanding.is_empty() {
+            // They ask already.
+            return Ok(());
+        }
+        let again: Vec<Outgoing> = partitions.iter().filter_map(|id| self.last.get(id).cloned()).collect();
+        again.into_iter().try_for_each(|record| self.send_new(Outstanding { batch: None, record }))
+    }
+
+    fn send_new(&mut self, outstanding: Outstanding) -> Result<(), DriverError> {
+        self.next_ticket += 1;
+        self.sent.push_back((self.next_ticket, Instant::now()));
+        self.outstanding.insert(self.next_ticket, outstanding);
+        self.send(self.next_ticket)
     }
 
     fn send(&mut self, ticket: usize) -> Result<(), DriverError> {
@@ -242,8 +264,8 @@ impl<P, R> Receipts<P, R> {
     fn delivered(&mut self, ticket: usize, error: Option<KafkaError>) -> Result<(), DriverError> {
         match error {
             None => {
-                if let Some(outstanding) = self.outstanding.remove(&ticket) {
-                    self.acknowledge(outstanding.batch, 1);
+                if let Some(batch) = self.outstanding.remove(&ticket).and_then(|outstanding| outstanding.batch) {
+                    self.acknowledge(batch, 1);
                 }
                 Ok(())
             }

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | a call, retriable | the same call again, for [`RETRY_FOR`] |
 //! | the transaction (a delivery failed, the generation is old) | abort, the outputs go back to the engine |
-//! | the producer (fenced, fatal) before the commit was sent | a new producer under the same id; every partition begins anew from what is committed |
+//! | a record is not acknowledged in time | abort before the record's own time is over, the outputs go back to the engine |
+//! | the abort, or records were purged by it | the same, with a new producer under the same id |
+//! | the producer is fenced before the commit was sent | a new producer under the same id; every partition begins anew from what is committed |
 //! | the commit, without an answer | a new producer, whose initialisation settles the transaction; what is committed is then read back |
 //! | the producer, fenced again and again | another replica has our slot: the replica ends |
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,12 @@ use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::DriverError;
 use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
+use super::fatalities::{Fatalities, Fatality};
 use super::sink::{Failures, Sink};
 use super::stop::Stop;
 use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
@@ -28,14 +30,22 @@ use crate::event::Outgoing;
 
 /// One call into librdkafka; it is made again while it may be.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// One that is made when the time is almost over.
+const SHORTEST_CALL: Duration = Duration::from_millis(200);
 /// How long a retriable call is made again. Longer than the transaction's own time-out, after which it is decided anyway.
 const RETRY_FOR: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How long records may take to be acknowledged before the transaction is aborted.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Fatal errors within the window that end the replica.
-const MAX_FATAL: usize = 3;
-const FATAL_WINDOW: Duration = Duration::from_secs(60);
+/// How long an abort is made again: the next producer's initialisation does it as well. It is answered at once, unless the
+/// transaction before has not got its markers yet. That one's end would then answer for it, and fail this producer for good.
+const ABORT_FOR: Duration = Duration::from_secs(2);
+/// A commit has this part of the transaction's time-out, or what is left of [`GIVE_UP_AFTER`] where that is more.
+const AT_LEAST: Part = (1, 3);
+/// After this part of its time-out a transaction that cannot be committed is aborted. A record of it that timed out (at 9/10)
+/// would have the abort wait until every partition has its marker, which the one that takes no records takes last; and a
+/// transaction that timed out costs the producer, and with it all that was decided and not committed.
+const GIVE_UP_AFTER: Part = (2, 3);
+/// Numerator and denominator.
+type Part = (u32, u32);
 
 pub(super) struct Transactions {
     config: Arc<Config>,
@@ -45,10 +55,13 @@ pub(super) struct Transactions {
     consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
     sink: Option<Sink<Failures>>,
-    begun: bool,
+    /// The producer has its id, and what was open under it has ended. librdkafka goes on asking for it between calls.
+    initialised: bool,
+    /// When the open transaction was begun.
+    begun: Option<Instant>,
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
-    fatal: VecDeque<Instant>,
+    fatalities: Fatalities,
 }
 
 /// What a failed call means.
@@ -88,127 +101,154 @@ impl Transactions {
             consumer,
             failures: Arc::default(),
             sink: None,
-            begun: false,
+            initialised: false,
+            begun: None,
             broken: None,
-            fatal: VecDeque::new(),
+            fatalities: Fatalities::default(),
         };
-        this.build()?;
+        this.renew()?;
+        this.initialise()?;
         Ok(this)
     }
 
-    /// A new, initialised producer in place of the old one. Returns without one only when the replica ends.
-    fn build(&mut self) -> Result<(), DriverError> {
+    /// A new producer in place of the old one.
+    fn renew(&mut self) -> Result<(), DriverError> {
         self.sink = None;
-        (self.begun, self.broken) = (false, None);
-        self.reporter.status.update(|status| status.producer_ready = false);
-        loop {
-            self.failures.take();
-            let sink = Sink::new(&self.config.outcome_producer()?, self.reporter.clone(), Arc::clone(&self.failures))?;
-            loop {
-                match sink.producer().init_transactions(CALL_TIMEOUT) {
-                    Ok(()) => {
-                        self.sink = Some(sink);
-                        self.reporter.status.update(|status| status.producer_ready = true);
-                        return Ok(());
-                    }
-                    Err(KafkaError::Transaction(e)) if is_misconfigured(e.code()) => {
-                        return Err(DriverError::Producer { message: e.to_string() });
-                    }
-                    Err(KafkaError::Transaction(e)) if e.is_fatal() => {
-                        self.count_fatal(&sink)?;
-                        break;
-                    }
-                    // A broker that is away, a coordinator that moves, a predecessor's transaction that is being ended.
-                    Err(_) => {}
-                }
-                if self.stop.wait(RETRY_PAUSE) {
-                    return Ok(());
-                }
-            }
-            if self.stop.is_set() {
-                return Ok(());
+        (self.initialised, self.begun, self.broken) = (false, None, None);
+        self.failures.take();
+        let sink = Sink::new(&self.config.outcome_producer()?, self.reporter.clone(), Arc::clone(&self.failures))?;
+        self.sink = Some(sink);
+        Ok(())
+    }
+
+    /// Waits until the producer is initialised. Returns without only when the replica ends.
+    fn initialise(&mut self) -> Result<(), DriverError> {
+        while !self.initialised {
+            self.try_to_initialise(CALL_TIMEOUT)?;
+            self.reporter.status.update(|status| status.producer_ready = self.initialised);
+            if !self.initialised && self.stop.wait(RETRY_PAUSE) {
+                break;
             }
         }
+        Ok(())
+    }
+
+    fn try_to_initialise(&mut self, timeout: Duration) -> Result<(), DriverError> {
+        let Some(sink) = self.sink.take() else { return self.renew() };
+        match sink.producer().init_transactions(timeout) {
+            Ok(()) => self.initialised = true,
+            Err(KafkaError::Transaction(e)) if is_misconfigured(e.code()) => {
+                return Err(DriverError::Producer { message: e.to_string() });
+            }
+            Err(KafkaError::Transaction(e)) if e.is_fatal() => {
+                self.count_fatal(&sink, None)?;
+                drop(sink);
+                return self.renew();
+            }
+            // A broker that is away, a coordinator that moves, a predecessor's transaction that is being ended.
+            Err(_) => {}
+        }
+        self.sink = Some(sink);
+        Ok(())
     }
 
     fn rebuild(&mut self, why: &KafkaError) -> Result<(), DriverError> {
-        warn!(id = self.config.transactional_id(), "transactional producer is made anew: {why}");
-        if let Some(sink) = self.sink.take() {
-            self.count_fatal(&sink)?;
-        }
-        self.build()
+        self.replace(why)?;
+        self.initialise()
     }
 
-    /// Fatal errors within the window end the replica: fencings, since a second owner of the id will not go away by itself,
-    /// and whatever else comes back with every new producer.
-    fn count_fatal(&mut self, sink: &Sink<Failures>) -> Result<(), DriverError> {
+    /// A new producer, whose initialisation ends what is open, if need be, and every sequence of records. It is begun, and
+    /// waited for before the next transaction.
+    fn replace(&mut self, why: &KafkaError) -> Result<(), DriverError> {
+        info!(id = self.config.transactional_id(), "transactional producer is made anew: {why}");
+        let begun = self.begun.take();
+        if let Some(sink) = self.sink.take() {
+            self.count_fatal(&sink, begun)?;
+        }
+        self.renew()?;
+        self.try_to_initialise(SHORTEST_CALL)
+    }
+
+    /// An error if producers fail for good too often.
+    fn count_fatal(&mut self, sink: &Sink<Failures>, begun: Option<Instant>) -> Result<(), DriverError> {
         let Some((code, message)) = sink.producer().client().fatal_error() else { return Ok(()) };
         let now = Instant::now();
-        self.fatal.push_back(now);
-        while self.fatal.front().is_some_and(|at| now.duration_since(*at) > FATAL_WINDOW) {
-            self.fatal.pop_front();
-        }
-        if self.fatal.len() < MAX_FATAL {
+        let fatality = if is_fencing(code) { Fatality::Fenced } else { Fatality::Other };
+        // The coordinator itself fences who has a transaction open for too long.
+        let timed_out = begun.is_some_and(|begun| now > begun + self.config.transaction_timeout);
+        if fatality == Fatality::Fenced && timed_out {
             return Ok(());
         }
-        Err(if is_fencing(code) {
-            DriverError::SlotConflict { id: self.config.transactional_id(), times: self.fatal.len() }
-        } else {
-            DriverError::Producer { message }
-        })
+        match (self.fatalities.note(now, fatality), fatality) {
+            (None, _) => Ok(()),
+            (Some(times), Fatality::Fenced) => {
+                Err(DriverError::SlotConflict { id: self.config.transactional_id(), times })
+            }
+            (Some(_), Fatality::Other) => Err(DriverError::Producer { message }),
+        }
     }
 
     fn begin(&mut self) -> Result<(), Trouble> {
-        if self.begun {
+        if self.begun.is_some() {
             return Ok(());
         }
-        let sink = self.sink.as_ref().ok_or_else(|| Trouble::Abort(KafkaError::Canceled))?;
+        let sink = self.sink.as_ref().filter(|_| self.initialised).ok_or(Trouble::Abort(KafkaError::Canceled))?;
         self.failures.take();
         sink.producer().begin_transaction().map_err(Trouble::of)?;
-        self.begun = true;
+        self.begun = Some(Instant::now());
         Ok(())
+    }
+
+    /// Until when the open transaction may wait to be committed.
+    fn give_up_at(&self) -> Instant {
+        let part = |(numerator, denominator): Part| self.config.transaction_timeout * numerator / denominator;
+        let now = Instant::now();
+        (self.begun.unwrap_or(now) + part(GIVE_UP_AFTER)).max(now + part(AT_LEAST))
     }
 
     fn try_commit(&mut self, offsets: &[OffsetCommit], group: &ConsumerGroupMetadata) -> Result<(), Trouble> {
         if let Some(trouble) = self.broken.take() {
             return Err(trouble);
         }
-        if !self.begun && offsets.is_empty() {
+        if self.begun.is_none() && offsets.is_empty() {
             return Ok(());
         }
         self.begin()?;
+        let give_up_at = self.give_up_at();
         let sink = self.sink.as_ref().expect("begin found it");
         if !offsets.is_empty() {
             let list = list_of(offsets);
             // While this goes round, the records are delivered.
-            self.again(|| sink.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT)).map_err(
-                |trouble| match trouble {
-                    Trouble::Retry(error) => Trouble::Abort(error),
-                    other => other,
-                },
-            )?;
+            let send = |timeout| sink.producer().send_offsets_to_transaction(&list, group, timeout);
+            self.again(give_up_at, send).map_err(|trouble| match trouble {
+                Trouble::Retry(error) => Trouble::Abort(error),
+                other => other,
+            })?;
         }
         // The commit flushes too, but at 100 ms a look.
-        let drained = sink.drain(DRAIN_TIMEOUT, || self.failures.any());
+        let drained = sink.drain(give_up_at.saturating_duration_since(Instant::now()), || self.failures.any());
         if let Some(error) = self.failures.take() {
             return Err(Trouble::Abort(error));
         }
         if !drained {
             return Err(Trouble::Abort(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)));
         }
-        self.again(|| sink.producer().commit_transaction(CALL_TIMEOUT)).map_err(|trouble| match trouble {
+        let commit = |timeout| sink.producer().commit_transaction(timeout);
+        self.again(Instant::now() + RETRY_FOR, commit).map_err(|trouble| match trouble {
             Trouble::Abort(error) => Trouble::Abort(error),
             Trouble::Retry(error) | Trouble::Rebuild(error) | Trouble::Unknown(error) => Trouble::Unknown(error),
         })?;
-        self.begun = false;
+        self.begun = None;
+        self.fatalities.committed();
         Ok(())
     }
 
-    /// Makes a call until it succeeds, fails in a way that no repetition helps, or [`RETRY_FOR`] is over.
-    fn again(&self, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
-        let deadline = Instant::now() + RETRY_FOR;
+    /// Makes a call until it succeeds, fails in a way that no repetition helps, or it is `deadline`; once in any case. It is told
+    /// how long it may take.
+    fn again(&self, deadline: Instant, call: impl Fn(Duration) -> KafkaResult<()>) -> Result<(), Trouble> {
         loop {
-            let trouble = match call() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let trouble = match call(left.clamp(SHORTEST_CALL, CALL_TIMEOUT)) {
                 Ok(()) => return Ok(()),
                 Err(error) => Trouble::of(error),
             };
@@ -218,23 +258,30 @@ impl Transactions {
         }
     }
 
+    /// Aborts what is open. Nothing of it was asked to be committed, so it is certainly not.
     fn end_open_transaction(&mut self) -> Result<End, DriverError> {
         self.broken = None;
-        if !std::mem::take(&mut self.begun) {
-            return Ok(End::Aborted);
-        }
-        let Some(sink) = &self.sink else { return Ok(End::Aborted) };
-        match self.again(|| sink.producer().abort_transaction(CALL_TIMEOUT)) {
-            Ok(()) => {
-                self.failures.take();
-                Ok(End::Aborted)
-            }
-            // Initialising a new producer aborts it as well.
+        let (Some(sink), true) = (&self.sink, self.begun.is_some()) else { return Ok(End::Aborted) };
+        self.failures.take();
+        let abort = |timeout| sink.producer().abort_transaction(timeout);
+        match self.again(Instant::now() + ABORT_FOR, abort) {
+            Ok(()) => match self.failures.take() {
+                None => self.begun = None,
+                // Records were purged. librdkafka gives their sequence numbers to others, for which a broker that has got the
+                // purged ones all the same, and could not say so, would take those: as duplicates, to be dropped.
+                Some(purged) => self.replace(&purged)?,
+            },
             Err(Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Unknown(e)) => {
-                self.rebuild(&e)?;
-                Ok(End::Replaced)
+                let fenced = sink.producer().client().fatal_error().is_some_and(|(code, _)| is_fencing(code));
+                if fenced {
+                    self.rebuild(&e)?;
+                    return Ok(End::Replaced);
+                }
+                // The next producer's initialisation aborts it as well.
+                self.replace(&e)?;
             }
         }
+        Ok(End::Aborted)
     }
 
     /// Whether the transaction whose outcome was unknown has been committed. The new producer's initialisation has ended it
@@ -269,6 +316,7 @@ impl Delivery for Transactions {
         if self.broken.is_some() {
             return Ok(());
         }
+        self.initialise()?;
         self.broken = match self.begin() {
             Ok(()) => {
                 let sink = self.sink.as_ref().expect("begin found it");
@@ -282,6 +330,7 @@ impl Delivery for Transactions {
 
     fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
         let Some(group) = group else { return self.end_open_transaction() };
+        self.initialise()?;
         match self.try_commit(offsets, group) {
             Ok(()) => Ok(End::Committed),
             Err(Trouble::Retry(error) | Trouble::Abort(error)) => {

@@ -16,6 +16,7 @@ fn nowhere() -> Stack {
         kafka: refused.into(),
         registry: format!("http://{refused}"),
         postgres: format!("postgres://c@{refused}/c"),
+        replication: 1,
     }
 }
 

@@ -23,8 +23,8 @@ use crate::world::World;
 /// How long the dependency is away, unless the environment says otherwise.
 const OUTAGE_SECONDS: u32 = 12;
 /// What the issue asks for.
-const RESUMES_WITHIN: Duration = Duration::from_secs(2);
-const PARTITIONS: i32 = 4;
+pub(crate) const RESUMES_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const PARTITIONS: i32 = 4;
 /// Of all partitions.
 const KEYS: usize = 100;
 /// Between two events; each carries [`PADDING_BYTES`].
@@ -79,7 +79,7 @@ fn padded(record: Record) -> Record {
 
 /// Pushes of as many branches as there are keys: keys that wrote the same entry would get into each other's way, outage or not,
 /// and use attempts for that.
-fn pushes(world: &World) -> Vec<Record> {
+pub(crate) fn pushes(world: &World) -> Vec<Record> {
     (0..KEYS).map(|_| world.push("")).collect()
 }
 
@@ -102,13 +102,13 @@ fn unix_ms() -> i64 {
 
 /// Whether the dependency is needed by what was handled before, or only by what comes.
 #[derive(PartialEq)]
-enum Needed {
+pub(crate) enum Needed {
     Always,
     AtFirst,
 }
 
 /// `take_away` and `bring_back` the dependency under load, and hold the replica to everything that is promised.
-fn outlasts(
+pub(crate) fn outlasts(
     world: &World,
     dependency: &str,
     events: Vec<Record>,

@@ -14,6 +14,7 @@ mod fairness;
 mod headers;
 mod http;
 mod journal;
+mod ledger;
 mod load;
 mod outages;
 mod process;

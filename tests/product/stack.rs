@@ -12,12 +12,14 @@ pub(crate) struct Stack {
     pub(crate) kafka: String,
     pub(crate) registry: String,
     pub(crate) postgres: String,
+    /// How many brokers have each topic.
+    pub(crate) replication: usize,
 }
 
 impl Stack {
     /// The one that all tests share; those that take something away start that for themselves.
     pub(crate) fn shared() -> Self {
-        Self { kafka: named("KAFKA"), registry: named("REGISTRY"), postgres: named("POSTGRES") }
+        Self { kafka: named("KAFKA"), registry: named("REGISTRY"), postgres: named("POSTGRES"), replication: 1 }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Kafka as any client sees it: what is produced, and what is committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -127,6 +130,26 @@ pub(crate) fn create(bootstrap: &str, name: &str, max_message_bytes: usize) {
     }
 }
 
+/// Changes one setting of a topic. The request replaces all of them, so the others are sent along.
+pub(crate) fn configure(bootstrap: &str, topic: &str, name: &str, value: &str) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let (specifier, options) = (ResourceSpecifier::Topic(topic), AdminOptions::new());
+    let described = block_on(admin.describe_configs([&specifier], &options)).unwrap().remove(0).unwrap();
+    let set = described.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let mut entries: HashMap<&str, &str> = set.filter_map(|e| Some((&*e.name, e.value.as_deref()?))).collect();
+    entries.insert(name, value);
+    for changed in block_on(admin.alter_configs(&[AlterConfig { specifier, entries }], &options)).unwrap() {
+        changed.unwrap();
+    }
+}
+
+/// How many brokers are in step with the leader, the fewest of any partition; 0 if one has no leader.
+pub(crate) fn in_sync(bootstrap: &str, topic: &str) -> usize {
+    let metadata = client(bootstrap, "read_committed").fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let of = |partition: &MetadataPartition| if partition.leader() < 0 { 0 } else { partition.isr().len() };
+    metadata.topics()[0].partitions().iter().map(of).min().unwrap_or_default()
+}
+
 /// Next offset by partition.
 pub(crate) type Positions = BTreeMap<i32, i64>;
 
@@ -139,7 +162,7 @@ fn ends_as(consumer: &BaseConsumer, topic: &str) -> Positions {
     // A broker that has just started, or a topic that has, is not ready to be asked.
     found("the topic's ends", || {
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
-        let partitions = metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
+        let partitions = metadata.topics()[0].partitions().iter().map(MetadataPartition::id);
         let ends = partitions.map(|id| Some((id, consumer.fetch_watermarks(topic, id, PATIENCE).ok()?.1)));
         ends.collect::<Option<Positions>>().filter(|ends| !ends.is_empty())
     })

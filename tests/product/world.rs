@@ -291,7 +291,8 @@ fn apply(stack: &Stack, directory: &Path) {
     // Two that create the same topic at the same time would meet; an operator does it once.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for args in [&["topics", "apply", "--replication-factor", "1"][..], &["schemas", "register"]] {
+    let replication = stack.replication.to_string();
+    for args in [&["topics", "apply", "--replication-factor", &replication][..], &["schemas", "register"]] {
         let mut command = coafi(stack, directory);
         command.args(args).env("COAFI__TOPICS_DIR", directory.join("topics"));
         Process::start(command).ended().well();

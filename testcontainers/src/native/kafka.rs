@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use super::{artifacts, run};
 use crate::port;
 
-/// To standard output, which is the log file of the process.
+/// To standard output, which is the log file of the process. Without the two that have a line each for every attempt at a
+/// transaction's marker: where a topic takes no records the broker makes thousands in a second, gigabytes in a minute.
 const LOGGING: &str = "\
 status = warn
 appender.console.type = Console
@@ -19,6 +20,10 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %-5p %c{1} %m%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
+logger.append.name = kafka.server.ReplicaManager
+logger.append.level = fatal
+logger.marker.name = kafka.coordinator.transaction.TransactionMarkerRequestCompletionHandler
+logger.marker.level = error
 ";
 
 pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
