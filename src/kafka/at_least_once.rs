@@ -83,10 +83,14 @@ impl AtLeastOnce {
             let (consumer, offsets) = (Arc::clone(&self.consumer), list.clone());
             // It may be made twice: the same offsets.
             let commit = move || consumer.commit(&offsets, CommitMode::Sync);
-            let Err(error) = self.patience.call(COMMIT_ANSWER, commit) else { return Ok(()) };
-            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) {
-                warn!("librdkafka has not answered a commit of offsets for {COMMIT_ANSWER:?}; it is made again");
-            }
+            let error = match self.patience.call(COMMIT_ANSWER, commit) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(given_up) => {
+                    warn!("librdkafka has not answered a commit of offsets for {COMMIT_ANSWER:?}; it is made again");
+                    given_up.into()
+                }
+            };
             let passing = matches!(
                 error.rdkafka_error_code(),
                 Some(
@@ -115,7 +119,7 @@ impl Delivery for AtLeastOnce {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError> {
         if let Err(error) = self.delivered() {
             if let Some(end) = refused(&error) {
                 return Err(end);

@@ -3,7 +3,7 @@
 //! | thread | owns | file |
 //! |---|---|---|
 //! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `placing`, `effects`, `ends` |
-//! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `at_least_once` |
+//! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `succession`, `at_least_once` |
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
 //! | `coafi-windows` | reading deduplication windows back | `dedup` |
@@ -54,6 +54,7 @@ mod sink;
 mod standing;
 mod status;
 mod stop;
+mod succession;
 pub mod topics;
 mod transactions;
 mod writer;

@@ -9,7 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 use rdkafka::util::IntoOpaque;
 
 use super::DriverError;
@@ -112,6 +112,11 @@ impl<D: Deliveries> Sink<D> {
             std::thread::sleep(LOOK_EVERY);
         }
         true
+    }
+
+    /// Gives up what is on its way. Nobody uses the producer any more; somebody may still have it.
+    pub(super) fn forsake(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 
     pub(super) fn producer(&self) -> &ThreadedProducer<SinkContext<D>> {

@@ -5,6 +5,7 @@
 //! | a call, retriable | the same call again, for [`RETRY_FOR`] |
 //! | the transaction (a delivery failed, the generation is old) | abort, the outputs go back to the engine |
 //! | a record is not acknowledged in time | abort before the record's own time is over, the outputs go back to the engine |
+//! | the offsets have no answer in time | a new producer under the same id, which aborts; the outputs go back to the engine |
 //! | the abort, or records were purged by it | the same, with a new producer under the same id |
 //! | the producer is fenced before the commit was sent | a new producer under the same id; every partition begins anew from what is committed |
 //! | the commit, without an answer | a new producer, whose initialisation settles the transaction; what is committed is then read back |
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use tracing::info;
@@ -22,9 +23,9 @@ use tracing::info;
 use super::DriverError;
 use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
-use super::fatalities::{Fatalities, Fatality};
-use super::sink::{Failures, Sink};
+use super::patience::Patience;
 use super::stop::Stop;
+use super::succession::{Incumbent, Succession};
 use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
 use crate::event::Outgoing;
 
@@ -46,6 +47,11 @@ const AT_LEAST: Part = (1, 3);
 const GIVE_UP_AFTER: Part = (2, 3);
 /// Numerator and denominator.
 type Part = (u32, u32);
+/// How long the offsets' way into the transaction is waited for. librdkafka asks for the group's coordinator once; if the answer
+/// is an error, or the connection breaks, it waits until any connection changes its state, which may be never (see
+/// `rd_kafka_coord_req_handle_FindCoordinator`; seen: 11 s). A new producer asks anew. Twice as long each time, for a broker
+/// that is only slow.
+const OFFSETS_ANSWER: Duration = Duration::from_secs(1);
 
 pub(super) struct Transactions {
     config: Arc<Config>,
@@ -53,15 +59,13 @@ pub(super) struct Transactions {
     stop: Stop,
     /// For reading back what is committed.
     consumer: Arc<GroupConsumer>,
-    failures: Arc<Failures>,
-    sink: Option<Sink<Failures>>,
-    /// The producer has its id, and what was open under it has ended. librdkafka goes on asking for it between calls.
-    initialised: bool,
+    producers: Succession,
     /// When the open transaction was begun.
     begun: Option<Instant>,
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
-    fatalities: Fatalities,
+    patience: Patience,
+    offsets_answer: Duration,
 }
 
 /// What a failed call means.
@@ -70,6 +74,8 @@ enum Trouble {
     Retry(KafkaError),
     Abort(KafkaError),
     Rebuild(KafkaError),
+    /// The producer has not answered, and takes no other call meanwhile.
+    Hangs(KafkaError),
     /// The commit was sent, and its outcome is unknown.
     Unknown(KafkaError),
 }
@@ -94,109 +100,41 @@ impl Transactions {
         stop: Stop,
         consumer: Arc<GroupConsumer>,
     ) -> Result<Self, DriverError> {
-        let mut this = Self {
+        let producers = Succession::start(Arc::clone(&config), reporter.clone(), stop.clone())?;
+        Ok(Self {
             config,
             reporter,
             stop,
             consumer,
-            failures: Arc::default(),
-            sink: None,
-            initialised: false,
+            producers,
             begun: None,
             broken: None,
-            fatalities: Fatalities::default(),
-        };
-        this.renew()?;
-        this.initialise()?;
-        Ok(this)
-    }
-
-    /// A new producer in place of the old one.
-    fn renew(&mut self) -> Result<(), DriverError> {
-        self.sink = None;
-        (self.initialised, self.begun, self.broken) = (false, None, None);
-        self.failures.take();
-        let sink = Sink::new(&self.config.outcome_producer()?, self.reporter.clone(), Arc::clone(&self.failures))?;
-        self.sink = Some(sink);
-        Ok(())
-    }
-
-    /// Waits until the producer is initialised. Returns without only when the replica ends.
-    fn initialise(&mut self) -> Result<(), DriverError> {
-        while !self.initialised {
-            self.try_to_initialise(CALL_TIMEOUT)?;
-            self.reporter.status.update(|status| status.producer_ready = self.initialised);
-            if !self.initialised && self.stop.wait(RETRY_PAUSE) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn try_to_initialise(&mut self, timeout: Duration) -> Result<(), DriverError> {
-        let Some(sink) = self.sink.take() else { return self.renew() };
-        match sink.producer().init_transactions(timeout) {
-            Ok(()) => self.initialised = true,
-            Err(KafkaError::Transaction(e)) if is_misconfigured(e.code()) => {
-                return Err(DriverError::Producer { message: e.to_string() });
-            }
-            Err(KafkaError::Transaction(e)) if e.is_fatal() => {
-                self.count_fatal(&sink, None)?;
-                drop(sink);
-                return self.renew();
-            }
-            // A broker that is away, a coordinator that moves, a predecessor's transaction that is being ended.
-            Err(_) => {}
-        }
-        self.sink = Some(sink);
-        Ok(())
+            patience: Patience::default(),
+            offsets_answer: OFFSETS_ANSWER,
+        })
     }
 
     fn rebuild(&mut self, why: &KafkaError) -> Result<(), DriverError> {
         self.replace(why)?;
-        self.initialise()
+        self.producers.initialise()
     }
 
-    /// A new producer, whose initialisation ends what is open, if need be, and every sequence of records. It is begun, and
-    /// waited for before the next transaction.
+    /// What was open is aborted by the next producer.
     fn replace(&mut self, why: &KafkaError) -> Result<(), DriverError> {
-        info!(id = self.config.transactional_id(), "transactional producer is made anew: {why}");
-        let begun = self.begun.take();
-        if let Some(sink) = self.sink.take() {
-            self.count_fatal(&sink, begun)?;
-        }
-        self.renew()?;
-        self.try_to_initialise(SHORTEST_CALL)
+        self.broken = None;
+        let timed_out = self.begun.take().is_some_and(|begun| begun.elapsed() > self.config.transaction_timeout);
+        self.producers.replace(why, timed_out)
     }
 
-    /// An error if producers fail for good too often.
-    fn count_fatal(&mut self, sink: &Sink<Failures>, begun: Option<Instant>) -> Result<(), DriverError> {
-        let Some((code, message)) = sink.producer().client().fatal_error() else { return Ok(()) };
-        let now = Instant::now();
-        let fatality = if is_fencing(code) { Fatality::Fenced } else { Fatality::Other };
-        // The coordinator itself fences who has a transaction open for too long.
-        let timed_out = begun.is_some_and(|begun| now > begun + self.config.transaction_timeout);
-        if fatality == Fatality::Fenced && timed_out {
-            return Ok(());
+    /// The producer, in a transaction.
+    fn begin(&mut self) -> Result<&Arc<Incumbent>, Trouble> {
+        let incumbent = self.producers.incumbent().ok_or(Trouble::Abort(KafkaError::Canceled))?;
+        if self.begun.is_none() {
+            incumbent.failures.take();
+            incumbent.sink.producer().begin_transaction().map_err(Trouble::of)?;
+            self.begun = Some(Instant::now());
         }
-        match (self.fatalities.note(now, fatality), fatality) {
-            (None, _) => Ok(()),
-            (Some(times), Fatality::Fenced) => {
-                Err(DriverError::SlotConflict { id: self.config.transactional_id(), times })
-            }
-            (Some(_), Fatality::Other) => Err(DriverError::Producer { message }),
-        }
-    }
-
-    fn begin(&mut self) -> Result<(), Trouble> {
-        if self.begun.is_some() {
-            return Ok(());
-        }
-        let sink = self.sink.as_ref().filter(|_| self.initialised).ok_or(Trouble::Abort(KafkaError::Canceled))?;
-        self.failures.take();
-        sink.producer().begin_transaction().map_err(Trouble::of)?;
-        self.begun = Some(Instant::now());
-        Ok(())
+        Ok(incumbent)
     }
 
     /// Until when the open transaction may wait to be committed.
@@ -206,52 +144,74 @@ impl Transactions {
         (self.begun.unwrap_or(now) + part(GIVE_UP_AFTER)).max(now + part(AT_LEAST))
     }
 
-    fn try_commit(&mut self, offsets: &[OffsetCommit], group: &ConsumerGroupMetadata) -> Result<(), Trouble> {
+    fn try_commit(&mut self, offsets: &[OffsetCommit], group: ConsumerGroupMetadata) -> Result<(), Trouble> {
         if let Some(trouble) = self.broken.take() {
             return Err(trouble);
         }
         if self.begun.is_none() && offsets.is_empty() {
             return Ok(());
         }
-        self.begin()?;
+        let incumbent = Arc::clone(self.begin()?);
         let give_up_at = self.give_up_at();
-        let sink = self.sink.as_ref().expect("begin found it");
         if !offsets.is_empty() {
-            let list = list_of(offsets);
-            // While this goes round, the records are delivered.
-            let send = |timeout| sink.producer().send_offsets_to_transaction(&list, group, timeout);
-            self.again(give_up_at, send).map_err(|trouble| match trouble {
-                Trouble::Retry(error) => Trouble::Abort(error),
-                other => other,
-            })?;
+            self.add_offsets(&incumbent, offsets, group, give_up_at)?;
         }
+        let Incumbent { sink, failures } = &*incumbent;
         // The commit flushes too, but at 100 ms a look.
-        let drained = sink.drain(give_up_at.saturating_duration_since(Instant::now()), || self.failures.any());
-        if let Some(error) = self.failures.take() {
+        let drained = sink.drain(give_up_at.saturating_duration_since(Instant::now()), || failures.any());
+        if let Some(error) = failures.take() {
             return Err(Trouble::Abort(error));
         }
         if !drained {
             return Err(Trouble::Abort(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)));
         }
-        let commit = |timeout| sink.producer().commit_transaction(timeout);
+        let commit = |timeout| sink.producer().commit_transaction(timeout).map_err(Trouble::of);
         self.again(Instant::now() + RETRY_FOR, commit).map_err(|trouble| match trouble {
             Trouble::Abort(error) => Trouble::Abort(error),
-            Trouble::Retry(error) | Trouble::Rebuild(error) | Trouble::Unknown(error) => Trouble::Unknown(error),
+            Trouble::Retry(error) | Trouble::Rebuild(error) | Trouble::Hangs(error) | Trouble::Unknown(error) => {
+                Trouble::Unknown(error)
+            }
         })?;
         self.begun = None;
-        self.fatalities.committed();
+        self.offsets_answer = OFFSETS_ANSWER;
+        self.producers.committed();
         Ok(())
+    }
+
+    /// While this goes round, the records are delivered.
+    fn add_offsets(
+        &mut self,
+        incumbent: &Arc<Incumbent>,
+        offsets: &[OffsetCommit],
+        group: ConsumerGroupMetadata,
+        give_up_at: Instant,
+    ) -> Result<(), Trouble> {
+        let (list, group) = (list_of(offsets), Arc::new(group));
+        let limit = self.offsets_answer;
+        let send = |timeout: Duration| {
+            let (incumbent, list, group) = (Arc::clone(incumbent), list.clone(), Arc::clone(&group));
+            let send = move || incumbent.sink.producer().send_offsets_to_transaction(&list, &group, timeout);
+            match self.patience.call(timeout.min(limit), send) {
+                Ok(result) => result.map_err(Trouble::of),
+                Err(given_up) => Err(Trouble::Hangs(given_up.into())),
+            }
+        };
+        let result = self.again(give_up_at, send);
+        if matches!(result, Err(Trouble::Hangs(_))) {
+            self.offsets_answer = (limit * 2).min(self.config.transaction_timeout);
+        }
+        result.map_err(|trouble| match trouble {
+            Trouble::Retry(error) => Trouble::Abort(error),
+            other => other,
+        })
     }
 
     /// Makes a call until it succeeds, fails in a way that no repetition helps, or it is `deadline`; once in any case. It is told
     /// how long it may take.
-    fn again(&self, deadline: Instant, call: impl Fn(Duration) -> KafkaResult<()>) -> Result<(), Trouble> {
+    fn again(&self, deadline: Instant, call: impl Fn(Duration) -> Result<(), Trouble>) -> Result<(), Trouble> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let trouble = match call(left.clamp(SHORTEST_CALL, CALL_TIMEOUT)) {
-                Ok(()) => return Ok(()),
-                Err(error) => Trouble::of(error),
-            };
+            let Err(trouble) = call(left.clamp(SHORTEST_CALL, CALL_TIMEOUT)) else { return Ok(()) };
             if !matches!(trouble, Trouble::Retry(_)) || Instant::now() > deadline || self.stop.wait(RETRY_PAUSE) {
                 return Err(trouble);
             }
@@ -261,19 +221,22 @@ impl Transactions {
     /// Aborts what is open. Nothing of it was asked to be committed, so it is certainly not.
     fn end_open_transaction(&mut self) -> Result<End, DriverError> {
         self.broken = None;
-        let (Some(sink), true) = (&self.sink, self.begun.is_some()) else { return Ok(End::Aborted) };
-        self.failures.take();
-        let abort = |timeout| sink.producer().abort_transaction(timeout);
+        let (Some(incumbent), true) = (self.producers.incumbent().cloned(), self.begun.is_some()) else {
+            return Ok(End::Aborted);
+        };
+        incumbent.failures.take();
+        let abort = |timeout| incumbent.sink.producer().abort_transaction(timeout).map_err(Trouble::of);
         match self.again(Instant::now() + ABORT_FOR, abort) {
-            Ok(()) => match self.failures.take() {
+            Ok(()) => match incumbent.failures.take() {
                 None => self.begun = None,
                 // Records were purged. librdkafka gives their sequence numbers to others, for which a broker that has got the
                 // purged ones all the same, and could not say so, would take those: as duplicates, to be dropped.
                 Some(purged) => self.replace(&purged)?,
             },
-            Err(Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Unknown(e)) => {
-                let fenced = sink.producer().client().fatal_error().is_some_and(|(code, _)| is_fencing(code));
-                if fenced {
+            Err(
+                Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Hangs(e) | Trouble::Unknown(e),
+            ) => {
+                if incumbent.is_fenced() {
                     self.rebuild(&e)?;
                     return Ok(End::Replaced);
                 }
@@ -316,10 +279,10 @@ impl Delivery for Transactions {
         if self.broken.is_some() {
             return Ok(());
         }
-        self.initialise()?;
+        self.producers.initialise()?;
         self.broken = match self.begin() {
-            Ok(()) => {
-                let sink = self.sink.as_ref().expect("begin found it");
+            Ok(incumbent) => {
+                let sink = &incumbent.sink;
                 let fatal = || sink.producer().client().fatal_error().is_some();
                 send_all(sink, records)?.map(|e| if fatal() { Trouble::Rebuild(e) } else { Trouble::Abort(e) })
             }
@@ -328,9 +291,9 @@ impl Delivery for Transactions {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError> {
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError> {
         let Some(group) = group else { return self.end_open_transaction() };
-        self.initialise()?;
+        self.producers.initialise()?;
         match self.try_commit(offsets, group) {
             Ok(()) => Ok(End::Committed),
             Err(Trouble::Retry(error) | Trouble::Abort(error)) => {
@@ -341,6 +304,11 @@ impl Delivery for Transactions {
                     return Err(end);
                 }
                 self.end_open_transaction()
+            }
+            Err(Trouble::Hangs(error)) => {
+                info!("offsets found no way into the transaction for {:?}, its outcomes are staged again", error);
+                self.replace(&error)?;
+                Ok(End::Aborted)
             }
             Err(Trouble::Rebuild(error)) => {
                 self.rebuild(&error)?;
@@ -358,18 +326,4 @@ impl Delivery for Transactions {
     fn abort(&mut self) -> Result<End, DriverError> {
         self.end_open_transaction()
     }
-}
-
-fn is_fencing(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
-}
-
-fn is_misconfigured(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::InvalidTransactionTimeout
-            | RDKafkaErrorCode::UnsupportedFeature
-    )
 }

@@ -60,7 +60,7 @@ pub(super) trait Delivery {
     fn produce(&mut self, records: &[Outgoing]) -> Result<(), DriverError>;
 
     /// How it ended. An error ends the replica.
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<&ConsumerGroupMetadata>) -> Result<End, DriverError>;
+    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError>;
 
     /// Forgets what was produced since the last commit. Never [`End::Committed`].
     fn abort(&mut self) -> Result<End, DriverError>;
@@ -122,7 +122,7 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                         self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
                     }
                     let began = self.clock.now();
-                    let end = self.delivery.commit(&offsets, group.as_ref())?;
+                    let end = self.delivery.commit(&offsets, group)?;
                     self.status.commit_took(self.clock.now() - began);
                     if end != End::Committed {
                         self.stop.wait(ABORT_PAUSE);
