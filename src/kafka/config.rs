@@ -35,6 +35,7 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// New topics and partitions are found within this time, by those who read and by those who write.
 pub(super) const METADATA_REFRESH: Duration = Duration::from_secs(10);
 const METADATA_REFRESH_PROPERTY: &str = "topic.metadata.refresh.interval.ms";
+const RETRY_BACKOFF_MAX: &str = "retry.backoff.max.ms";
 
 /// How outcomes and offsets are made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +177,9 @@ impl Config {
                 ("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string()),
                 // A record of a transaction is given up before the transaction is.
                 ("message.timeout.ms", (self.transaction_timeout * 9 / 10).as_millis().to_string()),
-                // `send_offsets_to_transaction` has no time-out of its own: when the group's coordinator goes away it waits for any
-                // connection to change its state, and else for ever (librdkafka#5456, #5511; seen: 46 to 87 s). Closing those
-                // that are silent is such a change; whatever is still asked on them is of no use to the transaction any more.
+                // A call of `send_offsets_to_transaction` that was given up (see `transactions`) ends when any connection of its
+                // producer changes its state, and else never (librdkafka#5456, #5511). Closing those that are silent is such a
+                // change; whatever is still asked on them is of no use to the transaction any more.
                 ("connections.max.idle.ms", self.transaction_timeout.as_millis().to_string()),
             ]),
             Delivery::AtLeastOnce => own.push(("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())),
@@ -191,7 +192,12 @@ impl Config {
     /// Properties of the producer that carries receipts.
     pub(super) fn receipt_producer(&self) -> Result<ClientConfig, DriverError> {
         let mut own = self.producer_properties();
-        own.push(("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string()));
+        own.retain(|(name, _)| *name != RETRY_BACKOFF_MAX);
+        own.extend([
+            ("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string()),
+            // Everything waits for the first receipt after an outage of the ledger.
+            (RETRY_BACKOFF_MAX, "200".to_owned()),
+        ]);
         self.client(own)
     }
 
@@ -220,7 +226,7 @@ impl Config {
             ("queue.buffering.max.messages", PRODUCE_QUEUE_MESSAGES.to_string()),
             // AddOffsetsToTxn straight after a commit meets CONCURRENT_TRANSACTIONS; the default backs off 100 ms.
             ("retry.backoff.ms", "1".to_owned()),
-            ("retry.backoff.max.ms", "500".to_owned()),
+            (RETRY_BACKOFF_MAX, "500".to_owned()),
             (METADATA_REFRESH_PROPERTY, METADATA_REFRESH.as_millis().to_string()),
         ]
     }

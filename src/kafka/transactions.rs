@@ -327,3 +327,40 @@ impl Delivery for Transactions {
         self.end_open_transaction()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaRespErr;
+
+    use rdkafka::types::RDKafkaApiKey;
+
+    use super::super::context::GroupContext;
+    use super::super::status::StatusCell;
+    use super::*;
+    use crate::event::{NextOffset, TopicPartition};
+
+    /// librdkafka asks for the group's coordinator once, and is told that it has moved.
+    #[test]
+    fn offsets_that_find_no_coordinator_cost_a_new_producer() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let reporter = Reporter { client: "outcomes", status: Arc::new(StatusCell::default()) };
+        let context = GroupContext::new(reporter.clone(), |_| ());
+        // It has no broker, or it would ask for the coordinator too.
+        let config = Config::new("127.0.0.1:1", "g", "0", &["t"]).consumer().unwrap();
+        let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(context).unwrap());
+        let group = || Some(consumer.group_metadata().unwrap());
+        let config = Arc::new(Config::new(&cluster.bootstrap_servers(), "g", "0", &["t"]));
+        let mut transactions = Transactions::start(config, reporter, Stop::default(), Arc::clone(&consumer)).unwrap();
+
+        let source = TopicPartition { topic: "t".into(), partition: 0 };
+        let offsets = [OffsetCommit { source, position: NextOffset(7), metadata: "m".to_owned() }];
+        let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+        cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[moved]);
+        assert_eq!(transactions.commit(&offsets, group()).unwrap(), End::Aborted);
+        assert_eq!(transactions.offsets_answer, OFFSETS_ANSWER * 2);
+        assert_eq!(transactions.commit(&offsets, group()).unwrap(), End::Committed);
+        assert_eq!(transactions.offsets_answer, OFFSETS_ANSWER);
+    }
+}

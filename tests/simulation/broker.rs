@@ -351,6 +351,12 @@ impl Broker {
         self.producers.get(&id).is_some_and(|producer| producer.timed_out)
     }
 
+    /// When the open transaction was begun, if there are outcomes in it.
+    pub(crate) fn begun_with_outcomes(&self, id: usize, epoch: u32) -> Option<Time> {
+        let producer = self.producers.get(&id).filter(|producer| producer.epoch == epoch)?;
+        producer.open.as_ref().filter(|open| !open.outcomes.is_empty()).map(|open| open.since)
+    }
+
     fn transaction(&mut self, id: usize, epoch: u32, now: Time) -> Result<&mut Transaction, Fenced> {
         let producer = self.producers.entry(id).or_default();
         if producer.epoch != epoch {

@@ -2,7 +2,7 @@
 
 use coafi_core::engine::offset_map::{MAX_HALTED, OffsetMap, room};
 use coafi_core::engine::{
-    Class, CommitResult, Disposition, EventsLost, PartitionCommit, PartitionId, Settings, TransactionId,
+    Class, CommitResult, Disposition, EventsLost, PartitionCommit, PartitionId, Settings, Time, TransactionId,
 };
 use coafi_core::event::NextOffset;
 
@@ -23,6 +23,7 @@ pub(crate) struct Commit {
     /// because the broker would take the offsets of a partition that a current member does not own (I4).
     member: MemberId,
     generation: u64,
+    asked_at: Time,
 }
 
 impl Commit {
@@ -93,6 +94,25 @@ impl Process {
         self.commit.as_ref().is_some_and(|commit| commit.names(partition))
     }
 
+    pub(crate) fn is_ending(&self, transaction: TransactionId) -> bool {
+        self.commit.as_ref().is_some_and(|commit| commit.transaction == transaction)
+    }
+
+    pub(crate) fn commit_asked_at(&self) -> Option<Time> {
+        self.commit.as_ref().map(|commit| commit.asked_at)
+    }
+
+    fn commit_of(
+        &self,
+        world: &World,
+        transaction: TransactionId,
+        offsets: Vec<PartitionCommit>,
+        lost: Vec<EventsLost>,
+    ) -> Commit {
+        let (member, generation, asked_at) = (self.member, self.generation, world.now);
+        Commit { transaction, offsets, lost, member, generation, asked_at }
+    }
+
     pub(crate) fn stage(&mut self, world: &mut World, output: Outcome) -> Checked {
         ensure(self.commit.is_none(), "protocol", || format!("{:?} is staged during a commit", output.ticket))?;
         self.custody.staged(&output)?;
@@ -138,29 +158,31 @@ impl Process {
             let current = self.custody.is_current(output.ticket.partition, output.ticket.epoch);
             ensure(current, "I4", || format!("{:?} is committed under an old epoch", output.ticket))?;
         }
-        self.commit = Some(Commit { transaction, offsets, lost, member: self.member, generation: self.generation });
+        self.commit = Some(self.commit_of(world, transaction, offsets, lost));
         self.after_latency(world, Input::SendOffsets(transaction));
         Ok(())
     }
 
     pub(crate) fn abort(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
         ensure(self.commit.is_none(), "protocol", || "an abort is asked for during a commit".into())?;
-        self.commit = Some(Commit {
-            transaction,
-            offsets: Vec::new(),
-            lost: Vec::new(),
-            member: self.member,
-            generation: self.generation,
-        });
+        self.commit = Some(self.commit_of(world, transaction, Vec::new(), Vec::new()));
+        if self.aborts_in_vain(world, transaction) {
+            return Ok(());
+        }
         self.give_up_transaction(world, transaction);
         Ok(())
     }
 
     /// `TxnOffsetCommit`, or the plain offset commit at-least-once.
     pub(crate) fn send_offsets(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
-        let Some(commit) = self.commit.as_ref().filter(|commit| commit.transaction == transaction) else {
+        if !self.is_ending(transaction) {
             return Ok(());
-        };
+        }
+        let at_least_once = world.profile.mode == Mode::AtLeastOnce;
+        if at_least_once && !self.ledger_takes(world, transaction, Input::SendOffsets(transaction)) {
+            return Ok(());
+        }
+        let Some(commit) = &self.commit else { return Ok(()) };
         let aborted = std::mem::take(&mut self.aborts_ahead);
         self.aborts_ahead = aborted.saturating_sub(1);
         let accepted = world.coordinator.accepts(commit.member, commit.generation);
@@ -190,7 +212,10 @@ impl Process {
     }
 
     pub(crate) fn end_transaction(&mut self, world: &mut World, transaction: TransactionId) -> Checked {
-        if self.commit.as_ref().is_none_or(|commit| commit.transaction != transaction) {
+        if !self.is_ending(transaction) {
+            return Ok(());
+        }
+        if !self.ledger_takes(world, transaction, Input::EndTransaction(transaction)) {
             return Ok(());
         }
         let answer_lost = self.answer_is_lost();
@@ -231,7 +256,7 @@ impl Process {
     }
 
     pub(crate) fn transaction_ended(&mut self, world: &mut World, transaction: TransactionId, committed: bool) {
-        if self.commit.as_ref().is_none_or(|commit| commit.transaction != transaction) {
+        if !self.is_ending(transaction) {
             return;
         }
         self.commit = None;

@@ -64,6 +64,10 @@ pub(crate) enum Fault {
         lasts: Duration,
     },
     FastReceipts,
+    /// The ledger takes no records.
+    LedgerOutage {
+        lasts: Duration,
+    },
     /// Retention passes the committed position. The owner is down, or reads on.
     Retention {
         partition: PartitionId,
@@ -114,7 +118,7 @@ pub(crate) enum Stray {
 }
 
 impl Fault {
-    pub(crate) const NAMES: [&'static str; 19] = [
+    pub(crate) const NAMES: [&'static str; 20] = [
         "crash",
         "crash all",
         "freeze",
@@ -134,6 +138,7 @@ impl Fault {
         "add partition",
         "clock leap",
         "reroute",
+        "ledger outage",
     ];
 
     pub(crate) fn name(&self) -> &'static str {
@@ -152,6 +157,7 @@ impl Fault {
             Self::Recovery { .. } => "recovery",
             Self::SlowReceipts { .. } => "slow receipts",
             Self::FastReceipts => "fast receipts",
+            Self::LedgerOutage { .. } => "ledger outage",
             Self::Retention { .. } => "retention",
             Self::SetOffset { .. } => "set offset",
             Self::StrayCommit { .. } => "stray commit",
@@ -174,6 +180,10 @@ impl Fault {
         if profile.reroutes > 0 {
             plan.push((Time::default() + Duration::from_millis(span), Self::Reroute { enables: true }));
         }
+        plan.extend(
+            (0..profile.ledger_outages)
+                .map(|_| at(&mut |random| Self::LedgerOutage { lasts: random.millis(50, 12_000) })),
+        );
         plan
     }
 
@@ -244,6 +254,10 @@ pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
         Fault::SlowReceipts { delay, lasts } => {
             simulation.world.receipt_delay = delay;
             simulation.world.schedule_fault(now + lasts, Fault::FastReceipts);
+        }
+        Fault::LedgerOutage { lasts } => {
+            let back_at = simulation.world.ledger_back_at();
+            simulation.world.ledger_back_at = back_at.max(Some(now + lasts));
         }
         Fault::FastReceipts => simulation.world.receipt_delay = Duration::ZERO,
         Fault::Retention { partition, beyond, owner_is_down } => {

@@ -20,6 +20,7 @@ mod custody;
 mod fairness;
 mod faults;
 mod handlers;
+mod ledger;
 mod membership;
 mod ordering;
 mod polling;

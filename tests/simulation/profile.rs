@@ -28,6 +28,7 @@ pub(crate) struct Profile {
     pub(crate) routes: Vec<RoutePolicy>,
     /// How often others come into force.
     pub(crate) reroutes: u32,
+    pub(crate) ledger_outages: u32,
     /// Routes may say halt.
     pub(crate) halts: bool,
     pub(crate) events: u32,
@@ -82,6 +83,7 @@ impl Profile {
             },
             routes,
             reroutes: 0,
+            ledger_outages: 0,
             halts,
             events: random.between(20, 220) as u32,
             keys: random.pick(&[1, 3, 10, 60]),
@@ -103,6 +105,9 @@ impl Profile {
             self.reroutes = random.between(1, 4) as u32;
         } else {
             self.crowd_with_standing_records(random);
+        }
+        if random.chance(50) {
+            self.ledger_outages = random.between(1, 3) as u32;
         }
     }
 
@@ -163,6 +168,7 @@ impl Profile {
                 write_ahead: false,
             }],
             reroutes: 0,
+            ledger_outages: 0,
             halts: false,
             events: 0,
             keys: 8,

@@ -14,6 +14,7 @@ use crate::commit::Commit;
 use crate::coordinator::{MemberId, Sync};
 use crate::custody::Custody;
 use crate::handlers::{Payload, Report};
+use crate::ledger;
 use crate::polling::Batch;
 use crate::working::Running;
 use crate::world::{Event, LARGEST, World};
@@ -53,12 +54,15 @@ pub(crate) enum Input {
     SendOffsets(TransactionId),
     EndTransaction(TransactionId),
     Resolve(TransactionId),
+    /// It could not be committed in time.
+    GiveUp(TransactionId),
     Ended {
         transaction: TransactionId,
         committed: bool,
     },
     Fenced,
     Probed(Dependency),
+    LookAtTheLedger,
     Synced(Sync),
     FetchOffsets(PartitionId),
     /// The group says that this member is not one.
@@ -131,6 +135,7 @@ pub(crate) struct Process {
     pub(crate) commit: Option<Commit>,
     pub(crate) aborts_ahead: u32,
     pub(crate) lost_answers_ahead: u32,
+    pub(crate) ledger: ledger::View,
     pub(crate) clock: Clock,
     pub(crate) frozen_until: Time,
     pub(crate) shutting_down: bool,
@@ -174,6 +179,7 @@ impl Process {
             commit: None,
             aborts_ahead: 0,
             lost_answers_ahead: 0,
+            ledger: ledger::View::default(),
             clock: Clock::new(&mut world.random),
             frozen_until: Time::default(),
             shutting_down: false,
@@ -228,8 +234,10 @@ impl Process {
             }
             Input::Records(batch) => self.records(world, batch),
             Input::Receipt { partition, epoch, from, to } => {
-                world.truth.receipted(partition, from, to);
-                self.engine.receipts_acknowledged(now, partition, epoch, to);
+                if !self.waits_for_the_ledger(world, Input::Receipt { partition, epoch, from, to }) {
+                    world.truth.receipted(partition, from, to);
+                    self.engine.receipts_acknowledged(now, partition, epoch, to);
+                }
             }
             Input::Dedup { partition, epoch, position, window } => {
                 let seen = world.broker.identities(partition, position, window);
@@ -242,6 +250,8 @@ impl Process {
             Input::EndTransaction(transaction) => self.end_transaction(world, transaction)?,
             Input::Resolve(transaction) => self.resolve(world, transaction),
             Input::Ended { transaction, committed } => self.transaction_ended(world, transaction, committed),
+            Input::GiveUp(transaction) => self.give_up(world, transaction)?,
+            Input::LookAtTheLedger => self.look_at_the_ledger(world),
             Input::Fenced => self.rebuild_producer(world)?,
             Input::Probed(dependency) => {
                 let up = !world.services.down.contains(&dependency);

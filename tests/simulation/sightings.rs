@@ -1,7 +1,7 @@
 //! What has to happen in a run over many seeds: a world in which one of these never occurs proves less than it claims.
 
 /// Situations, besides the faults and the ends that have lists of their own.
-pub(crate) const ALL: [&str; 25] = [
+pub(crate) const ALL: [&str; 28] = [
     // The group.
     "several replicas",
     "a zombie woke after its partitions had moved",
@@ -12,6 +12,10 @@ pub(crate) const ALL: [&str; 25] = [
     "a producer was fenced by its time-out",
     "a commit of unknown outcome had happened",
     "a commit of unknown outcome had not happened",
+    // The ledger.
+    "the ledger was down",
+    "the ledger was back",
+    "a transaction was given up while the ledger was down",
     // The committed offset.
     "foreign metadata was read",
     "a map of another position was read",

@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) truth: Truth,
     pub(crate) receipt_delay: Duration,
+    pub(crate) ledger_back_at: Option<Time>,
     /// Faults that happened, by name.
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Situations that came about, by name (`sightings.rs`).
@@ -90,6 +91,7 @@ impl World {
             services: Services::default(),
             truth,
             receipt_delay: Duration::ZERO,
+            ledger_back_at: None,
             faults: BTreeMap::new(),
             sightings: BTreeMap::new(),
             trace: Trace::default(),

@@ -17,6 +17,67 @@ fn nothing_begins_while_receipts_are_not_acknowledged() {
 }
 
 #[test]
+fn what_is_staged_when_the_ledger_goes_is_aborted_and_staged_once_more_when_it_is_back() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 2)]);
+    bench.finish(0, Attempt::Succeeded);
+    assert_eq!(bench.staged.len(), 1, "the other one runs, so nothing is committed yet");
+    bench.engine.ledger_answers(bench.now, false);
+    bench.settle();
+    let aborted = |bench: &Bench| {
+        bench.others.iter().find_map(|effect| match effect {
+            Effect::Abort { transaction } => Some(*transaction),
+            _ => None,
+        })
+    };
+    let transaction = aborted(&bench).expect("it cannot be committed");
+    let outputs = std::mem::take(&mut bench.staged);
+    bench.engine.transaction_ended(bench.now, transaction, CommitResult::Aborted(outputs));
+    bench.settle();
+    bench.finish(1, Attempt::Succeeded);
+    let commits = bench.commits;
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.staged.is_empty() && bench.ends.is_empty(), "{:?}", bench.ends);
+    assert_eq!(bench.commits, commits, "positions wait for the outputs");
+    bench.engine.ledger_answers(bench.now, true);
+    bench.settle();
+    bench.pass(settings().commit_interval);
+    assert_eq!(bench.ends, [(0, 1, Disposition::Processed), (1, 1, Disposition::Processed)]);
+}
+
+#[test]
+fn what_has_no_outputs_is_committed_while_the_ledger_is_down() {
+    let mut bench = Bench::new();
+    bench.engine.ledger_answers(bench.now, false);
+    bench.settle();
+    let commits = bench.commits;
+    bench.assign(&assignment(P1, 0, ""));
+    bench.pass(settings().commit_interval);
+    assert!(bench.commits > commits, "the mark of the new assignment");
+}
+
+#[test]
+fn a_commit_that_is_under_way_when_the_ledger_goes_is_not_disturbed() {
+    let mut bench = Bench::new();
+    bench.holds_commits = true;
+    bench.poll(&[(0, 1)]);
+    bench.finish(0, Attempt::Succeeded);
+    bench.pass(settings().commit_interval);
+    assert!(bench.held_commit.is_some());
+    bench.engine.ledger_answers(bench.now, false);
+    bench.settle();
+    assert!(!bench.has(|effect| matches!(effect, Effect::Abort { .. })));
+    bench.end_commit(false);
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.held_commit.is_none() && bench.staged.is_empty());
+    bench.engine.ledger_answers(bench.now, true);
+    bench.settle();
+    bench.pass(settings().commit_interval);
+    bench.end_commit(true);
+    assert_eq!(bench.ends, [(0, 1, Disposition::Processed)]);
+}
+
+#[test]
 fn a_ledger_that_is_down_for_long_is_escalated_once() {
     let mut bench = Bench::new();
     for _ in 0..2 {
