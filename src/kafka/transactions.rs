@@ -90,6 +90,12 @@ impl Trouble {
             _ => Self::Rebuild(error),
         }
     }
+
+    fn into_error(self) -> KafkaError {
+        match self {
+            Self::Retry(e) | Self::Abort(e) | Self::Rebuild(e) | Self::Hangs(e) | Self::Unknown(e) => e,
+        }
+    }
 }
 
 impl Transactions {
@@ -168,9 +174,7 @@ impl Transactions {
         let commit = |timeout| sink.producer().commit_transaction(timeout).map_err(Trouble::of);
         self.again(Instant::now() + RETRY_FOR, commit).map_err(|trouble| match trouble {
             Trouble::Abort(error) => Trouble::Abort(error),
-            Trouble::Retry(error) | Trouble::Rebuild(error) | Trouble::Hangs(error) | Trouble::Unknown(error) => {
-                Trouble::Unknown(error)
-            }
+            other => Trouble::Unknown(other.into_error()),
         })?;
         self.begun = None;
         self.offsets_answer = OFFSETS_ANSWER;
@@ -233,16 +237,12 @@ impl Transactions {
                 // purged ones all the same, and could not say so, would take those: as duplicates, to be dropped.
                 Some(purged) => self.replace(&purged)?,
             },
-            Err(
-                Trouble::Retry(e) | Trouble::Abort(e) | Trouble::Rebuild(e) | Trouble::Hangs(e) | Trouble::Unknown(e),
-            ) => {
-                if incumbent.is_fenced() {
-                    self.rebuild(&e)?;
-                    return Ok(End::Replaced);
-                }
-                // The next producer's initialisation aborts it as well.
-                self.replace(&e)?;
+            Err(trouble) if incumbent.is_fenced() => {
+                self.rebuild(&trouble.into_error())?;
+                return Ok(End::Replaced);
             }
+            // The next producer's initialisation aborts it as well.
+            Err(trouble) => self.replace(&trouble.into_error())?,
         }
         Ok(End::Aborted)
     }
@@ -306,7 +306,7 @@ impl Delivery for Transactions {
                 self.end_open_transaction()
             }
             Err(Trouble::Hangs(error)) => {
-                info!("offsets found no way into the transaction for {:?}, its outcomes are staged again", error);
+                info!("offsets found no way into the transaction in time, its outcomes are staged again: {error}");
                 self.replace(&error)?;
                 Ok(End::Aborted)
             }
