@@ -1,6 +1,9 @@
 //! Records that the broker has and never acknowledged: a producer that is idempotent may write what it has written again
 //! when brokers are lost in between, and tells its caller of the last copy only.
 //!
+//! Or it does not know of which: a broker that is sent again what it has says so, and not where (offset -1001). It is one of
+//! those that nobody was told of.
+//!
 //! Of the copies of one event the first is the event, wherever its producer was told that it is; the others are duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,17 +20,21 @@ pub(super) struct Accounted {
     pub(super) lost_by_broker: usize,
 }
 
+/// Places by [`Sent::sequence`].
+type Copies<'a> = BTreeMap<i64, BTreeSet<&'a Place>>;
+
 pub(super) fn account(evidence: &Evidence) -> Accounted {
-    let mut stored: BTreeMap<i64, BTreeSet<&Place>> = BTreeMap::new();
+    let mut stored = Copies::new();
     for one in &evidence.stored {
         stored.entry(one.sequence).or_default().insert(&one.place);
     }
+    let sent = located(&evidence.sent, &stored);
     let is_there = |sent: &Sent| stored.get(&sent.sequence).is_some_and(|places| places.contains(&sent.place));
-    let lost_by_broker = evidence.sent.iter().filter(|sent| !is_there(sent)).count();
-    let acknowledged: BTreeSet<&Place> = evidence.sent.iter().map(|sent| &sent.place).collect();
+    let lost_by_broker = sent.iter().filter(|sent| !is_there(sent)).count();
+    let acknowledged: BTreeSet<&Place> = sent.iter().map(|sent| &sent.place).collect();
     let mut unacknowledged = 0;
-    let mut records: Vec<Sent> = Vec::with_capacity(evidence.stored.len().max(evidence.sent.len()));
-    for sent in &evidence.sent {
+    let mut records: Vec<Sent> = Vec::with_capacity(evidence.stored.len().max(sent.len()));
+    for sent in &sent {
         let begin = records.len();
         records.push(sent.clone());
         if sent.ending == Ending::Duplicate {
@@ -44,4 +51,20 @@ pub(super) fn account(evidence: &Evidence) -> Accounted {
         }
     }
     Accounted { records, unacknowledged, lost_by_broker }
+}
+
+/// Each at its place. One whose place its producer does not know has the first of its copies that no other was told of, and stays
+/// nowhere if there is none.
+fn located(sent: &[Sent], stored: &Copies<'_>) -> Vec<Sent> {
+    let mut taken: BTreeSet<Place> = sent.iter().map(|sent| sent.place.clone()).collect();
+    let mut located = sent.to_vec();
+    for sent in located.iter_mut().filter(|sent| sent.place.offset < 0) {
+        let copies = stored.get(&sent.sequence).into_iter().flatten();
+        let free = copies.filter(|copy| copy.partition == sent.place.partition && !taken.contains(**copy));
+        if let Some(&place) = free.min() {
+            taken.insert(place.clone());
+            sent.place = place.clone();
+        }
+    }
+    located
 }

@@ -256,6 +256,18 @@ fn the_first_of_two_copies_is_the_event_whichever_was_acknowledged() {
 }
 
 #[test]
+fn a_record_of_unknown_place_is_where_the_topic_has_it() {
+    let unknown = |evidence: &mut Evidence| evidence.sent[1].place.offset = -1001;
+    check(unknown, &[]);
+    let mut evidence = clean();
+    unknown(&mut evidence);
+    let report = reconcile(&evidence);
+    assert_eq!((report.unacknowledged, report.lost_by_broker), (0, 0));
+    evidence.stored.retain(|stored| stored.place != place(TOPIC, 1));
+    assert_eq!(reconcile(&evidence).lost_by_broker, 1);
+}
+
+#[test]
 fn what_the_broker_has_lost_is_told_from_what_was_not_handled() {
     let mut evidence = clean();
     evidence.stored.remove(4);
