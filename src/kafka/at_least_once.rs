@@ -13,9 +13,9 @@ use tracing::{info, warn};
 use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
-use super::patience::Patience;
 use super::sink::{Failures, Sink};
 use super::stop::Stop;
+use super::timed_calls::TimedCalls;
 use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
 use crate::event::Outgoing;
 
@@ -36,7 +36,7 @@ pub(super) struct AtLeastOnce {
     failures: Arc<Failures>,
     sink: Sink<Failures>,
     broken: Option<KafkaError>,
-    patience: Patience,
+    calls: TimedCalls,
 }
 
 impl AtLeastOnce {
@@ -49,7 +49,7 @@ impl AtLeastOnce {
         let failures = Arc::<Failures>::default();
         let sink = Sink::new(&config.outcome_producer()?, reporter.clone(), Arc::clone(&failures))?;
         reporter.status.update(|status| status.producer_ready = true);
-        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, patience: Patience::default() })
+        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, calls: TimedCalls::default() })
     }
 
     fn renew(&mut self) -> Result<(), DriverError> {
@@ -83,7 +83,7 @@ impl AtLeastOnce {
             let (consumer, offsets) = (Arc::clone(&self.consumer), list.clone());
             // It may be made twice: the same offsets.
             let commit = move || consumer.commit(&offsets, CommitMode::Sync);
-            let error = match self.patience.call(COMMIT_ANSWER, commit) {
+            let error = match self.calls.call(COMMIT_ANSWER, commit) {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 Err(given_up) => {

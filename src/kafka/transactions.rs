@@ -23,9 +23,9 @@ use tracing::info;
 use super::DriverError;
 use super::config::Config;
 use super::context::{GroupConsumer, Reporter};
-use super::patience::Patience;
 use super::stop::Stop;
 use super::succession::{Incumbent, Succession};
+use super::timed_calls::TimedCalls;
 use super::writer::{Delivery, End, OffsetCommit, list_of, refused, send_all};
 use crate::event::Outgoing;
 
@@ -64,7 +64,7 @@ pub(super) struct Transactions {
     begun: Option<Instant>,
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
-    patience: Patience,
+    calls: TimedCalls,
     offsets_answer: Duration,
 }
 
@@ -115,7 +115,7 @@ impl Transactions {
             producers,
             begun: None,
             broken: None,
-            patience: Patience::default(),
+            calls: TimedCalls::default(),
             offsets_answer: OFFSETS_ANSWER,
         })
     }
@@ -195,7 +195,7 @@ impl Transactions {
         let send = |timeout: Duration| {
             let (incumbent, list, group) = (Arc::clone(incumbent), list.clone(), Arc::clone(&group));
             let send = move || incumbent.sink.producer().send_offsets_to_transaction(&list, &group, timeout);
-            match self.patience.call(timeout.min(limit), send) {
+            match self.calls.call(timeout.min(limit), send) {
                 Ok(result) => result.map_err(Trouble::of),
                 Err(given_up) => Err(Trouble::Hangs(given_up.into())),
             }

@@ -13,11 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 const MAX_GIVEN_UP: usize = 8;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct TimedCalls {
     given_up: Arc<AtomicUsize>,
 }
 
-impl Patience {
+impl TimedCalls {
     /// What `call` gives, if it does within `limit`.
     pub(super) fn call<T: Send + 'static>(
         &self,
@@ -80,25 +80,25 @@ mod tests {
 
     #[test]
     fn an_answer_is_passed_on() {
-        let patience = Patience::default();
-        assert_eq!(patience.call(LONG, || 7), Ok(7));
-        assert_eq!(patience.given_up.load(Ordering::Acquire), 0);
+        let calls = TimedCalls::default();
+        assert_eq!(calls.call(LONG, || 7), Ok(7));
+        assert_eq!(calls.given_up.load(Ordering::Acquire), 0);
     }
 
     #[test]
     fn a_call_without_an_answer_is_given_up_and_only_so_many_are_begun() {
-        let patience = Patience::default();
+        let calls = TimedCalls::default();
         let mut ends = Vec::new();
         for _ in 0..MAX_GIVEN_UP {
             let (end, ended) = channel::<()>();
             ends.push(end);
-            assert_eq!(patience.call(SOON, move || ended.recv()), Err(GivenUp));
+            assert_eq!(calls.call(SOON, move || ended.recv()), Err(GivenUp));
         }
-        assert_eq!(patience.call(LONG, || ()), Err(GivenUp), "there are too many");
+        assert_eq!(calls.call(LONG, || ()), Err(GivenUp), "there are too many");
         drop(ends);
-        while patience.given_up.load(Ordering::Acquire) > 0 {
+        while calls.given_up.load(Ordering::Acquire) > 0 {
             std::thread::yield_now();
         }
-        assert!(patience.call(LONG, || ()).is_ok());
+        assert!(calls.call(LONG, || ()).is_ok());
     }
 }
