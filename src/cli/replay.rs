@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::table;
 use super::{Between, Context, Exit, Failure, Selecting};
 use crate::app::{self, replay};
+use crate::kafka::scan::ScanError;
 use crate::runtime::{Shutdown, unix_ms};
 
 /// Bytes of a replay's name: it is part of a group's.
@@ -101,6 +102,9 @@ impl Replay {
     async fn replay(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
         self.check_topics(context)?;
         let places = context.places();
+        if !self.dry_run {
+            check_audit_topic(&places).await?;
+        }
         let selection = self.selecting.selection()?;
         let asked = self.asked(context, &places).await?;
         let plan = {
@@ -217,6 +221,18 @@ impl Replay {
                 Err(Failure::usage(format!("--topic {topic:?} is no source topic; allowed: {}", allowed.join(", "))))
             }
         }
+    }
+}
+
+/// Without it nothing of the replay can be kept; a replica would wait for it.
+async fn check_audit_topic(places: &app::Places) -> Result<(), Failure> {
+    match places.reader().partitions(app::AUDIT_TOPIC).await {
+        Ok(_) => Ok(()),
+        Err(ScanError::NoTopic { topic }) => {
+            let why = "a replay writes its audit records there, and keeps in it what its name stands for";
+            Err(Failure::failed(format!("topic {topic} is missing: {why}")).next("run `coafi topics apply`"))
+        }
+        Err(error) => Err(anyhow::Error::new(error).into()),
     }
 }
 

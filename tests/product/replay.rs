@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use coafi_testcontainers::Kafka;
 use serde_json::Value;
 
-use crate::journal::Outcome;
+use crate::journal::{self, Outcome};
 use crate::process::{Process, eventually};
-use crate::topic::{Positions, ends, read};
+use crate::stack::Stack;
+use crate::topic::{Positions, delete, ends, read};
 use crate::world::World;
 
 const EFFECTS: &str = "SELECT count(*) FROM registry_history";
@@ -167,6 +169,23 @@ fn a_name_stands_for_one_replay() {
         assert!(again.stderr.contains(part), "{part}: {}", again.stderr);
     }
     assert_eq!(outcomes_of(&world, "one").len(), 3);
+}
+
+#[test]
+fn without_the_topic_of_audit_records_a_replay_says_what_makes_it() {
+    let kafka = Kafka::start().unwrap();
+    let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "unrecorded");
+    world.send(&world.push("key"));
+    delete(&world.stack.kafka, journal::TOPIC);
+    for name in [&["--name", "first"][..], &[]] {
+        let refused = replay(&world, name).ended();
+        assert_eq!(refused.code(), Some(1), "{}", refused.stderr);
+        for part in ["topic coafi.bitt.records is missing", "run `coafi topics apply`"] {
+            assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+        }
+    }
+    let (code, said) = ended(replay(&world, &["--name", "first", "--dry-run"]));
+    assert_eq!((code, &said["events"]), (Some(0), &1.into()), "{said}");
 }
 
 #[test]

@@ -150,6 +150,18 @@ pub(crate) fn in_sync(bootstrap: &str, topic: &str) -> usize {
     metadata.topics()[0].partitions().iter().map(of).min().unwrap_or_default()
 }
 
+/// Returns once nobody sees it any more.
+pub(crate) fn delete(bootstrap: &str, name: &str) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    for deleted in block_on(admin.delete_topics(&[name], &AdminOptions::new())).unwrap() {
+        deleted.unwrap();
+    }
+    eventually("the topic is gone", || {
+        let metadata = admin.inner().fetch_metadata(None, PATIENCE).unwrap();
+        metadata.topics().iter().all(|topic| topic.name() != name)
+    });
+}
+
 /// Next offset by partition.
 pub(crate) type Positions = BTreeMap<i32, i64>;
 
