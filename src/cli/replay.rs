@@ -158,14 +158,12 @@ impl Replay {
         let Some(kept) = replay::asked_before(places, &replay::own_group(&self.group(context), name)).await? else {
             return Ok(asked);
         };
-        let others: Vec<String> = asked.others(&kept).iter().map(ToString::to_string).collect();
-        let begun = time(Some(kept.begun_ms));
-        if others.is_empty() {
-            context.output().remark(&format!("going on with replay {name}, which was begun at {begun}"));
-            return Ok(kept);
+        if !asked.others(&kept).is_empty() {
+            return Err(another(name, &asked, &kept));
         }
-        let what = format!("--name {name} is another replay, begun at {begun}: {}", others.join("; "));
-        Err(Failure::usage(what).next("give another --name to begin anew, or the same options to go on with that one"))
+        let begun = time(Some(kept.begun_ms));
+        context.output().remark(&format!("going on with replay {name}, which was begun at {begun}"));
+        Ok(kept)
     }
 
     async fn carry_out(
@@ -184,7 +182,7 @@ impl Replay {
             places: &places,
             group,
             name: self.name.unwrap_or_else(|| unix_ms().to_string()),
-            asked,
+            asked: asked.clone(),
             plan,
             shadow: shadow.path(),
             rate: self.rate,
@@ -193,7 +191,11 @@ impl Replay {
         let effects = if isolated { "without effects" } else { "with effects" };
         context.output().remark(&format!("replaying {events} events {effects} as {group}"));
         let bar = context.output().bar("replaying", Some(events as u64));
-        let replayed = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new())).await?;
+        let running = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new()));
+        let replayed = running.await.map_err(|error| match error.downcast::<replay::Overtaken>() {
+            Ok(overtaken) => overtaken_by(&name, &asked, &overtaken),
+            Err(error) => error.into(),
+        })?;
         drop(bar);
         let replay::Replayed { complete, handled, comparison } = &replayed;
         let (complete, handled) = (*complete, *handled);
@@ -233,6 +235,25 @@ async fn check_audit_topic(places: &app::Places) -> Result<(), Failure> {
             Err(Failure::failed(format!("topic {topic} is missing: {why}")).next("run `coafi topics apply`"))
         }
         Err(error) => Err(anyhow::Error::new(error).into()),
+    }
+}
+
+/// The name was begun with other options.
+fn another(name: &str, asked: &replay::Asked, kept: &replay::Asked) -> Failure {
+    let others: Vec<String> = asked.others(kept).iter().map(ToString::to_string).collect();
+    let begun = time(Some(kept.begun_ms));
+    Failure::usage(format!("--name {name} is another replay, begun at {begun}: {}", others.join("; ")))
+        .next("give another --name to begin anew, or the same options to go on with that one")
+}
+
+/// The name was not begun yet when this command looked.
+fn overtaken_by(name: &str, asked: &replay::Asked, overtaken: &replay::Overtaken) -> Failure {
+    match overtaken {
+        replay::Overtaken::Begun(kept) if !asked.others(kept).is_empty() => another(name, asked, kept),
+        replay::Overtaken::Begun(_) | replay::Overtaken::Beginning => {
+            Failure::failed(format!("--name {name}: {overtaken}"))
+                .next("once that one has ended, the same command goes on with it if there is something left")
+        }
     }
 }
 

@@ -172,6 +172,27 @@ fn a_name_stands_for_one_replay() {
 }
 
 #[test]
+fn of_two_commands_that_begin_a_name_at_the_same_time_one_wins() {
+    const EVENTS: i64 = 6;
+    let world = World::new("raced");
+    handled(&world, 6);
+    for round in 0..4 {
+        let name = format!("round-{round}");
+        let begin = |bound: &str, offset: &str| replay(&world, &["--name", &name, bound, offset]);
+        let both = [begin("--to", "2"), begin("--from", "3")].map(Process::ended);
+        let [first, second] = both.each_ref().map(|ended| ended.code() == Some(0));
+        assert_ne!(first, second, "{both:?}");
+        let (lost, meant) = if first { (&both[1], 0..2) } else { (&both[0], 3..EVENTS) };
+        let refused = [": another command begins the replay", " is another replay, begun at"];
+        let is_refused = refused.iter().any(|part| lost.stderr.contains(&format!("--name {name}{part}")));
+        assert!(is_refused, "{}", lost.stderr);
+        let mut offsets: Vec<i64> = outcomes_of(&world, &name).iter().map(|outcome| outcome.offset).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, meant.collect::<Vec<_>>(), "{both:?}");
+    }
+}
+
+#[test]
 fn without_the_topic_of_audit_records_a_replay_says_what_makes_it() {
     let kafka = Kafka::start().unwrap();
     let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "unrecorded");

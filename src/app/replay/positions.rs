@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Asked;
+use super::turn::{Overtaken, Turn};
 use crate::app::{AUDIT_TOPIC, Places};
 use crate::event::TopicPartition;
 use crate::kafka::scan::Stretch;
@@ -25,46 +26,83 @@ fn keeper() -> TopicPartition {
 /// # Errors
 /// The brokers do not answer, or what is kept is not understood.
 pub async fn asked(places: &Places, group: &str) -> anyhow::Result<Option<Asked>> {
-    let kept = with_consumer(places, group, |consumer, group| {
-        let known = committed(consumer, group, &[keeper()])?;
-        Ok(known.elements().first().map(metadata_of).unwrap_or_default())
-    });
-    Asked::read(&kept.await?).with_context(|| format!("what {group} was begun for is not known"))
+    with_consumer(places, group, Isolation::Uncommitted, |consumer, group| {
+        kept(&committed(consumer, group, &[keeper()])?, group)
+    })
+    .await
 }
 
 /// Commits the beginning of every stretch as the group's position where it has none yet, and with it what was asked for: a
 /// replay of this name that was interrupted goes on where it stopped.
 ///
 /// # Errors
-/// The brokers do not answer, or the group has members.
+/// [`Overtaken`], the brokers do not answer, or the group has members.
 pub(super) async fn begin(places: &Places, group: &str, asked: &Asked, stretches: &[Stretch]) -> anyhow::Result<()> {
-    let (stretches, asked) = (stretches.to_vec(), asked.metadata());
-    with_consumer(places, group, move |consumer, group| {
-        let mut sources: Vec<TopicPartition> = stretches.iter().map(|stretch| stretch.source.clone()).collect();
-        sources.push(keeper());
-        let known = committed(consumer, group, &sources)?;
-        let is_new = |source: &TopicPartition| {
-            let found = known.find_partition(&source.topic, source.partition);
-            !matches!(found.map(|found| found.offset()), Some(Offset::Offset(_)))
-        };
-        let mut first = TopicPartitionList::new();
-        for Stretch { source, from, .. } in stretches.iter().filter(|stretch| is_new(&stretch.source)) {
-            first.add_partition_offset(&source.topic, source.partition, Offset::Offset(from.0))?;
-        }
-        let keeper = keeper();
-        if is_new(&keeper) {
-            let mut element = first.add_partition(&keeper.topic, keeper.partition);
-            element.set_offset(Offset::Offset(0))?;
-            element.set_metadata(asked);
-        }
-        if first.count() > 0 {
-            consumer.commit(&first, CommitMode::Sync).with_context(|| {
-                format!("the first offsets of group {group} cannot be committed: does it run already?")
+    let (wanted, of) = (asked.clone(), stretches.to_vec());
+    let has_begun = with_consumer(places, group, Isolation::Uncommitted, move |consumer, group| {
+        let known = known(consumer, group, &of)?;
+        let Some(kept) = kept(&known, group)? else { return Ok(false) };
+        same(&wanted, kept)?;
+        // Partitions that the topics got since.
+        let added = without_position(&known, &of)?;
+        if added.count() > 0 {
+            consumer.commit(&added, CommitMode::Sync).with_context(|| {
+                format!("further offsets of group {group} cannot be committed: does it run already?")
             })?;
         }
-        Ok(())
+        Ok(true)
+    });
+    if has_begun.await? {
+        return Ok(());
+    }
+    let (wanted, of, client) = (asked.clone(), stretches.to_vec(), places.client_config());
+    // What another turn decided is seen only in this isolation: its mark may still be on its way to the group.
+    with_consumer(places, group, Isolation::Committed, move |consumer, group| {
+        let turn = Turn::take(client, group)?;
+        let known = known(consumer, group, &of)?;
+        if let Some(kept) = kept(&known, group)? {
+            return Ok(same(&wanted, kept)?);
+        }
+        let mut first = without_position(&known, &of)?;
+        let keeper = keeper();
+        let mut element = first.add_partition(&keeper.topic, keeper.partition);
+        element.set_offset(Offset::Offset(0))?;
+        element.set_metadata(wanted.metadata());
+        turn.commit(consumer, &first)
     })
     .await
+}
+
+/// What is kept with these offsets.
+fn kept(known: &TopicPartitionList, group: &str) -> anyhow::Result<Option<Asked>> {
+    let keeper = keeper();
+    let element = known.find_partition(&keeper.topic, keeper.partition);
+    let metadata = element.as_ref().map(metadata_of).unwrap_or_default();
+    Asked::read(&metadata).with_context(|| format!("what {group} was begun for is not known"))
+}
+
+/// With the moment that bounds such as `2h` are counted from: the plan was made by it.
+fn same(wanted: &Asked, kept: Asked) -> Result<(), Overtaken> {
+    if *wanted == kept { Ok(()) } else { Err(Overtaken::Begun(kept)) }
+}
+
+/// The beginnings of those stretches at which the group has no position yet.
+fn without_position(known: &TopicPartitionList, stretches: &[Stretch]) -> anyhow::Result<TopicPartitionList> {
+    let mut first = TopicPartitionList::new();
+    for Stretch { source, from, .. } in stretches {
+        let found = known.find_partition(&source.topic, source.partition);
+        if !matches!(found.map(|found| found.offset()), Some(Offset::Offset(_))) {
+            first.add_partition_offset(&source.topic, source.partition, Offset::Offset(from.0))?;
+        }
+    }
+    Ok(first)
+}
+
+/// The group's offsets in these stretches' partitions and the keeper's.
+fn known(consumer: &BaseConsumer, group: &str, stretches: &[Stretch]) -> anyhow::Result<TopicPartitionList> {
+    let mut sources: Vec<TopicPartition> = stretches.iter().map(|stretch| stretch.source.clone()).collect();
+    sources.push(keeper());
+    committed(consumer, group, &sources)
 }
 
 fn committed(consumer: &BaseConsumer, group: &str, sources: &[TopicPartition]) -> anyhow::Result<TopicPartitionList> {
@@ -75,18 +113,33 @@ fn committed(consumer: &BaseConsumer, group: &str, sources: &[TopicPartition]) -
     consumer.committed_offsets(asked, TIMEOUT).with_context(|| format!("the offsets of group {group} are not known"))
 }
 
+/// What is asked while a transaction is about to move a position.
+#[derive(Clone, Copy, Debug)]
+enum Isolation {
+    /// Where it is until then: a killed replay's transaction may be open for a while.
+    Uncommitted,
+    /// Where it is afterwards.
+    Committed,
+}
+
+impl Isolation {
+    const fn level(self) -> &'static str {
+        match self {
+            Self::Uncommitted => "read_uncommitted",
+            Self::Committed => "read_committed",
+        }
+    }
+}
+
 /// Asks as the group, without joining it, where waiting holds nobody up.
 async fn with_consumer<T: Send + 'static>(
     places: &Places,
     group: &str,
+    isolation: Isolation,
     ask: impl FnOnce(&BaseConsumer, &str) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     let mut client = places.client_config();
-    client
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        // Whether there is a position is asked, not whether a transaction is about to move it.
-        .set("isolation.level", "read_uncommitted");
+    client.set("group.id", group).set("enable.auto.commit", "false").set("isolation.level", isolation.level());
     properties::never_joins(&mut client);
     let group = group.to_owned();
     tokio::task::spawn_blocking(move || ask(&client.create()?, &group)).await?

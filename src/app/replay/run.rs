@@ -64,7 +64,7 @@ impl Replay<'_> {
     /// Runs until its end, or `stop`; then compares. `progress` hears how many events have ended.
     ///
     /// # Errors
-    /// Kafka, the database or the registry fail for good, or routes are wrong.
+    /// [`Overtaken`](super::Overtaken), Kafka, the database or the registry fail for good, or routes are wrong.
     pub async fn run(self, stop: CancellationToken, progress: impl Fn(u64)) -> anyhow::Result<Replayed> {
         let own = self.own_group();
         let (settings, places) = self.shadowed(&own);
