@@ -32,14 +32,15 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn owner(&self, offsets: &PartitionOffsets) -> Owner<'a> {
         let (topic, partition) = (&offsets.topic, offsets.partition);
+        let claims = self.reports.iter().filter(|report| part_of(report, topic, partition).is_some());
+        let last = claims.max_by_key(|report| report.reported_at);
         if let Some(member) = self.facts.membership.owner(topic, partition) {
-            return match self.reports.iter().find(|report| report.slot == member.slot()) {
+            return match self.report_of(member).or_else(|| last.filter(|last| self.may_be(member, last))) {
                 Some(report) => Owner::Known { member: Some(member), report },
                 None => Owner::Silent(member),
             };
         }
-        let claims = self.reports.iter().filter(|report| part_of(report, topic, partition).is_some());
-        match claims.max_by_key(|report| report.reported_at) {
+        match last {
             Some(report)
                 if !self.is_stale(report) && report.state != "failed" && self.facts.membership.state != "Empty" =>
             {
@@ -47,6 +48,22 @@ impl<'a> View<'a> {
             }
             last => Owner::Nobody { last },
         }
+    }
+
+    fn report_of(&self, member: &Member) -> Option<&'a ReplicaStatus> {
+        self.reports.iter().find(|report| report.slot == member.slot())
+    }
+
+    /// Whether the member is the replica that said last that the partition is its own. A `client.id` of the configuration
+    /// names no slot, and many replicas may have it in common; then nothing else tells who it is.
+    ///
+    /// | its client id | the report | |
+    /// |---|---|---|
+    /// | any | is new | it is: the other one would have given the partition up |
+    /// | of a slot, as we name clients | is old | it is not: this slot has reported nothing |
+    /// | another | is old | it is: it hangs, or has got the partition just now from one that ended |
+    fn may_be(&self, member: &Member, last: &ReplicaStatus) -> bool {
+        !self.is_stale(last) || !member.is_named_by_slot()
     }
 
     /// What the replica that has the partition says of it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::members::NAMED_BY_SLOT;
 use super::{DriverError, properties};
 
 /// What librdkafka may prefetch for all partitions together, in bytes (its default is 64 MiB *per partition*).
@@ -241,7 +242,7 @@ impl Config {
             client.set(name, value);
         }
         properties::set(&mut client, "bootstrap.servers", &self.bootstrap_servers);
-        properties::set(&mut client, "client.id", &format!("coafi-{}", self.slot));
+        properties::set(&mut client, "client.id", &format!("{NAMED_BY_SLOT}{}", self.slot));
         // Idle connections are closed by brokers as a matter of course.
         properties::set(&mut client, "log.connection.close", "false");
         properties::set_common(&mut client);

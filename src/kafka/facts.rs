@@ -140,7 +140,8 @@ fn group_reports(
     Reports { values, unread_before_ms }
 }
 
-/// Whether every member has said something, if only that it has ended.
+/// Whether every member has said something, if only that it has ended. One with a `client.id` of the configuration is not
+/// known by it, and everything is read.
 fn has_all(found: &Values, group: &str, membership: &Membership) -> bool {
     let mut keys = membership.members.iter().map(|member| format!("{group}/{}", member.slot()));
     keys.all(|key| found.contains_key(key.as_bytes()))

@@ -6,6 +6,9 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
+/// What the `client.id` begins with that names a replica by its slot.
+pub(super) const NAMED_BY_SLOT: &str = "coafi-";
+
 /// A group as Kafka knows it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
@@ -17,7 +20,7 @@ pub struct Membership {
 /// One member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// `coafi-` and the slot, unless the configuration says otherwise.
+    /// [`NAMED_BY_SLOT`] and the slot, unless the configuration says otherwise.
     pub client_id: String,
     /// Its address as the broker sees it.
     pub host: String,
@@ -29,7 +32,13 @@ impl Member {
     /// Clients are named by their slot, unless the configuration names them.
     #[must_use]
     pub fn slot(&self) -> &str {
-        self.client_id.strip_prefix("coafi-").unwrap_or(&self.client_id)
+        self.client_id.strip_prefix(NAMED_BY_SLOT).unwrap_or(&self.client_id)
+    }
+
+    /// Whether the client id has the form of those that name a slot.
+    #[must_use]
+    pub fn is_named_by_slot(&self) -> bool {
+        self.client_id.starts_with(NAMED_BY_SLOT)
     }
 }
 

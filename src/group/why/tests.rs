@@ -217,6 +217,26 @@ fn its_replica_as_a_whole() {
 }
 
 #[test]
+fn a_replica_is_known_by_what_it_says_where_its_client_id_does_not_name_it() {
+    let mut named = Situation::because("handler", |_| ());
+    let replica = |situation: &Situation| {
+        let found = situation.found().remove(0);
+        (found.reason, found.replica.unwrap())
+    };
+    let is = |reason: &str, replica: &str| (reason.to_owned(), replica.to_owned());
+    for client_id in ["events", "coafi-production"] {
+        named.facts.membership.members[0].client_id = client_id.to_owned();
+        assert_eq!(replica(&named), is("handler", "a"), "{client_id}");
+    }
+    named.report().reported_at = NOW - 30_000;
+    assert_eq!(replica(&named), is("unreported", "coafi-production"), "it may be the slot `production`");
+    named.facts.membership.members[0].client_id = "events".to_owned();
+    assert_eq!(replica(&named), is("not_reporting", "a"));
+    named.report().partitions.clear();
+    assert_eq!(replica(&named), is("unreported", "events"), "nobody has said that it has it");
+}
+
+#[test]
 fn what_wants_a_person() {
     Situation::because("halted", failed).says(expect![[r#"
         halted: Record 42 is halted after attempt 2 (transient, timeout: no answer {within} 5s), as route commits says. 2 more of its key wait behind it.
