@@ -63,6 +63,7 @@ impl Bench {
             replication: 1,
             // A key that halts gets on only when somebody acts.
             room: true,
+            reports: true,
             settings: options.settings.clone(),
         };
         world.lay_out()?;

@@ -63,6 +63,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         delivery: options.delivery,
         replication: options.brokers,
         room: false,
+        reports: options.previous.is_none(),
         settings: options.settings.clone(),
     };
     world.lay_out()?;
@@ -94,6 +95,7 @@ pub fn run(options: &Options) -> Result<Summary> {
     (evidence.left, evidence.snapshots) = (progress.order(), snapshots);
     let looks = evidence.snapshots.len();
     let report = reconcile(&evidence);
+    let status_reports = if world.reports { reading::status_reports(&world.kafka)? } else { 0 };
     let dropped_markers = keep_logs(&mut servers, options)?;
     let happened = faults.iter().map(|(kind, began, ended)| Happened {
         kind: *kind,
@@ -109,6 +111,7 @@ pub fn run(options: &Options) -> Result<Summary> {
         seconds: begin.elapsed().as_secs(),
         report,
         looks,
+        status_reports,
         dropped_markers,
         faults: happened.collect(),
         longest_stall: Standstill {

@@ -38,6 +38,8 @@ pub struct Summary {
     pub report: Report,
     /// How often committed positions were looked at while it went on.
     pub looks: usize,
+    /// What replicas have written of themselves meanwhile.
+    pub status_reports: usize,
     pub faults: Vec<Happened>,
     pub longest_stall: Standstill,
     /// Markers of transactions that the broker itself dropped: what is wrong then is Kafka's doing.
@@ -96,6 +98,7 @@ impl Summary {
             put(harm.name(), json!(self.report.count(harm)));
         }
         put("position_snapshots", json!(self.looks));
+        put("status_reports", json!(self.status_reports));
         put("replicas_failed", json!(self.complaints.len()));
         put("commands_failed", json!(self.refusals.len()));
         put("never_acknowledged", json!(self.report.unacknowledged));
@@ -141,6 +144,7 @@ impl Summary {
             counts.add_row([harm.name(), &format!("{count}{allowed}")]);
         }
         counts.add_row(["positions looked at", &format!("{} times", self.looks)]);
+        counts.add_row(["status reports", &self.status_reports.to_string()]);
         let Standstill { partition, began_ms, lasted_ms } = self.longest_stall;
         counts.add_row(["longest stall", &format!("{lasted_ms} ms, of partition {partition} from {began_ms} ms on")]);
         counts.add_row(["drained after", &format!("{} ms", self.drain_ms)]);

@@ -15,6 +15,7 @@ pub const DEAD_LETTER_TOPIC: &str = "drill.steps.dlq";
 pub const DERIVED_TOPIC: &str = "drill.derived";
 pub const UNPROCESSED_TOPIC: &str = "coafi.unprocessed";
 pub const AUDIT_TOPIC: &str = "coafi.bitt.records";
+pub const STATUS_TOPIC: &str = "coafi.status";
 /// The registry in which the handler writes.
 pub const REGISTRY: &str = "drill";
 /// The consumer group.
@@ -127,6 +128,9 @@ max_message_bytes: 1 MiB
     ),
 ];
 
+/// Where replicas say once a second what they are doing, as it is declared for everybody.
+const STATUS: (&str, &str) = ("coafi.status.yaml", include_str!("../../topics/coafi.status.yaml"));
+
 /// How outcomes and offsets are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -159,6 +163,8 @@ pub struct World {
     pub replication: usize,
     /// Whether replicas have room for whatever has failed, so that no key halts.
     pub room: bool,
+    /// Whether replicas report what they are doing. The release before may know neither the topic nor its schema.
+    pub reports: bool,
     /// Further variables of the product's environment.
     pub settings: Vec<(String, String)>,
 }
@@ -171,7 +177,7 @@ impl World {
     pub fn lay_out(&self) -> Result<()> {
         let topics = self.directory.join("topics");
         fs::create_dir_all(&topics)?;
-        for (file, text) in TOPICS {
+        for (file, text) in TOPICS.into_iter().chain(self.reports.then_some(STATUS)) {
             fs::write(topics.join(file), text)?;
         }
         fs::write(self.directory.join("routes.yaml"), ROUTES)?;

@@ -22,6 +22,7 @@ fn nothing_is_lost_doubled_or_reordered_by_kills_and_freezes() {
     println!("{}", summary.json());
     assert!(summary.is_clean(), "{}\n{}", summary.json(), summary.findings());
     assert_eq!(summary.report.resolved(), summary.report.sent);
+    assert!(summary.status_reports > 0, "no replica has reported what it is doing");
     for kind in kinds {
         assert!(summary.faults.iter().any(|fault| fault.kind == kind), "no {}: {:?}", kind.name(), summary.faults);
     }

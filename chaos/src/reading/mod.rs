@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 pub use audit::{Said, said};
 pub use positions::read as positions;
-pub use topic::{Ends, Record, audit_ends, client, source_ends, stored};
+pub use topic::{Ends, Record, audit_ends, client, source_ends, status_reports, stored};
 
 use crate::events::sequence_of;
 use crate::reconcile::{Derived, Evidence, Forward, Forwarded, Place, Sent, Stored};

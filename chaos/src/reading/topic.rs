@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::reconcile::Place;
-use crate::world::{AUDIT_TOPIC, TOPIC};
+use crate::world::{AUDIT_TOPIC, STATUS_TOPIC, TOPIC};
 
 /// One answer of a broker, which may just have been started.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -129,6 +129,15 @@ pub fn source_ends(kafka: &str) -> Result<Ends> {
 /// The broker does not answer.
 pub fn stored(kafka: &str) -> Result<usize> {
     Ok(usize::try_from(source_ends(kafka)?.values().sum::<i64>())?)
+}
+
+/// How many records the status topic has got, those included that compaction has taken.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn status_reports(kafka: &str) -> Result<usize> {
+    let ends = ends(&client(kafka, "chaos-ends", "read_uncommitted")?, STATUS_TOPIC)?;
+    Ok(usize::try_from(ends.values().sum::<i64>())?)
 }
 
 fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Ends> {
