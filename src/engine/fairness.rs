@@ -304,6 +304,42 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_not_idle_is_remembered_and_so_are_few() {
+        let held = TenantPolicy { concurrency: 1, quota: Some(Quota { per_second: 1, burst: 1 }) };
+        let mut ready = Ready::default();
+        let now = Time(10_000_000);
+        let [runs, has_lanes, waits, used] = [1, 2, 3, 4];
+        ready.carried_over(runs);
+        ready.push(has_lanes, lane(2));
+        ready.started(used, 1, &held, now);
+        ready.ended(used, now);
+        ready.push(waits, lane(3));
+        ready.started(waits, 1, &held, now);
+        ready.ended(waits, now);
+        assert_eq!(ready.next(&held, now), Turn::Runs(lane(2), 1));
+        ready.push(has_lanes, lane(2));
+        let until = Time(11_000_000);
+        assert_eq!(ready.next(&held, now), Turn::Waits { tenant: waits, until });
+        let busy = ready.tenants.len();
+        let idle = |ready: &mut Ready, tenant| {
+            ready.started(tenant, 1, &MANY, now);
+            ready.ended(tenant, now);
+        };
+        idle(&mut ready, 10);
+        assert_eq!(ready.tenants.len(), busy + 1, "few are not looked through");
+        (11..11 + (REMEMBERED - busy) as u64).for_each(|tenant| idle(&mut ready, tenant));
+        assert_eq!((ready.tenants.len(), ready.forget_at), (busy, 2 * busy));
+        let bound = |tenant| ready.bound(tenant, &held, now);
+        assert_eq!(
+            [runs, used, waits].map(bound),
+            [Some(Bound::Concurrency), Some(Bound::Rate { until }), Some(Bound::Rate { until })]
+        );
+        assert_eq!(all(&mut ready, &MANY), [2]);
+        ready.replenished(waits);
+        assert_eq!(all(&mut ready, &MANY), [3]);
+    }
+
+    #[test]
     fn runs_are_as_long_as_their_records_are_quick() {
         let mut pace = Pace::default();
         assert!(pace.run() > 1_000, "nothing is known yet");

@@ -122,3 +122,55 @@ fn a_tenant_at_its_bounds_is_told_from_a_route_without_a_free_slot() {
     bench.poll_arrivals(vec![of(3, 2), of(4, 3), of(5, 4)]);
     assert!(reasons(&bench).contains(&(Hold::Slot, Some(5), 1)), "{:?}", reasons(&bench));
 }
+
+#[test]
+fn a_partition_that_is_not_polled_says_that_there_is_no_room() {
+    let mut bench =
+        Bench::with_routes(Settings { max_records: 30, ..settings() }, vec![RoutePolicy { concurrency: 1, ..route() }]);
+    let records: Vec<_> = (0..25).map(|offset| (offset, 1)).collect();
+    bench.poll(&records[..9]);
+    assert!(!reasons(&bench).iter().any(|(hold, ..)| *hold == Hold::Room), "{:?}", reasons(&bench));
+    bench.poll(&records[9..]);
+    assert!(bench.has(|effect| matches!(effect, Effect::Pause(_))) && bench.engine.has_room());
+    assert_eq!(reasons(&bench), [(Hold::Room, None, 0), (Hold::Handler, Some(0), 25)], "others are polled");
+    bench.engine.revoked(bench.now, &[P0]);
+    let given_up = reasons(&bench);
+    assert!(!given_up.iter().any(|(hold, ..)| *hold == Hold::Room), "nothing more is to be polled of it: {given_up:?}");
+}
+
+#[test]
+fn records_name_their_route_once_they_have_one_and_what_they_wait_for_until_then() {
+    let with_routes = |bench: &Bench| -> Vec<(Hold, Option<i64>, Option<RouteId>)> {
+        let [inspection] = &bench.engine.inspect()[..] else { panic!("one partition is assigned") };
+        let shown = |reason: &Reason| (reason.hold.clone(), reason.offset.map(|offset| offset.0), reason.route);
+        inspection.reasons.iter().map(shown).collect()
+    };
+    let mut rebuilding = Bench::unassigned(settings(), vec![route()]);
+    rebuilding.assign(&Assignment { log_start: NextOffset(0), ..assignment(P0, 10, "") });
+    rebuilding.poll(&[(10, 1), (11, 2)]);
+    assert_eq!(with_routes(&rebuilding), [(Hold::Rebuilding, Some(10), None)]);
+    rebuilding.engine.dedup_rebuilt(rebuilding.now, P0, rebuilding.epochs[&P0], &[]);
+    rebuilding.settle();
+    assert_eq!(with_routes(&rebuilding), [(Hold::Handler, Some(10), Some(RouteId(0)))]);
+
+    let narrow = Settings { max_metadata_bytes: 467, max_run: 1, ..settings() };
+    let mut full = Bench::with_routes(narrow, vec![route()]);
+    let mut records: Vec<_> = (0..25_i64).map(|offset| arrival(offset, offset.cast_unsigned())).collect();
+    records.push(Arrival { verdict: Verdict::Unrecognised, ..arrival(25, 25) });
+    full.poll_arrivals(records);
+    assert!(full.engine.window_is_full(P0));
+    let window_full = |offset, route| (Hold::WindowFull, Some(offset), route);
+    let handler = (Hold::Handler, Some(0), Some(RouteId(0)));
+    assert_eq!(with_routes(&full), [handler, window_full(24, Some(RouteId(0))), window_full(25, None)]);
+}
+
+#[test]
+fn a_record_that_may_not_begin_before_its_receipt_says_so() {
+    let mut bench = Bench::with_routes(settings(), vec![RoutePolicy { write_ahead: true, ..route() }]);
+    bench.engine.records(bench.now, P0, bench.epochs[&P0], vec![arrival(0, 1), arrival(1, 1)]);
+    bench.settle();
+    assert_eq!(reasons(&bench), [(Hold::Receipt, Some(0), 2)]);
+    bench.engine.receipts_acknowledged(bench.now, P0, bench.epochs[&P0], NextOffset(2));
+    bench.settle();
+    assert_eq!(reasons(&bench), [(Hold::Handler, Some(0), 2)]);
+}

@@ -230,3 +230,92 @@ fn a_record_that_was_halted_before_it_was_due_waits_until_it_is_when_the_routes_
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.running(), [0]);
 }
+
+/// Outputs that wait for their transaction's commit: what, after which attempt, and whether that was reported before.
+fn staged(bench: &Bench) -> Vec<(i64, Disposition, u32, bool)> {
+    let shown =
+        |output: &Output<i64, ()>| (output.payload, output.disposition.clone(), output.attempt, output.overflow);
+    bench.staged.iter().map(shown).collect()
+}
+
+#[test]
+fn an_attempt_that_was_reported_when_its_record_was_parked_is_not_reported_again_when_no_route_takes_it() {
+    let mut parked = Bench::with_routes(settings(), vec![RoutePolicy { retry: attempts(3), ..route() }]);
+    parked.poll(&[(0, 0), (1, 1)]);
+    parked.finish(0, transient(5));
+    parked.finish(1, Attempt::Succeeded);
+    parked.pass(milliseconds(100));
+    let nowhere = |offset, attempts| Arrival { verdict: Verdict::Unrecognised, attempts, ..arrival(offset, 1) };
+    let mut restarted = parked.restarted();
+    restarted.holds_commits = true;
+    restarted.poll_arrivals(vec![nowhere(0, 0), nowhere(2, 0), nowhere(3, 1)]);
+    restarted.pass(milliseconds(100));
+    let unprocessed = |offset, attempt, reported| (offset, Disposition::Unprocessed, attempt, reported);
+    let expected = [
+        unprocessed(0, 1, true),
+        unprocessed(2, 0, false),
+        // The retry topic's record came with it: its outcome was that it moved there.
+        unprocessed(3, 1, false),
+    ];
+    assert_eq!(staged(&restarted), expected, "the next owner");
+
+    parked.pass(Duration::from_secs(1));
+    assert_eq!(parked.running(), [0]);
+    parked.poll_arrivals(vec![arrival(2, 2), Arrival { attempts: 1, ..arrival(3, 3) }]);
+    parked.reroute(vec![route()], to_nowhere);
+    parked.holds_commits = true;
+    for offset in [0, 2, 3] {
+        parked.finish(offset, Attempt::NotStarted);
+    }
+    parked.pass(milliseconds(100));
+    assert_eq!(staged(&parked), expected, "the same owner, of records that were with a worker");
+}
+
+#[test]
+fn records_that_wait_for_the_deduplication_window_follow_the_new_routes() {
+    let mut bench = Bench::unassigned(settings(), vec![route()]);
+    bench.assign(&Assignment { log_start: NextOffset(0), ..assignment(P0, 10, "") });
+    bench.poll(&[(10, 1), (11, 2)]);
+    let look = |offset: &i64| if *offset == 10 { to(1)(offset) } else { to_nowhere(offset) };
+    bench.reroute(vec![route(), route()], look);
+    bench.engine.dedup_rebuilt(bench.now, P0, bench.epochs[&P0], &[]);
+    bench.settle();
+    let running: Vec<_> = bench.running.iter().map(|job| (job.ticket.offset.0, job.route)).collect();
+    assert_eq!(running, [(10, RouteId(1))]);
+    bench.pass(milliseconds(100));
+    assert_eq!(bench.ends, [(11, 0, Disposition::Unprocessed)]);
+}
+
+#[test]
+fn what_handlers_have_done_is_not_said_of_others_by_an_output_that_waits_for_its_transaction() {
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0), (1, 1)]);
+    bench.holds_commits = true;
+    bench.finish(0, Attempt::Succeeded);
+    bench.pass(milliseconds(100));
+    assert!(bench.held_commit.is_some());
+    let ticket = bench.running.pop_front().unwrap().ticket;
+    let panicked = Attempt::Failed { class: Class::Panic, code: 1 };
+    let finished = Finished { ticket, verdict: panicked, done: 0b1, took: Duration::ZERO, report: None };
+    bench.engine.finished(bench.now, finished);
+    bench.reroute(vec![with_handlers(2)], to(0));
+    bench.end_commit(true);
+    bench.pass(milliseconds(100));
+    let done: Vec<_> = bench.staged.iter().map(|output| (output.payload, output.done)).collect();
+    assert_eq!(done, [(1, 0)]);
+}
+
+#[test]
+fn a_parked_record_halts_if_the_new_policy_says_so_and_one_that_is_halted_is_told_of_once() {
+    let halts = || RoutePolicy { exhausted: Exhausted::Halt, retry: attempts(1), ..route() };
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 0)]);
+    bench.finish(0, Attempt::Failed { class: Class::Panic, code: 1 });
+    let halted = |bench: &Bench| bench.count(|effect| matches!(effect, Effect::Escalate(Incident::Halted { .. })));
+    for _ in 0..3 {
+        bench.reroute(vec![halts()], to(0));
+        assert_eq!(halted(&bench), 1);
+    }
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.running().is_empty());
+}

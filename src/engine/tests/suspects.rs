@@ -214,3 +214,60 @@ fn the_end_of_a_suspect_partition_ends_its_probation() {
     bench.poll(&[(11, 1), (12, 2), (13, 3)]);
     assert_eq!(bench.running(), [11, 12, 13]);
 }
+
+fn to_first(offset: &i64) -> Rerouted<i64> {
+    let lane = offset.cast_unsigned();
+    Rerouted { verdict: Verdict::Routed { route: RouteId(0), lane }, payload: *offset }
+}
+
+#[test]
+fn a_suspect_that_runs_stays_named_and_alone_however_often_the_routes_change() {
+    let mut bench = suspect_bench();
+    bench.poll(&[(10, 1), (11, 2), (12, 3)]);
+    bench.finish(10, Attempt::Succeeded);
+    assert_eq!(bench.running(), [11]);
+    for _ in 0..3 {
+        bench.engine.reroute(bench.now, vec![route()], to_first);
+        bench.settle();
+        bench.pass(milliseconds(200));
+        assert_eq!((bench.running(), bench.map().running), (vec![11], Some(Offset(11))));
+    }
+    bench.finish(11, Attempt::Succeeded);
+    assert_eq!(bench.running(), [12]);
+}
+
+#[test]
+fn a_suspect_that_no_route_takes_any_more_is_not_named_as_the_one_that_runs() {
+    let mut bench = suspect_bench();
+    let due = bench.now + Duration::from_secs(60);
+    bench.holds_commits = true;
+    bench.poll_arrivals(vec![Arrival { not_before: Some(due), ..arrival(10, 1) }, arrival(11, 2)]);
+    // Its announcement is on its way.
+    assert!(bench.running().is_empty() && bench.held_commit.is_some());
+    let look = |offset: &i64| match offset {
+        11 => Rerouted { verdict: Verdict::Unrecognised, payload: 11 },
+        offset => to_first(offset),
+    };
+    bench.engine.reroute(bench.now, vec![route()], look);
+    bench.settle();
+    bench.holds_commits = false;
+    bench.end_commit(true);
+    bench.pass(milliseconds(200));
+    assert_eq!((bench.position(), bench.map().resolved, bench.map().running), (10, ranges(&[(11, 12)]), None));
+}
+
+#[test]
+fn what_waits_for_a_suspect_says_so_in_whichever_partition_it_is() {
+    let mut bench = suspect_bench();
+    bench.assign(&assignment(P1, 0, ""));
+    bench.poll_of(P1, vec![arrival(0, 1)]);
+    bench.poll(&[(10, 1), (11, 2)]);
+    bench.poll_of(P1, vec![arrival(1, 2)]);
+    let waits = |bench: &Bench, id: PartitionId, expected: Offset| {
+        let inspection = bench.engine.inspect().into_iter().find(|inspection| inspection.partition == id).unwrap();
+        inspection.reasons.iter().any(|reason| reason.hold == Hold::Alone && reason.offset == Some(expected))
+    };
+    assert!(waits(&bench, P0, Offset(10)) && waits(&bench, P1, Offset(1)), "{:?}", bench.engine.inspect());
+    bench.lose(&[P0]);
+    assert!(!waits(&bench, P1, Offset(1)), "{:?}", bench.engine.inspect());
+}
