@@ -23,7 +23,10 @@ pub enum DriverError {
          give each replica a slot of its own"
     )]
     SlotConflict { id: String, times: usize },
-    #[error("group.instance.id {id:?} is used by another live replica; give each replica a slot of its own: {message}")]
+    #[error(
+        "group.instance.id {id:?} was taken over: by another live replica, then give each replica a slot of its own; or by an \
+         earlier join of this one that a broker served late, then start it again: {message}"
+    )]
     InstanceConflict { id: String, message: String },
     #[error("producer failed for good: {message}")]
     Producer { message: String },

@@ -139,6 +139,18 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
+    /// What ends the replica. A fenced static member is not told by whom, and librdkafka's client is of no use from then on,
+    /// whichever answer said it (join, sync or heartbeat):
+    ///
+    /// | who has the instance id now | what helps |
+    /// |---|---|
+    /// | another live replica | a slot of its own; joining again would only turn that one out |
+    /// | nobody: an earlier join, of this replica or of the process before it, was given up here and served late | to start again |
+    ///
+    /// The second was seen once, in chaos right after a restart; that a late join is its cause is from reading (Java's client
+    /// does it to itself in that way: KAFKA-20983, apache/kafka#23265). They are not told apart here. To join again would let
+    /// one that was frozen, and has been replaced meanwhile, turn its successor out. So whatever supervises the process
+    /// starts it again, and a conflict in earnest comes back.
     fn fatal(&self, code: RDKafkaErrorCode) -> DriverError {
         let (code, message) = self.consumer.client().fatal_error().unwrap_or_else(|| (code, code.to_string()));
         match (code, &self.config.instance_id) {
