@@ -1,6 +1,6 @@
 //! Where the replay's own group begins, and what it was begun for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -15,6 +15,9 @@ use crate::kafka::{metadata_of, properties};
 
 /// For each answer of the brokers.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long another command that begins the same name may take until it has committed; and between two looks.
+const FASTER_ONE_WAIT: Duration = Duration::from_secs(5);
+const FASTER_ONE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where what the replay was asked for is kept, see [`Asked`].
 fn keeper() -> TopicPartition {
@@ -68,9 +71,26 @@ pub(super) async fn begin(places: &Places, group: &str, asked: &Asked, stretches
         let mut element = first.add_partition(&keeper.topic, keeper.partition);
         element.set_offset(Offset::Offset(0))?;
         element.set_metadata(wanted.metadata());
-        turn.commit(consumer, &first)
+        let Err(error) = turn.commit(consumer, &first) else { return Ok(()) };
+        match what_became(consumer, group)? {
+            Some(kept) => Ok(same(&wanted, kept)?),
+            None => Err(error),
+        }
     })
     .await
+}
+
+/// What the name stands for after a commit that failed: it may have been committed nevertheless, and whoever was faster needs a
+/// moment. The broker does not always say that it was fenced (seen: an unknown error).
+fn what_became(consumer: &BaseConsumer, group: &str) -> anyhow::Result<Option<Asked>> {
+    let until = Instant::now() + FASTER_ONE_WAIT;
+    loop {
+        let kept = kept(&committed(consumer, group, &[keeper()])?, group)?;
+        if kept.is_some() || Instant::now() > until {
+            return Ok(kept);
+        }
+        std::thread::sleep(FASTER_ONE_PAUSE);
+    }
 }
 
 /// What is kept with these offsets.
