@@ -1,4 +1,4 @@
-//! Three replicas, one of which is killed in the middle of its work.
+//! Several replicas: one is killed in the middle of its work; two have the same slot.
 
 use std::collections::BTreeMap;
 
@@ -144,4 +144,20 @@ fn end_once_and_in_order(events: &[Read], outcomes: &[Outcome]) {
             assert!(before.place.1 < end.place.1, "{end:?} was committed before {before:?}");
         }
     }
+}
+
+#[test]
+fn of_two_live_replicas_with_one_slot_one_ends_and_says_what_to_do() {
+    let world = World::new("twins");
+    let mut first = start(&world, "same");
+    first.until_ready();
+    let mut twins = vec![first, start(&world, "same")];
+    let gone = found("one of them ends", || twins.iter_mut().position(|twin| !twin.is_running()));
+    let gone = twins.remove(gone).ended();
+    assert_eq!(gone.code(), Some(1), "{}", gone.stderr);
+    assert!(gone.stderr.contains("give each replica a slot of its own"), "{}", gone.stderr);
+    let mut left = twins.remove(0);
+    left.until_ready();
+    left.terminate();
+    assert_eq!(left.ended().code(), Some(0));
 }

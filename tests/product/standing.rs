@@ -106,6 +106,25 @@ fn a_halted_record_is_named_with_what_it_failed_for() {
 }
 
 #[test]
+fn replicas_that_share_a_client_id_are_told_apart_by_what_they_have() {
+    let world = world_of_drills("named", "retry: {in_place: {attempts: 1}, exhausted: halt}");
+    let named = [("COAFI__KAFKA__CLIENT__CLIENT_ID", "events")];
+    let replica = replica_with(&world, &named);
+    let mut command = world.command(&["consume", "--slot", "there"]);
+    command.envs(named);
+    let mut other = Process::start(command);
+    other.until_ready();
+    world.send(&drill("a", "transient"));
+    let said = standing(&world, "halted");
+    let has = world.run(&["group", "lag", "--output", "json"]).json();
+    let source = has["partitions"].as_array().unwrap().iter().find(|p| p["topic"] == *world.topic).unwrap();
+    assert!(said["replica"] == "here" || said["replica"] == "there", "{said}");
+    assert_eq!((&source["replica"], &source["waiting"]), (&said["replica"], &1.into()), "{has}");
+    end(other);
+    end(replica);
+}
+
+#[test]
 fn a_record_that_waits_in_place_says_until_when() {
     let policy = "retry: {in_place: {attempts: 9, backoff: {initial: 5m, cap: 5m}}}";
     let world = world_of_drills("parked", policy);
