@@ -99,8 +99,13 @@ fn what_is_done_waits_for_the_ledger_while_that_is_down() {
     let since = bench.now;
     bench.engine.ledger_answers(bench.now, false);
     let outage = Hold::Outage { dependency: Dependency::new(Dependency::LEDGER), since };
-    assert_eq!(reasons(&bench), [(outage, Some(0), 1)], "and not for the commit");
+    assert_eq!(reasons(&bench), [(outage.clone(), Some(0), 1)], "and not for the commit");
+    bench.settle();
+    bench.end_abort();
+    assert_eq!(reasons(&bench), [(outage, Some(0), 1)], "nor for the next one");
     bench.engine.ledger_answers(bench.now, true);
+    bench.settle();
+    bench.pass(settings().commit_interval);
     assert_eq!(reasons(&bench), [(Hold::Receipts, Some(0), 1)]);
 }
 

@@ -24,16 +24,7 @@ fn what_is_staged_when_the_ledger_goes_is_aborted_and_staged_once_more_when_it_i
     assert_eq!(bench.staged.len(), 1, "the other one runs, so nothing is committed yet");
     bench.engine.ledger_answers(bench.now, false);
     bench.settle();
-    let aborted = |bench: &Bench| {
-        bench.others.iter().find_map(|effect| match effect {
-            Effect::Abort { transaction } => Some(*transaction),
-            _ => None,
-        })
-    };
-    let transaction = aborted(&bench).expect("it cannot be committed");
-    let outputs = std::mem::take(&mut bench.staged);
-    bench.engine.transaction_ended(bench.now, transaction, CommitResult::Aborted(outputs));
-    bench.settle();
+    bench.end_abort();
     bench.finish(1, Attempt::Succeeded);
     let commits = bench.commits;
     bench.pass(Duration::from_secs(10));

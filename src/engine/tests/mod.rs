@@ -184,6 +184,17 @@ impl Bench {
         self.settle();
     }
 
+    /// Answers the abort that was asked for.
+    fn end_abort(&mut self) {
+        let asked = self.others.iter().rev().find_map(|effect| match effect {
+            Effect::Abort { transaction } => Some(*transaction),
+            _ => None,
+        });
+        let outputs = std::mem::take(&mut self.staged);
+        self.engine.transaction_ended(self.now, asked.expect("an abort was asked for"), CommitResult::Aborted(outputs));
+        self.settle();
+    }
+
     fn poll(&mut self, records: &[(i64, u64)]) {
         let records = records.iter().map(|(offset, lane)| arrival(*offset, *lane)).collect();
         self.poll_arrivals(records);
