@@ -51,7 +51,9 @@ type Part = (u32, u32);
 /// is an error, or the connection breaks, it waits until any connection changes its state, which may be never (see
 /// `rd_kafka_coord_req_handle_FindCoordinator`; seen: 11 s). A new producer asks anew. Twice as long each time, for a broker
 /// that is only slow.
-const OFFSETS_ANSWER: Duration = Duration::from_secs(1);
+const OFFSETS_ANSWER: Duration = Duration::from_secs(3);
+/// The first time of a producer, which does not know the coordinator yet. After an outage everything waits for it.
+const FIRST_OFFSETS_ANSWER: Duration = Duration::from_secs(1);
 
 pub(super) struct Transactions {
     config: Arc<Config>,
@@ -65,7 +67,10 @@ pub(super) struct Transactions {
     /// Why the open transaction cannot be committed.
     broken: Option<Trouble>,
     calls: TimedCalls,
-    offsets_answer: Duration,
+    /// Offsets have found their way by this producer.
+    offsets_answered: bool,
+    /// How many did not since the last commit.
+    offsets_unanswered: u32,
 }
 
 /// What a failed call means.
@@ -116,7 +121,8 @@ impl Transactions {
             begun: None,
             broken: None,
             calls: TimedCalls::default(),
-            offsets_answer: OFFSETS_ANSWER,
+            offsets_answered: false,
+            offsets_unanswered: 0,
         })
     }
 
@@ -128,6 +134,7 @@ impl Transactions {
     /// What was open is aborted by the next producer.
     fn replace(&mut self, why: &KafkaError) -> Result<(), DriverError> {
         self.broken = None;
+        self.offsets_answered = false;
         let timed_out = self.begun.take().is_some_and(|begun| begun.elapsed() > self.config.transaction_timeout);
         self.producers.replace(why, timed_out)
     }
@@ -177,7 +184,7 @@ impl Transactions {
             other => Trouble::Unknown(other.into_error()),
         })?;
         self.begun = None;
-        self.offsets_answer = OFFSETS_ANSWER;
+        self.offsets_unanswered = 0;
         self.producers.committed();
         Ok(())
     }
@@ -191,7 +198,7 @@ impl Transactions {
         give_up_at: Instant,
     ) -> Result<(), Trouble> {
         let (list, group) = (list_of(offsets), Arc::new(group));
-        let limit = self.offsets_answer;
+        let limit = self.offsets_answer();
         let send = |timeout: Duration| {
             let (incumbent, list, group) = (Arc::clone(incumbent), list.clone(), Arc::clone(&group));
             let send = move || incumbent.sink.producer().send_offsets_to_transaction(&list, &group, timeout);
@@ -201,13 +208,20 @@ impl Transactions {
             }
         };
         let result = self.again(give_up_at, send);
-        if matches!(result, Err(Trouble::Hangs(_))) {
-            self.offsets_answer = (limit * 2).min(self.config.transaction_timeout);
+        match &result {
+            Ok(()) => self.offsets_answered = true,
+            Err(Trouble::Hangs(_)) => self.offsets_unanswered += 1,
+            Err(_) => {}
         }
         result.map_err(|trouble| match trouble {
             Trouble::Retry(error) => Trouble::Abort(error),
             other => other,
         })
+    }
+
+    fn offsets_answer(&self) -> Duration {
+        let once = if self.offsets_answered { OFFSETS_ANSWER } else { FIRST_OFFSETS_ANSWER };
+        once.saturating_mul(2_u32.saturating_pow(self.offsets_unanswered)).min(self.config.transaction_timeout)
     }
 
     /// Makes a call until it succeeds, fails in a way that no repetition helps, or it is `deadline`; once in any case. It is told
@@ -359,8 +373,8 @@ mod tests {
         let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
         cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[moved]);
         assert_eq!(transactions.commit(&offsets, group()).unwrap(), End::Aborted);
-        assert_eq!(transactions.offsets_answer, OFFSETS_ANSWER * 2);
+        assert_eq!(transactions.offsets_answer(), FIRST_OFFSETS_ANSWER * 2);
         assert_eq!(transactions.commit(&offsets, group()).unwrap(), End::Committed);
-        assert_eq!(transactions.offsets_answer, OFFSETS_ANSWER);
+        assert_eq!(transactions.offsets_answer(), OFFSETS_ANSWER);
     }
 }
