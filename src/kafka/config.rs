@@ -128,6 +128,12 @@ impl Config {
         format!("{}/{}", self.group, self.slot.replace('%', "%25").replace('/', "%2F"))
     }
 
+    /// What clients are called: by the slot, unless the configuration says otherwise.
+    pub(super) fn client_id(&self) -> String {
+        let given = self.properties.get("client.id");
+        given.cloned().unwrap_or_else(|| format!("{NAMED_BY_SLOT}{}", self.slot))
+    }
+
     /// Properties of the group's consumer.
     pub(super) fn consumer(&self) -> Result<ClientConfig, DriverError> {
         let mut own = reader_properties();
@@ -242,7 +248,7 @@ impl Config {
             client.set(name, value);
         }
         properties::set(&mut client, "bootstrap.servers", &self.bootstrap_servers);
-        properties::set(&mut client, "client.id", &format!("{NAMED_BY_SLOT}{}", self.slot));
+        properties::set(&mut client, "client.id", &self.client_id());
         // Idle connections are closed by brokers as a matter of course.
         properties::set(&mut client, "log.connection.close", "false");
         properties::set_common(&mut client);

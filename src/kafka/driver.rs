@@ -145,10 +145,7 @@ impl<A: Application> Driver<A> {
     /// # Errors
     /// What it cannot go on for. Nothing was committed that should not have been.
     pub(super) fn run(&mut self) -> Result<(), DriverError> {
-        let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
-        self.consumer
-            .subscribe(&topics)
-            .map_err(|source| DriverError::Subscribe { topics: topics.join(", "), source })?;
+        self.subscribe()?;
         loop {
             let now = self.clock.now();
             self.status.beat(now);
@@ -167,6 +164,23 @@ impl<A: Application> Driver<A> {
             if !busy {
                 self.sleep();
             }
+        }
+    }
+
+    fn subscribe(&self) -> Result<(), DriverError> {
+        let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
+        let subscribed = self.consumer.subscribe(&topics);
+        subscribed.map_err(|source| DriverError::Subscribe { topics: topics.join(", "), source })
+    }
+
+    /// Whoever leaves has what is its own revoked first, as in any rebalance; librdkafka joins when that is answered.
+    fn join_anew(&mut self) {
+        if self.state.shutdown_deadline.is_some() || self.state.is_settling() {
+            return;
+        }
+        self.consumer.unsubscribe();
+        if let Err(error) = self.subscribe() {
+            self.state.failed.get_or_insert(error);
         }
     }
 
@@ -235,6 +249,7 @@ impl<A: Application> Driver<A> {
             Input::DedupRebuilt { partition, epoch, seen } => self.engine.dedup_rebuilt(now, partition, epoch, &seen),
             Input::Probed { dependency, up } => self.engine.probed(now, &dependency, up),
             Input::Reroute => self.reroute(),
+            Input::JoinAnew => self.join_anew(),
             Input::Shutdown => {
                 self.engine.shut_down(now);
                 self.status.update(|status| status.ending = true);

@@ -42,6 +42,8 @@ pub(super) enum Input<P, R> {
     },
     /// There are [`super::rerouting::NextRoutes`].
     Reroute,
+    /// Partitions have no owner, and the group does not see it.
+    JoinAnew,
     Shutdown,
     /// One of the threads cannot go on.
     Failed(DriverError),

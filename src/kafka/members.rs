@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 /// What the `client.id` begins with that names a replica by its slot.
@@ -20,6 +20,8 @@ pub struct Membership {
 /// One member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
+    /// Its own for as long as it is a member; begins with its `group.instance.id`, or with the client id.
+    pub id: String,
     /// [`NAMED_BY_SLOT`] and the slot, unless the configuration says otherwise.
     pub client_id: String,
     /// Its address as the broker sees it.
@@ -43,10 +45,15 @@ impl Member {
 }
 
 impl Membership {
-    pub(super) fn ask(consumer: &BaseConsumer, group: &str, timeout: Duration) -> Result<Self, KafkaError> {
+    pub(super) fn ask<C: ConsumerContext>(
+        consumer: &BaseConsumer<C>,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaError> {
         let list = consumer.fetch_group_list(Some(group), timeout)?;
         let Some(found) = list.groups().iter().find(|found| found.name() == group) else { return Ok(Self::default()) };
         let member = |member: &rdkafka::groups::GroupMemberInfo| Member {
+            id: member.id().to_owned(),
             client_id: member.client_id().to_owned(),
             host: member.client_host().trim_start_matches('/').to_owned(),
             partitions: member.assignment().and_then(assignment).unwrap_or_default(),

@@ -7,6 +7,7 @@
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
 //! | `coafi-windows` | reading deduplication windows back | `dedup` |
+//! | `coafi-vacancies` | the question whether partitions have no owner | `vacancies` |
 //! | `coafi-status` | the producer of the replica's status | `reporting` |
 //!
 //! Into the poll thread leads one ordered channel ([`Inbox`]). Vendor types stop here: what leaves is a
@@ -57,6 +58,7 @@ mod succession;
 mod timed_calls;
 pub mod topics;
 mod transactions;
+mod vacancies;
 mod writer;
 
 pub use application::{Application, PolledBatch};

@@ -25,6 +25,7 @@ use super::side::SideReader;
 use super::status::{Status, StatusCell};
 use super::stop::Stop;
 use super::transactions::Transactions;
+use super::vacancies::Vacancies;
 use super::writer::Writer;
 use super::{Application, Claims, DriverError};
 use crate::engine::{Engine, RoutePolicy, Settings};
@@ -101,6 +102,14 @@ impl<A: Application> Replica<A> {
             stop: stop.clone(),
         };
         joins.push(spawn("coafi-windows", answers.clone(), move || rebuilds.run(&requests))?);
+
+        let vacancies = Vacancies {
+            config: Arc::clone(&config),
+            consumer: Arc::clone(&consumer),
+            answers: answers.clone(),
+            stop: stop.clone(),
+        };
+        joins.push(spawn("coafi-vacancies", answers.clone(), move || vacancies.run())?);
 
         if let Some(records) = reports {
             let reporter = threads.reporter("status");

@@ -32,6 +32,7 @@ mod stack;
 mod standing;
 mod topic;
 mod trace;
+mod vacancies;
 mod values;
 mod verdict;
 mod world;

@@ -28,7 +28,8 @@ impl Situation {
             oldest_ms: Some(NOW - 100_000),
         };
         let partitions = BTreeMap::from([("coafi.git".to_owned(), vec![3])]);
-        let member = Member { client_id: "coafi-a".to_owned(), host: "10.0.0.7".to_owned(), partitions };
+        let (client_id, host) = ("coafi-a".to_owned(), "10.0.0.7".to_owned());
+        let member = Member { client_id, host, partitions, ..Member::default() };
         let membership = Membership { state: "Stable".to_owned(), members: vec![member] };
         let lag = GroupLag { partitions: vec![offsets] };
         let facts = GroupFacts { lag, membership, ..GroupFacts::default() };
