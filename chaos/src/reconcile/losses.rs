@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::way::{Way, Ways};
-use super::{Ending, Evidence, Forward, Harm, Overflow, Report};
+use super::{Ending, Evidence, Forward, Harm, Outcome, Overflow, Report};
 
 pub(super) fn check(evidence: &Evidence, ways: &Ways<'_>, report: &mut Report) {
     let derived: BTreeSet<&str> = evidence.derived.iter().map(|event| event.cause.as_str()).collect();
@@ -56,17 +56,23 @@ fn manner(way: &Way<'_>, report: &mut Report) {
     }
 }
 
-/// What an outcome says was moved has to be there.
+/// What an outcome says was moved has to be there. Where it was repeated, which is reported by itself, and ended otherwise, the
+/// first end was taken back before all of it was written, and only the last one stands.
 fn forwards(ways: &Ways<'_>, way: &Way<'_>, report: &mut Report) {
     for (kind, to) in [
         ("retried_topic", Forward::Retry),
         ("dead_lettered", Forward::DeadLetter),
         ("unprocessed", Forward::Unprocessed),
     ] {
-        let said = way.outcomes.iter().any(|outcome| outcome.kind == kind);
+        let said = way.outcomes.iter().any(|outcome| outcome.kind == kind && !is_repeated(way, outcome));
         let there = ways.forwarded.get(&way.sent.place).is_some_and(|all| all.iter().any(|one| one.to == to));
         if said && !there {
             report.add(Harm::ForwardsMissing, || format!("{to:?}: {}", way.describe()));
         }
     }
+}
+
+/// There is a later outcome of the record at the same place.
+fn is_repeated(way: &Way<'_>, outcome: &Outcome) -> bool {
+    way.outcomes.iter().any(|later| later.place == outcome.place && later.at > outcome.at)
 }

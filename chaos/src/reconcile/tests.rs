@@ -184,6 +184,20 @@ fn a_dead_letter_that_is_not_there_is_missed() {
 }
 
 #[test]
+fn of_a_repeated_end_only_the_last_one_leads_anywhere() {
+    let taken_back = |evidence: &mut Evidence| {
+        let (kind, class) = ("dead_lettered".to_owned(), Some("transient".to_owned()));
+        let first = Outcome { at: (0, -1), kind, class, attempt: 3, ..evidence.outcomes[1].clone() };
+        evidence.outcomes.push(first);
+    };
+    let mut evidence = clean();
+    taken_back(&mut evidence);
+    assert_eq!(reconcile(&evidence).count(Harm::ForwardsMissing), 0);
+    evidence.outcomes[1].at = (0, -2);
+    assert_eq!(reconcile(&evidence).count(Harm::ForwardsMissing), 1);
+}
+
+#[test]
 fn repetitions_are_found() {
     check(
         |evidence| {
