@@ -22,7 +22,9 @@ fn main() -> io::Result<()> {
         write!(avro, "({name:?}, {:?}, {constant}),", full_name(&text)).expect("a String takes all");
     }
     writeln!(code, "pub(crate) const AVRO: &[(&str, &str, &str)] = &[{avro}];").expect("a String takes all");
-    for (constant, folder, extension) in [("TOPICS", "topics", "yaml"), ("JSON_SCHEMAS", "schemas", "json")] {
+    for (constant, folder, extension) in
+        [("TOPICS", "topics", "yaml"), ("JSON_SCHEMAS", "schemas", "json"), ("API_SCHEMAS", "schemas/api", "json")]
+    {
         let list: String =
             files(&root.join(folder), extension)?.iter().map(|(name, text)| format!("({name:?}, {text:?}),")).collect();
         writeln!(code, "pub(crate) const {constant}: &[(&str, &str)] = &[{list}];").expect("a String takes all");

@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: roles are started and awaited here")]
 
+mod api;
 mod backing;
 mod cluster;
 mod consumer;
@@ -21,6 +22,7 @@ mod tally;
 mod topics;
 mod waiting;
 
+pub use api::{api, api_connections};
 pub use backing::{Backing, json_schemas};
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use deciding::{Decided, Decision, decide};

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
 
 mod answer;
+mod api;
 mod causes;
 mod completions;
 mod config;
@@ -91,6 +92,7 @@ enum Noun {
     /// Publish a source's events to Kafka.
     #[command(subcommand)]
     Connect(connect::Connect),
+    Api(api::Api),
     /// Single events: publish one, or see what happened to it.
     #[command(subcommand)]
     Event(Event),
@@ -169,6 +171,7 @@ impl Noun {
             Self::Dev(command) => command.run(context).await,
             Self::Consume(command) => command.run(context).await,
             Self::Connect(command) => command.run(context).await,
+            Self::Api(command) => command.run(context).await,
             Self::Event(Event::Send(command)) => command.run(context).await,
             Self::Event(Event::Show(command)) => show(command, context).await,
             Self::Dlq(command) => command.run(context).await,

@@ -1,5 +1,6 @@
 //! What a running replica shows the world: `/health`, `/ready`, `/metrics`.
 
+mod api;
 mod connector;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::runtime::{Tasks, unix_ms};
 use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
+pub(super) use api::serve_api_pages;
 pub(super) use connector::serve_connector;
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.

@@ -9,6 +9,7 @@
 //!
 //! Keeps I7 of `docs/invariants.md` in so far as no bound can be left out or set to nonsense.
 
+mod api;
 mod artifacts;
 mod credentials;
 mod engine;
@@ -28,6 +29,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use api::{Api, ApiEndpoint, ApiKey, ApiLimits, ApiRate, Jwt};
 pub use artifacts::Artifacts;
 pub use engine::{Circuit, Engine};
 pub use error::{ConfigError, Problem};

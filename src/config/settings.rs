@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
+    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
 };
 use crate::dispatch::HeaderProfile;
 
@@ -27,6 +27,7 @@ pub struct Settings {
     /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
     pub json_schemas: Vec<JsonSchemaRule>,
     pub http: Http,
+    pub api: Api,
     /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
     pub service_name: String,
     pub log: Log,
@@ -49,6 +50,7 @@ impl Settings {
             topics_dir: root.path("topics_dir", "topics"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
             http: root.section("http", Http::read),
+            api: root.section("api", Api::read),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
             log: root.section("log", Log::read),
         }

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use apache_avro::Schema;
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 
 use super::avro_json::{self, FieldError};
 use super::git;
-use super::{NewSourceEvent, traceparent_of};
+use super::{EventProducer, NewSourceEvent, traceparent_of};
 use crate::event::Outgoing;
 use crate::schema::registry::RegistryError;
 use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, schema_files, subject, topic_files};
@@ -22,6 +20,8 @@ pub const DEFAULT_SOURCE: &str = "/coafi/event-send";
 
 /// For sending one event.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// More than any topic takes as one record.
+const SEND_QUEUE_BYTES: usize = 4 << 20;
 
 /// What the command line gives.
 #[derive(Clone, Debug, Default)]
@@ -125,30 +125,16 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
 /// [`SendError::Kafka`]
 pub async fn send(client: &ClientConfig, record: &Outgoing) -> Result<Sent, SendError> {
     let failed = |message: String| SendError::Kafka { topic: record.topic.to_string(), message };
-    let mut client = client.clone();
-    client
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.kbytes", "4096")
-        .set("message.timeout.ms", SEND_TIMEOUT.as_millis().to_string());
-    let producer: FutureProducer = client.create().map_err(|error| failed(error.to_string()))?;
-    let mut headers = OwnedHeaders::new();
-    for (name, value) in record.headers.iter() {
-        headers = headers.insert(Header { key: &String::from_utf8_lossy(name), value });
-    }
-    let mut message = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
-    message.key = record.key.as_deref();
-    message.payload = record.value.as_deref();
-    let delivered = producer.send(message, SEND_TIMEOUT).await;
-    let delivery = delivered.map_err(|(error, _)| failed(error.to_string()))?;
+    let producer = EventProducer::new(client, SEND_QUEUE_BYTES, SEND_TIMEOUT);
+    let producer = producer.map_err(|error| failed(error.to_string()))?;
+    let placed = producer.send(record).await.map_err(|error| failed(error.to_string()))?;
     let header = |name: &str| record.headers.text(name).unwrap_or_default().to_owned();
     Ok(Sent {
         id: header("ce_id"),
         source: header("ce_source"),
         topic: record.topic.to_string(),
-        partition: delivery.partition,
-        offset: delivery.offset,
+        partition: placed.partition,
+        offset: placed.offset,
     })
 }
 
@@ -206,7 +192,7 @@ mod tests {
         for internal in ["dlq.claim", "dlq.state", "bitt.outcome", "bitt.intervention", "replica.status"] {
             let refused = schema_of(internal).expect_err(internal);
             assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
-            assert!(refused.to_string().contains("allowed: drill.step, git.commit, "), "{refused}");
+            assert!(refused.to_string().contains("allowed: api.request, drill.step, "), "{refused}");
         }
         let unknown = schema_of("git.comit").expect_err("unknown").to_string();
         assert!(unknown.contains("git.commit") && !unknown.contains("dlq.claim"), "{unknown}");

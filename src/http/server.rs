@@ -8,8 +8,10 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{ConnectionLimits, serve};
+
 /// How long open requests may take after the server was told to end: a bound, not a wait. It is done with the last of them.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A bound server. Binding is apart from serving, so that a taken port ends the start and not some task later.
 #[derive(Debug)]
@@ -65,5 +67,19 @@ impl Server {
         }
         // What is still open after that is cut.
         tokio::time::timeout(GRACE, serving).await.map_or(Ok(()), |ended| ended.map_err(failed))
+    }
+
+    /// As [`Self::run`], within `limits`: for pages that strangers reach.
+    ///
+    /// # Errors
+    /// None: what fails is one connection's, or passes.
+    pub async fn run_within(
+        self,
+        router: Router,
+        limits: ConnectionLimits,
+        stop: CancellationToken,
+    ) -> Result<(), HttpError> {
+        serve(self.listener, router, limits, stop).await;
+        Ok(())
     }
 }

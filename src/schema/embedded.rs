@@ -47,6 +47,12 @@ pub fn json_schema_files() -> &'static [(&'static str, &'static str)] {
     JSON_SCHEMAS
 }
 
+/// Name and text of every file of `schemas/api/`, in order of their names.
+#[must_use]
+pub fn api_schema_files() -> &'static [(&'static str, &'static str)] {
+    API_SCHEMAS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

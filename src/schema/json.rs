@@ -6,16 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
-use jsonschema::{PatternOptions, Validator};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::FileType;
+use super::{FileType, Shape};
 
-/// Errors that are listed for one file; the rest is counted.
-pub const MAX_ERRORS: usize = 50;
-/// Of one error's text: a message quotes the value that is wrong.
-pub const MAX_ERROR_CHARS: usize = 400;
 /// A schema file above this is refused.
 pub const MAX_SCHEMA_BYTES: u64 = 1 << 20;
 
@@ -59,7 +54,7 @@ pub struct JsonSchemas {
 struct Compiled {
     paths: GlobMatcher,
     file_type: Option<FileType>,
-    validator: Validator,
+    shape: Shape,
 }
 
 impl JsonSchemas {
@@ -98,21 +93,7 @@ impl JsonSchemas {
     /// none, else what is wrong, with the place in the instance (a JSON pointer); empty if nothing is.
     #[must_use]
     pub fn validate(&self, path: &str, instance: &Value) -> Option<Vec<String>> {
-        let rule = self.rule(path)?;
-        let mut errors = rule.validator.iter_errors(instance);
-        let mut listed: Vec<String> = errors
-            .by_ref()
-            .take(MAX_ERRORS)
-            .map(|error| {
-                let place = error.instance_path().to_string();
-                shortened(&format!("{}: {error}", if place.is_empty() { "/" } else { &place }))
-            })
-            .collect();
-        let more = errors.count();
-        if more > 0 {
-            listed.push(format!("and {more} more"));
-        }
-        Some(listed)
+        Some(self.rule(path)?.shape.errors(instance))
     }
 }
 
@@ -124,32 +105,8 @@ fn compile(rule: &SchemaRule) -> Result<Compiled, SchemaError> {
         SchemaSource::Inline(schema) => (format!("for {pattern:?}"), schema.clone()),
         SchemaSource::Path(path) => (path.display().to_string(), read(path)?),
     };
-    let validator = jsonschema::options()
-        .offline()
-        // Linear in the text: a pattern is somebody's configuration, and the text somebody else's file.
-        .with_pattern_options(PatternOptions::regex())
-        .build(&schema)
-        .map_err(|e| SchemaError::Schema { name, message: explained(&e.to_string(), &schema) })?;
-    Ok(Compiled { paths, file_type: *file_type, validator })
-}
-
-/// A message about a reference gets its reason.
-fn explained(message: &str, schema: &Value) -> String {
-    match remote_reference(schema) {
-        Some(reference) => format!("{message}; {reference:?} is elsewhere, allowed are references within the schema"),
-        None => message.to_owned(),
-    }
-}
-
-fn remote_reference(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Object(members) => {
-            let here = members.get("$ref").and_then(Value::as_str).filter(|reference| !reference.starts_with('#'));
-            here.or_else(|| members.values().find_map(remote_reference))
-        }
-        Value::Array(items) => items.iter().find_map(remote_reference),
-        _ => None,
-    }
+    let shape = Shape::compile(&schema).map_err(|message| SchemaError::Schema { name, message })?;
+    Ok(Compiled { paths, file_type: *file_type, shape })
 }
 
 fn read(path: &Path) -> Result<Value, SchemaError> {
@@ -178,18 +135,12 @@ fn shipped() -> Result<Vec<SchemaRule>, SchemaError> {
     Ok(rules)
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_ERROR_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::schema::shape::{MAX_ERROR_CHARS, MAX_ERRORS};
 
     fn rule(pattern: &str, schema: Value) -> SchemaRule {
         SchemaRule { pattern: pattern.into(), file_type: None, schema: SchemaSource::Inline(schema) }

@@ -31,13 +31,15 @@ pub mod register;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod sample;
+mod shape;
 mod wire;
 
 pub use builtin::BuiltinRegistry;
 pub use codec::Codec;
-pub use embedded::{SchemaFile, json_schema_files, schema_file, schema_files, topic_files};
+pub use embedded::{SchemaFile, api_schema_files, json_schema_files, schema_file, schema_files, topic_files};
 pub use encoder::Encoder;
 pub use file_type::FileType;
+pub use shape::Shape;
 pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError};
 
 /// A type that travels as Avro data of an event; its schema is a file under `avro/`.

@@ -2,6 +2,17 @@
 
 use super::payloads::*;
 
+pub(crate) fn api_request() -> ApiRequest {
+    ApiRequest {
+        endpoint: "registry/update".into(),
+        method: "POST".into(),
+        request_id: "r-1".into(),
+        body: r#"{"registryId":"parts"}"#.into(),
+        principal: "key:ci".into(),
+        received_at: 1_763_740_800_000,
+    }
+}
+
 pub(crate) fn drill_step() -> DrillStep {
     DrillStep { key: "k-1".into(), sequence: 7, action: DrillAction::Transient, times: 2, emit: true, write: true }
 }

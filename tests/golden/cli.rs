@@ -43,6 +43,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           dev          Run everything in one process over git repositories, for trying it out
           consume      Handle events: one replica of the consumer group
           connect      Publish a source's events to Kafka
+          api          Serve the HTTP API: requests become events on coafi.api
           event        Single events: publish one, or see what happened to it
           dlq          Dead letters: find them, send them again, give them up
           unprocessed  Events that no route took
@@ -98,6 +99,8 @@ fn every_verb_has_help_with_examples() {
         &["dev"][..],
         &["consume"],
         &["connect", "git"],
+        &["api"],
+        &["api", "key"],
         &["event", "send"],
         &["event", "show"],
         &["group", "lag"],

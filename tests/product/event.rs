@@ -1,6 +1,7 @@
 //! Events as a producer that is not ours would write them.
 
 use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
@@ -25,6 +26,13 @@ impl Subject {
         let text = answer["schema"].as_str().unwrap_or_else(|| panic!("{record}: {answer}"));
         let id = u32::try_from(answer["id"].as_u64().unwrap()).unwrap();
         Self { id, schema: Schema::parse_str(text).unwrap() }
+    }
+
+    /// What was written with this schema.
+    pub(crate) fn decode(&self, value: &[u8]) -> Value {
+        assert_eq!(value[..5], framed(self.id, &[]), "magic byte and schema id");
+        let reader = GenericDatumReader::builder(&self.schema).build().unwrap();
+        reader.read_value(&mut &value[5..]).unwrap().try_into().unwrap()
     }
 
     /// In Confluent's wire format.

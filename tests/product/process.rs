@@ -122,9 +122,14 @@ impl Process {
 
     /// Where it serves its pages: the port is chosen by the system, and said in the log.
     fn address(&self) -> String {
-        found("the address of the pages", || {
+        self.served("serving /health")
+    }
+
+    /// The address that it logs with these words.
+    pub(crate) fn served(&self, what: &str) -> String {
+        found("an address", || {
             let log = self.log();
-            let line = log.lines().find(|line| line.contains("serving /health"))?;
+            let line = log.lines().find(|line| line.contains(what))?;
             let line: Value = serde_json::from_str(line).expect("a log line is JSON");
             Some(line["address"].as_str()?.to_owned())
         })

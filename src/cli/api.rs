@@ -1,0 +1,103 @@
+//! `coafi api`.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::consume::flush;
+use super::serving::serve_api_pages;
+use super::{Context, Exit, Failure};
+use crate::app;
+use crate::connectors::Open;
+use crate::http::Server;
+use crate::http::api::NewKey;
+use crate::runtime::{Shutdown, Tasks};
+use crate::schema::registry;
+
+/// Serve the HTTP API: requests become events on coafi.api.
+///
+/// Listens on api.listen, and serves /health, /ready and /metrics on http.listen. Answers 202 once every in-sync replica has
+/// the event. As many as wanted may run. Ends on SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  coafi api\n  \
+                        curl -H \"X-API-Key: $KEY\" --json '{\"registryId\":\"parts\",\"entryId\":\"wing-7\",\"data\":{}}' \\\n    \
+                        http://localhost:8090/registry/update")]
+pub(super) struct Api {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an API key: prints it once, with what to write under api.keys.
+    #[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  \
+                            coafi api key ops --permission 'api:*' --output json")]
+    Key(Key),
+}
+
+#[derive(Debug, Args)]
+struct Key {
+    /// Whose key it is.
+    #[arg(value_name = "NAME")]
+    principal: String,
+    /// What it may do, e.g. api:registry/update:POST; a * at the end is any rest.
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    principal: &'a str,
+    key: &'a str,
+    sha256: &'a str,
+    permissions: &'a [String],
+}
+
+impl Api {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self.verb {
+            Some(Verb::Key(key)) => key.run(context),
+            None => serve(context).await,
+        }
+    }
+}
+
+impl Key {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let made = NewKey::generate();
+        let (principal, permissions) = (self.principal.as_str(), self.permissions.as_slice());
+        let shown = Made { principal, key: &made.key, sha256: &made.sha256, permissions };
+        context.output().show(&shown, |made| {
+            let permissions = serde_json::to_string(made.permissions).unwrap_or_default();
+            let principal = serde_json::to_string(made.principal).unwrap_or_default();
+            format!(
+                "key: {}\nIt is not kept anywhere. Under api.keys of coafi.yaml:\n  - principal: {principal}\n    \
+                 sha256: {}\n    permissions: {permissions}",
+                made.key, made.sha256
+            )
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+async fn serve(context: &Context) -> Result<Exit, Failure> {
+    let settings = context.settings();
+    if !settings.api.knows_anybody() {
+        let next = "make a key with `coafi api key NAME`, or set api.jwt; see docs/api.md";
+        return Err(Failure::usage("nobody could use the API: api.keys and api.jwt are empty").next(next));
+    }
+    let telemetry = context.start_telemetry()?;
+    let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
+    let mut tasks = Tasks::new(shutdown.token());
+    let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
+    serve_api_pages(&mut tasks, &settings.http, registry, telemetry.metrics()).await?;
+    let api = app::api(&settings.api, &context.places(), context.codec()?, std::sync::Arc::new(Open))?;
+    let server =
+        Server::bind(settings.api.listen).await.map_err(|error| Failure::from(error).next("set api.listen"))?;
+    tracing::info!(address = %server.address(), "serving the API");
+    tasks.spawn("the API's server", server.run_within(api.router(), app::api_connections(&settings.api), tasks.stop()));
+    let ended = shutdown.watch(tasks.join()).await;
+    flush(context, telemetry).await;
+    ended.map_err(|error| Failure::failed(error.to_string()).because(error))?;
+    Ok(Exit::Ok)
+}

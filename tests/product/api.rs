@@ -1,0 +1,107 @@
+//! The HTTP API, asked as anybody would ask it.
+
+mod accepting;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::event::Subject;
+use crate::http::{self, Answer};
+use crate::process::Process;
+use crate::topic::{Positions, Read, ends, read};
+use crate::world::World;
+
+const TOPIC: &str = "coafi.api";
+const REQUEST: &str = "org.coafi.events.ApiRequestEventPayload";
+
+/// An API with a world behind it. Requests all go to one topic, which those of the others are in too: one at a time.
+struct Api {
+    world: World,
+    process: Process,
+    /// May do everything.
+    key: String,
+    /// May start workflows.
+    limited: String,
+    requests: Subject,
+    start: Positions,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Api {
+    fn start(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// With these environment variables.
+    fn with(name: &str, variables: &[(&str, &str)]) -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = World::new(name);
+        world.also_declare(TOPIC);
+        let (key, limited) = (made(&world, "all", "api:*"), made(&world, "limited", "api:workflow/start:POST"));
+        let text = format!("api:\n  listen: 127.0.0.1:0\n  keys:\n{}{}", key.entry, limited.entry);
+        let file = world.path("api.yaml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = world.command(&["api", "--config"]);
+        command.arg(&file).envs(variables.iter().copied());
+        let process = Process::start(command);
+        process.served("serving the API");
+        Self {
+            key: key.key,
+            limited: limited.key,
+            requests: Subject::latest(&world.stack.registry, TOPIC, REQUEST),
+            start: ends(&world.stack.kafka, TOPIC),
+            process,
+            world,
+            _turn: turn,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.process.served("serving the API"))
+    }
+
+    /// With the key that may do everything.
+    fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &[("X-API-Key", &self.key)], &body.to_string())
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let all = [&[("Content-Type", "application/json")], headers].concat();
+        http::ask(method, &self.url(path), &all, body)
+            .unwrap_or_else(|| panic!("{path}: no answer; its log: {}", self.process.log()))
+    }
+
+    /// What it has published.
+    fn published(&self) -> Vec<Read> {
+        read(&self.world.stack.kafka, TOPIC, &self.start)
+    }
+}
+
+struct Made {
+    key: String,
+    /// What is to be written under `api.keys`.
+    entry: String,
+}
+
+/// As somebody would who reads what the command says.
+fn made(world: &World, name: &str, permission: &str) -> Made {
+    let said = world.run(&["api", "key", name, "--permission", permission]).well();
+    let key = said.lines().find_map(|line| line.strip_prefix("key: ")).expect("a key").to_owned();
+    let (_, entry) = said.split_once("coafi.yaml:\n").expect("an entry to write down");
+    Made { key, entry: entry.lines().map(|line| format!("  {line}\n")).collect() }
+}
+
+fn update(entry: &str, data: &Value) -> Value {
+    json!({"registryId": "parts", "entryId": entry, "data": data})
+}
+
+/// A problem document with this status.
+fn problem(answer: &Answer, status: u16, code: &str) -> Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    let document = answer.json();
+    assert_eq!((&document["status"], &document["type"]), (&status.into(), &format!("urn:coafi:problem:{code}").into()));
+    document
+}
