@@ -17,10 +17,14 @@ use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
-use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Report, Routing, Workers};
+use crate::dispatch::replies::{self, RESULTS_TOPIC};
+use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Failure, Report, Routing, Workers};
 use crate::engine::{Class, Finished};
+use crate::kafka::topics::Declaration;
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StatusRecords, StoreClaims, Watch};
 use crate::runtime::{Clock, Hangup, Tasks};
+use crate::schema::payloads::ApiReply;
+use crate::schema::{Encoder, Payload as _};
 use crate::telemetry::Metrics;
 
 /// The topic of audit records.
@@ -69,13 +73,20 @@ impl Consumer {
         let built_in = topics::routes_are_built_in(&file);
         let text = topics::routes_text(&file, built_in)?;
         let routes = topics::parse_routes(&file, &text, &declarations)?;
+        let unprocessed = DispatcherSettings::default().unprocessed_topic;
         let replay = parts.replay.as_ref();
         let routes = Arc::new(if replay.is_some() { routes.in_place() } else { routes });
         let routing = Routing::build(Arc::clone(&routes), &parts.backing.services)?;
         let topics = replay.map_or_else(|| topics::consumed(&routes, &declarations), Replaying::topics);
         anyhow::ensure!(!topics.is_empty(), "no route takes events from a declared topic: there is nothing to consume");
-        let outputs = cluster::outputs(&topics, &[&DispatcherSettings::default().unprocessed_topic, AUDIT_TOPIC]);
-        let Some(audit) = wait_for_audit(&parts, &outputs, stop).await? else { return Ok(None) };
+        // A replay is about what was handled already; whoever waited has the reply.
+        let replying = parts.replay.is_none() && declarations.iter().any(carries_replies);
+        let mut shared = vec![&*unprocessed, AUDIT_TOPIC];
+        shared.extend(replying.then_some(RESULTS_TOPIC));
+        let outputs = cluster::outputs(&topics, &shared);
+        let Some((audit, replies)) = wait_for_encoders(&parts, &outputs, replying, stop).await? else {
+            return Ok(None);
+        };
 
         let limits = topics::record_limits(&declarations, config_of(&parts, &[]).max_record_bytes);
         let clock = Clock::start();
@@ -114,6 +125,7 @@ impl Consumer {
         let dispatch = DispatcherParts {
             services: Arc::clone(&parts.backing.services),
             audit: Arc::new(audit),
+            replies,
             clock,
             results: sink,
         };
@@ -204,12 +216,19 @@ fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// The cluster's id and the audit schemas' ids, as soon as they can be had and the cluster has what is written to.
-async fn wait_for_audit(
+/// Whether replies have a topic; a cluster without the API needs none.
+fn carries_replies(declaration: &Declaration) -> bool {
+    declaration.topic == RESULTS_TOPIC && declaration.schemas.iter().any(|record| record == ApiReply::RECORD_NAME)
+}
+
+/// The cluster's id and the ids of the schemas of audit records and, where there are any, of replies, as soon as they can be
+/// had and the cluster has what is written to.
+async fn wait_for_encoders(
     parts: &ConsumerParts<'_>,
     outputs: &BTreeSet<String>,
+    replying: bool,
     stop: &CancellationToken,
-) -> anyhow::Result<Option<Audit>> {
+) -> anyhow::Result<Option<(Audit, Option<Encoder<ApiReply>>)>> {
     let mut waiting = Waiting::default();
     loop {
         let reason = match cluster::id(parts.places, outputs).await {
@@ -223,10 +242,16 @@ async fn wait_for_audit(
                     topic: AUDIT_TOPIC.to_owned(),
                     ..Writer::default()
                 };
-                match Audit::connect(writer, &parts.backing.services.codec).await {
-                    Ok(audit) => return Ok(Some(audit)),
+                let codec = &parts.backing.services.codec;
+                let encoders = async {
+                    let audit = Audit::connect(writer, codec).await?;
+                    let replies = if replying { Some(replies::encoder(codec).await?) } else { None };
+                    Ok::<_, Failure>((audit, replies))
+                };
+                match encoders.await {
+                    Ok(encoders) => return Ok(Some(encoders)),
                     Err(failure) if matches!(failure.class, Class::Systemic(_)) => failure.to_string(),
-                    Err(failure) => return Err(failure).context("audit records cannot be written"),
+                    Err(failure) => return Err(failure).context("audit records or replies cannot be written"),
                 }
             }
         };

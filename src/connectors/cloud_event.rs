@@ -20,6 +20,8 @@ pub struct NewSourceEvent {
     pub key: String,
     pub correlation_id: Option<String>,
     pub utids: Vec<String>,
+    /// The topic in which somebody waits for how the event ends.
+    pub reply_to: Option<&'static str>,
     pub content_type: &'static str,
     pub data: Bytes,
 }
@@ -35,7 +37,10 @@ impl NewSourceEvent {
             .with("ce_type", &self.event_type);
         let time = self.time_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map(|time| time.to_string());
         let utids = (!self.utids.is_empty()).then(|| self.utids.join(","));
-        for (name, value) in [("ce_time", time), ("ce_subject", self.subject), ("ce_utids", utids)] {
+        let reply_to = self.reply_to.map(str::to_owned);
+        for (name, value) in
+            [("ce_time", time), ("ce_subject", self.subject), ("ce_utids", utids), ("ce_replyto", reply_to)]
+        {
             if let Some(value) = value {
                 headers = headers.with(name, value);
             }
@@ -74,6 +79,7 @@ mod tests {
             key: "https://host/r".into(),
             correlation_id: None,
             utids: vec!["a".into(), "b".into()],
+            reply_to: Some("coafi.results"),
             content_type: "application/avro",
             data: Bytes::from_static(b"data"),
         };
@@ -86,6 +92,7 @@ mod tests {
         assert_eq!((event.id(), event.source(), event.correlation_id()), ("main@1", "https://host/r", "main@1"));
         assert_eq!(event.time(), Ok(Some(jiff::Timestamp::from_millisecond(1_500).unwrap())));
         assert_eq!(event.attribute(Attribute::PartitionKey), Some("https://host/r"));
+        assert_eq!(event.attribute(Attribute::ReplyTo), Some("coafi.results"));
         assert_eq!(event.utids().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(event.record().headers().text("traceparent"), event.attribute(Attribute::TraceParent));
     }

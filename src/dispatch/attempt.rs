@@ -7,6 +7,9 @@
 //! transient before deadline before panic, and only then those that no retry helps. Otherwise one handler's permanent failure
 //! would take the others' retries away; it comes up again when they are through.
 //!
+//! **A request whose caller waits** and that is invalid, whatever handler says so, is handled by telling the caller: no dead
+//! letter is made of what somebody else is to mend (see [`super::render`]'s replies).
+//!
 //! **A failure that comes after the effect.** What an earlier run has written may be all that is left of it: its replica died
 //! before its outcome was committed, or its answer came too late for the deadline. So no attempt is failed before the inbox has
 //! been asked; or an event would be dead-lettered whose effect is made, and be redriven to a second one.
@@ -25,7 +28,7 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, once, trace};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, once, replies, trace};
 use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -63,7 +66,10 @@ pub(super) async fn attempt(
     let span = shared.span(&routed, &job);
     let traceparent = shared.otel.then(|| trace::traceparent(&span)).flatten();
     let (wanted, runs) = run(&shared, &routed, &job, &fence, &admission).instrument(span).await;
-    let done = runs.iter().filter(|run| run.result.is_ok()).fold(job.done, |done, run| done | bit(run.handler));
+    let waited_for = job.payload.event().is_some_and(replies::wants_reply);
+    let answered = waited_for && is_answered(&runs);
+    let done = |run: &&HandlerRun| answered || run.result.is_ok();
+    let done = runs.iter().filter(done).fold(job.done, |done, run| done | bit(run.handler));
     let ended = shared.clock.now();
     let report = Report {
         started_ms: shared.clock.unix_ms(started),
@@ -74,6 +80,7 @@ pub(super) async fn attempt(
     };
     let verdict = match report.refusal() {
         Some(_) if is_fenced(&report) => Attempt::Fenced,
+        Some(_) if answered => Attempt::Succeeded,
         Some((_, refusal)) => Attempt::Failed { class: refusal.failure.class.clone(), code: code(&refusal.failure) },
         None if wanted => Attempt::Succeeded,
         None => Attempt::Filtered,
@@ -84,6 +91,12 @@ pub(super) async fn attempt(
 /// Whether the store refused a write of any handler, whatever else failed.
 fn is_fenced(report: &Report) -> bool {
     report.runs.iter().any(|run| run.result.as_ref().is_err_and(|refusal| refusal.failure.code == Failure::FENCED))
+}
+
+/// Whether whoever waits for the event can mend all that is wrong: then telling them so is all that becomes of it.
+fn is_answered(runs: &[HandlerRun]) -> bool {
+    let mendable = |run: &HandlerRun| run.result.as_ref().err().is_none_or(|r| r.failure.class == Class::Invalid);
+    runs.iter().all(mendable)
 }
 
 fn bit(handler: Option<u8>) -> u16 {

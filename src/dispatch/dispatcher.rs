@@ -23,6 +23,8 @@ use crate::engine::{Arrival, Attempt, Dependency, Epoch, Finished, Job, Output, 
 use crate::event::{Attribute, Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
 use crate::kafka::{Application, PolledBatch, Trouble};
 use crate::runtime::Clock;
+use crate::schema::Encoder;
+use crate::schema::payloads::ApiReply;
 use crate::store::Fence;
 
 /// How a replica dispatches.
@@ -77,6 +79,8 @@ pub struct Dispatcher {
 pub struct Parts {
     pub services: Arc<Services>,
     pub audit: Arc<Audit>,
+    /// What encodes replies to callers who wait; without it they get none.
+    pub replies: Option<Encoder<ApiReply>>,
     pub clock: Clock,
     /// Where results go.
     pub results: ResultSink,
@@ -86,11 +90,11 @@ impl Dispatcher {
     /// Starts the workers on `runtime`. Whoever gets [`Workers`] watches and stops them.
     #[must_use]
     pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
-        let Parts { services, audit, clock, results } = parts;
+        let Parts { services, audit, replies, clock, results } = parts;
         let shared = Arc::new(Shared::new(services, clock, &audit.writer().run, settings));
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
-            renderer: Renderer::new(audit, settings),
+            renderer: Renderer::new(audit, replies, settings),
             failures: FailureLog::new(settings.logged_payload_bytes, settings.replaying),
             shared,
             submit,

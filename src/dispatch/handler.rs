@@ -92,6 +92,17 @@ pub struct Success {
     /// Derived events, produced in the same transaction as the outcome.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub emit: Vec<NewEvent>,
+    /// For the caller who waits for this, if anybody does; else that one gets the message, id and data above.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply: Option<Reply>,
+}
+
+/// What a caller is answered.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Reply {
+    /// As an HTTP status.
+    pub status: u16,
+    pub body: serde_json::Value,
 }
 
 /// One step on the way to an outcome, such as `FILE_PROCESSED` (`bitt.md` lists the types).
@@ -132,6 +143,8 @@ pub struct Failure {
     /// Single errors, for validation failures.
     pub errors: Vec<String>,
     pub steps: Vec<Step>,
+    /// What a caller is told who waits for this, where 400 would say too little of what is invalid. As an HTTP status.
+    pub status: Option<u16>,
 }
 
 impl Failure {
@@ -140,13 +153,28 @@ impl Failure {
 
     #[must_use]
     pub fn new(class: Class, code: &'static str, message: impl std::fmt::Display) -> Self {
-        Self { class, code, about: None, message: message.to_string(), errors: Vec::new(), steps: Vec::new() }
+        Self {
+            class,
+            code,
+            about: None,
+            message: message.to_string(),
+            errors: Vec::new(),
+            steps: Vec::new(),
+            status: None,
+        }
     }
 
     /// Narrows the failure to one thing, by its name (see [`Self::about`]).
     #[must_use]
     pub fn about(mut self, thing: impl Into<String>) -> Self {
         self.about = Some(thing.into());
+        self
+    }
+
+    /// See [`Self::status`].
+    #[must_use]
+    pub const fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
         self
     }
 

@@ -16,6 +16,7 @@ mod rate;
 mod record_limits;
 mod registry;
 mod render;
+pub mod replies;
 mod report;
 pub mod routes;
 mod routing;
@@ -28,12 +29,15 @@ mod topic;
 mod trace;
 mod worker;
 mod workers;
+pub mod workflow_request;
 
 pub use delivery::{Content, Delivery};
 pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as DispatcherSettings};
 
 pub use filter::{Filter, FilterError};
-pub use handler::{Context, Failure, Handler, HandlerError, NewEvent, Place, Registration, Services, Step, Success};
+pub use handler::{
+    Context, Failure, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
+};
 pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;

@@ -204,6 +204,22 @@ async fn of_several_handlers_only_those_that_failed_run_again() {
 }
 
 #[tokio::test]
+async fn what_the_caller_who_waits_can_mend_is_handled_by_telling_them() {
+    let waited_for = &[("ce_replyto", "coafi.results")][..];
+    for (headers, b, expected, done) in [
+        (waited_for, Class::Invalid, "succeeded", 0b11),
+        (&[], Class::Invalid, "invalid", 0b01),
+        (waited_for, Class::Permanent, "permanent", 0b01),
+        (waited_for, Class::Transient, "transient", 0b01),
+    ] {
+        let mut bench = Bench::new(TWO, &[("a", ok()), ("b", Script::Fail(fail(b)))]).await;
+        bench.submit(vec![job(delivery(&bench.routing, record("topic", 0, headers)), 0, 1)]);
+        let results = bench.results(1).await;
+        assert_eq!((verdicts(&results), results[0].done), (vec![(0, expected)], done));
+    }
+}
+
+#[tokio::test]
 async fn one_handlers_failure_does_not_take_the_others_retries_away() {
     let systemic = || Class::Systemic(Dependency::new(Dependency::DATABASE));
     for (a, b, expected) in [

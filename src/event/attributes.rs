@@ -27,12 +27,14 @@ pub enum Attribute {
     CausationId,
     TenantId,
     Utids,
+    /// The topic in which somebody waits for how the event ends.
+    ReplyTo,
     /// `content-type` in binary mode, `datacontenttype` in structured mode.
     ContentType,
 }
 
 impl Attribute {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SpecVersion,
         Self::Id,
         Self::Source,
@@ -48,6 +50,7 @@ impl Attribute {
         Self::CausationId,
         Self::TenantId,
         Self::Utids,
+        Self::ReplyTo,
         Self::ContentType,
     ];
 
@@ -70,6 +73,7 @@ impl Attribute {
             Self::CausationId => "causationid",
             Self::TenantId => "tenantid",
             Self::Utids => "utids",
+            Self::ReplyTo => "replyto",
             Self::ContentType => "datacontenttype",
         }
     }

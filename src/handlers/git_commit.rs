@@ -27,7 +27,7 @@ use self::check::{Checked, Checker};
 use self::files::CommitFiles;
 use self::report::{Bounded, MAX_OUTCOME_BYTES};
 use crate::connectors::git::{Blob, ChangeStatus, ChangedFile, EntryType};
-use crate::dispatch::{Context, Failure, Handler, Registration, Success, once};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once, workflow_request};
 use crate::event::Event;
 use crate::registry::documents;
 use crate::schema::FileType;
@@ -150,8 +150,8 @@ async fn success(
 ) -> Result<Success, Failure> {
     let results: Vec<FileResult> = checked.into_iter().map(|checked| checked.result).collect();
     let bounded = Bounded::of(&results, MAX_OUTCOME_BYTES);
-    let workflow_id = workflow::id(event, context);
-    let requested = workflow::request(&context.services.codec, &workflow_id, commit, &results).await?;
+    let workflow_id = workflow_request::id(workflow::WORKFLOW, event, context);
+    let requested = workflow::request(context, &workflow_id, commit, &results).await?;
     let invalid: u32 = bounded.summary.files.values().map(|validity| validity.invalid).sum();
     Ok(Success {
         message: format!("{} files of commit {}, {invalid} of them invalid", results.len(), commit.commit_sha),
@@ -160,6 +160,7 @@ async fn success(
         files_processed: u32::try_from(results.len()).ok(),
         steps: report::steps(&results, &commit.commit_sha, &bounded),
         emit: vec![requested],
+        reply: None,
     })
 }
 

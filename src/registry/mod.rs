@@ -8,3 +8,6 @@ mod name;
 pub mod refs;
 
 pub use name::{MAX_NAME_BYTES, entry_name};
+
+/// Registries that follow from events of other kinds: nobody else writes to them.
+pub const KEPT_BY_HANDLERS: [&str; 2] = [documents::REGISTRY, refs::REGISTRY];

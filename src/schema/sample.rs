@@ -2,6 +2,17 @@
 
 use super::payloads::*;
 
+pub(crate) fn api_reply() -> ApiReply {
+    ApiReply {
+        request_id: "r-1".into(),
+        request_source: "/coafi/api/registry/update".into(),
+        outcome: "processed".into(),
+        status: 200,
+        body: r#"{"success":true}"#.into(),
+        replied_at: 1_763_740_800_000,
+    }
+}
+
 pub(crate) fn api_request() -> ApiRequest {
     ApiRequest {
         endpoint: "registry/update".into(),

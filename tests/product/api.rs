@@ -1,6 +1,7 @@
 //! The HTTP API, asked as anybody would ask it.
 
 mod accepting;
+mod handling;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +9,22 @@ use serde_json::{Value, json};
 
 use crate::event::Subject;
 use crate::http::{self, Answer};
-use crate::process::Process;
+use crate::process::{Process, found};
 use crate::topic::{Positions, Read, ends, read};
 use crate::world::World;
 
 const TOPIC: &str = "coafi.api";
+const RESULTS: &str = "coafi.results";
+const REPLY: &str = "org.coafi.events.ApiReplyEventPayload";
 const REQUEST: &str = "org.coafi.events.ApiRequestEventPayload";
+
+/// More patient with nobody than the shipped one.
+const ROUTE: &str = "  - name: api-requests
+    match: {type: api.request, topic: coafi.api}
+    handler: api_request
+    retry: {in_place: {attempts: 2, backoff: {initial: 50ms, cap: 100ms}}, topics: [5s]}
+    dependencies: [database, schema-registry]
+";
 
 /// An API with a world behind it. Requests all go to one topic, which those of the others are in too: one at a time.
 struct Api {
@@ -24,7 +35,9 @@ struct Api {
     /// May start workflows.
     limited: String,
     requests: Subject,
+    replies: Subject,
     start: Positions,
+    results: Positions,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -38,7 +51,10 @@ impl Api {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let world = World::new(name);
-        world.also_declare(TOPIC);
+        for topic in [TOPIC, RESULTS] {
+            world.also_declare(topic);
+        }
+        world.change_routes(|routes| routes + ROUTE);
         let (key, limited) = (made(&world, "all", "api:*"), made(&world, "limited", "api:workflow/start:POST"));
         let text = format!("api:\n  listen: 127.0.0.1:0\n  keys:\n{}{}", key.entry, limited.entry);
         let file = world.path("api.yaml");
@@ -51,6 +67,8 @@ impl Api {
             key: key.key,
             limited: limited.key,
             requests: Subject::latest(&world.stack.registry, TOPIC, REQUEST),
+            replies: Subject::latest(&world.stack.registry, RESULTS, REPLY),
+            results: ends(&world.stack.kafka, RESULTS),
             start: ends(&world.stack.kafka, TOPIC),
             process,
             world,
@@ -71,6 +89,26 @@ impl Api {
         let all = [&[("Content-Type", "application/json")], headers].concat();
         http::ask(method, &self.url(path), &all, body)
             .unwrap_or_else(|| panic!("{path}: no answer; its log: {}", self.process.log()))
+    }
+
+    /// A replica that handles what comes from now on: the topic has requests of other tests.
+    fn replica(&self) -> Process {
+        let mut command = self.world.command(&["consume"]);
+        command.env("COAFI__KAFKA__START", "latest");
+        let mut replica = Process::start(command);
+        replica.until_ready();
+        replica
+    }
+
+    /// The reply to a request, once it is committed.
+    fn reply(&self, id: &str) -> Value {
+        found("the reply", || self.replies_to(id).pop())
+    }
+
+    fn replies_to(&self, id: &str) -> Vec<Value> {
+        let all = read(&self.world.stack.kafka, RESULTS, &self.results).into_iter();
+        let about = all.filter(|read| read.record.key.as_deref() == Some(id.as_bytes()));
+        about.map(|read| self.replies.decode(read.record.value.as_deref().unwrap())).collect()
     }
 
     /// What it has published.
@@ -95,6 +133,12 @@ fn made(world: &World, name: &str, permission: &str) -> Made {
 
 fn update(entry: &str, data: &Value) -> Value {
     json!({"registryId": "parts", "entryId": entry, "data": data})
+}
+
+/// The id of a request that was accepted.
+fn accepted(answer: &Answer) -> String {
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.json()["requestId"].as_str().expect("an id").to_owned()
 }
 
 /// A problem document with this status.

@@ -99,6 +99,7 @@ impl Encoders {
             key: identity.key,
             correlation_id: None,
             utids,
+            reply_to: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         })

@@ -1,4 +1,5 @@
-//! What an output produces: its outcome record, and its retry, dead-letter or unprocessed record and derived events.
+//! What an output produces: its outcome record, its retry, dead-letter or unprocessed record, derived events, and the reply to
+//! who waits for it.
 //!
 //! Deterministic: an output that is staged again renders to the same records. Nothing here fails: what does not fit a retry
 //! topic becomes a dead letter, and what does not fit a dead letter is shortened until it does (see [`fit`]).
@@ -12,6 +13,7 @@ mod forward;
 mod outcome;
 mod profile;
 mod quota;
+mod reply;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,8 @@ use crate::bitt::Audit;
 use crate::engine::{Class, Disposition, Output};
 use crate::event::{Outgoing, TopicPartition};
 use crate::runtime::Clock;
+use crate::schema::Encoder;
+use crate::schema::payloads::ApiReply;
 
 pub(super) use failure_log::FailureLog;
 pub use profile::HeaderProfile;
@@ -39,6 +43,8 @@ pub(super) struct Renderer {
     unprocessed_topic: Arc<str>,
     limits: RecordLimits,
     profile: HeaderProfile,
+    /// What encodes replies; without it there are none.
+    replies: Option<Encoder<ApiReply>>,
 }
 
 /// What an output comes to, after it is known what fits where.
@@ -53,12 +59,13 @@ pub(super) enum Ending {
 }
 
 impl Renderer {
-    pub(super) fn new(audit: Arc<Audit>, settings: &Settings) -> Self {
+    pub(super) fn new(audit: Arc<Audit>, replies: Option<Encoder<ApiReply>>, settings: &Settings) -> Self {
         Self {
             audit,
             unprocessed_topic: settings.unprocessed_topic.as_str().into(),
             limits: settings.limits.clone(),
             profile: settings.profile,
+            replies,
         }
     }
 
@@ -69,6 +76,7 @@ impl Renderer {
     pub(super) fn render(&self, source: &TopicPartition, output: &Staged, clock: &Clock, into: &mut Vec<Outgoing>) {
         let ending = self.ending(source, output, clock);
         into.push(self.outcome(source, output, &ending, clock));
+        into.extend(self.reply(output, &ending));
         if let Ending::Forwarded { outgoing, .. } = ending {
             into.push(outgoing);
         }

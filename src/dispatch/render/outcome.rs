@@ -64,7 +64,7 @@ fn handlers(output: &Staged) -> Vec<Cow<'_, str>> {
 }
 
 /// `{"success": …, "message": …}`; of several handlers, by name under `results`.
-fn result(report: &Report) -> Option<Cow<'static, str>> {
+pub(super) fn result(report: &Report) -> Option<Cow<'static, str>> {
     let handlers = &report.route.route().handlers;
     match report.runs.as_slice() {
         [] => None,
@@ -95,9 +95,9 @@ fn origin(origin: &Origin) -> Place<'_> {
     Place { topic: Cow::Borrowed(&origin.topic), partition: origin.partition, offset: origin.offset }
 }
 
-/// Steps and derived events have records of their own.
+/// Derived events and replies have records of their own, and steps a place of their own.
 fn result_of(success: &Success) -> serde_json::Value {
-    let bare = Success { steps: Vec::new(), emit: Vec::new(), ..success.clone() };
+    let bare = Success { steps: Vec::new(), emit: Vec::new(), reply: None, ..success.clone() };
     let mut value = serde_json::to_value(bare).unwrap_or_default();
     value["success"] = true.into();
     value

@@ -1,5 +1,6 @@
 //! What outputs produce: golden files for what other software reads, and the rules that must hold for all of them.
 
+mod answers;
 mod failure_log;
 mod profiles;
 
@@ -11,6 +12,7 @@ use expect_test::{ExpectFile, expect_file};
 
 use super::*;
 use crate::bitt::Writer;
+use crate::dispatch::replies;
 use crate::dispatch::tests::fixture::{Backing, delivery, fail, record, routes, routing};
 use crate::dispatch::{Failure, HandlerRun, NewEvent, Refusal, Routing, Step, Success, hop};
 use crate::engine::{Epoch, PartitionId, RouteId, Ticket};
@@ -49,10 +51,11 @@ impl World {
             topic: "coafi.bitt.records".into(),
         };
         let audit = Arc::new(Audit::connect(writer, &backing.services.codec).await.unwrap());
+        let replies = replies::encoder(&backing.services.codec).await.unwrap();
         let routing = routing(routes(ROUTES));
         let limits = RecordLimits::new(LIMIT, BTreeMap::new());
         let settings = Settings { limits, profile, ..Settings::default() };
-        let renderer = Renderer::new(audit, &settings);
+        let renderer = Renderer::new(audit, Some(replies), &settings);
         Self { renderer, routing, clock: Clock::start(), backing }
     }
 
@@ -202,6 +205,7 @@ async fn an_outcome() {
         files_processed: Some(2),
         steps: vec![Step { kind: "FILE_PROCESSED".into(), detail: serde_json::json!({"filePath": "a.md"}) }],
         emit: vec![],
+        reply: None,
     };
     let output = Staged { report: succeeded(success), ..world.output(event("coafi.git"), Disposition::Processed) };
     world.check(&output, 0, expect_file!["../../../tests/golden/dispatch/outcome.txt"]);

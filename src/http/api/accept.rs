@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use super::problem::Problem;
 use super::router::{API_SOURCE, API_TOPIC, Api};
 use crate::connectors::{NewSourceEvent, ProduceError, traceparent_of};
+use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::engine::Class;
 use crate::event::Outgoing;
 use crate::runtime::unix_ms;
@@ -89,6 +90,7 @@ async fn event(api: &Api, request: &ApiRequest, key: Option<String>, headers: &H
         key: key.unwrap_or_else(|| request.request_id.clone()),
         correlation_id: None,
         utids: Vec::new(),
+        reply_to: Some(RESULTS_TOPIC),
         content_type: AVRO_CONTENT_TYPE,
         data: encoded,
     };

@@ -3,6 +3,7 @@
 //! The `.avsc` files are the truth; `tests` here fail when a field is on one side only or has another type. Times are
 //! milliseconds since the Unix epoch.
 
+mod api_reply;
 mod api_request;
 mod drill_step;
 mod git_commit;
@@ -19,6 +20,7 @@ mod source_offset;
 mod tests;
 mod workflow_requested;
 
+pub use api_reply::ApiReply;
 pub use api_request::ApiRequest;
 pub use drill_step::{DrillAction, DrillStep};
 pub use git_commit::{ChangedFile, FileKind, FileStatus, GitCommit, Person};

@@ -94,6 +94,7 @@ fn check_enum<E: serde::Serialize + serde::de::DeserializeOwned>(schema: &str, n
 
 #[test]
 fn rust_types_are_what_the_schemas_say() {
+    check(&sample::api_reply());
     check(&sample::api_request());
     check(&sample::drill_step());
     check(&sample::git_commit());
@@ -130,6 +131,7 @@ fn enums_have_the_schemas_symbols_in_order() {
 #[test]
 fn every_schema_file_has_a_rust_type() {
     let known = [
+        ApiReply::RECORD_NAME,
         ApiRequest::RECORD_NAME,
         Claim::RECORD_NAME,
         DrillStep::RECORD_NAME,

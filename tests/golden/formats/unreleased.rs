@@ -3,7 +3,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the bytes and schemas of a new format, or of one that is changed before its release.
 
-use coafi::schema::payloads::{ApiRequest, Claim, Intervention, LetterState, ReplicaStatus};
+use coafi::schema::payloads::{ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus};
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file};
 use expect_test::expect_file;
@@ -54,6 +54,7 @@ async fn the_status_of_replicas_is_written_and_read_as_before() {
 }
 
 #[tokio::test]
-async fn requests_of_the_api_are_written_and_read_as_before() {
+async fn requests_of_the_api_and_replies_to_them_are_written_and_read_as_before() {
     check::<ApiRequest>("api.request").await;
+    check::<ApiReply>("api.reply").await;
 }
