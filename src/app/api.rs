@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use super::Places;
-use crate::config::{Api as Configured, ApiEndpoint, ApiKey};
+use tokio_util::sync::CancellationToken;
+
+use super::waiting::Waiting;
+use super::{Places, purge};
+use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
-use crate::http::ConnectionLimits;
 use crate::http::api::{
-    Api, Authenticator, BodyLimits, Catalogue, Endpoint, EndpointFile, JwtSettings, KeyEntry, Parts, Rate,
+    Api, Authenticator, BodyLimits, Catalogue, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes, Parts, Rate,
 };
+use crate::http::{ConnectionLimits, Server};
+use crate::runtime::Tasks;
 use crate::schema::Codec;
+use crate::store::{self, Requests, StoreError};
 
 /// Of events that wait for their acknowledgement: a second of 5,000 a second of the usual size, or 18 of the largest.
 const QUEUE_BYTES: usize = 16 << 20;
 
-/// The API as it is configured.
+/// The API as it is configured, and what has to follow the topic of results for it.
 ///
 /// # Errors
 /// A schema that cannot be used, a client's configuration that is wrong.
@@ -22,12 +27,14 @@ pub fn api(
     configured: &Configured,
     places: &Places,
     codec: Codec,
+    requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
-) -> anyhow::Result<Api> {
+) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
     let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
     let limits = &configured.limits;
-    Ok(Api::new(Parts {
+    let outcomes = Outcomes::new(places.reader(), codec.clone(), limits.waiting);
+    let api = Api::new(Parts {
         authenticator: Authenticator::new(&keys, &jwt(configured))?,
         catalogue: Catalogue::build(&endpoints)?,
         codec,
@@ -36,18 +43,61 @@ pub fn api(
         body: BodyLimits { max_bytes: limits.body_max_bytes, timeout: limits.body_timeout },
         publish_timeout: limits.publish_timeout,
         rate: Rate { per_second: configured.rate_limit.per_second, burst: configured.rate_limit.burst },
-    }))
+        requests,
+        outcomes: outcomes.clone(),
+        wait_max: limits.wait_max,
+    });
+    Ok((api, outcomes))
 }
 
 /// What its connections may take.
-#[must_use]
-pub fn api_connections(configured: &Configured) -> ConnectionLimits {
+fn connections(configured: &Configured) -> ConnectionLimits {
     let limits = &configured.limits;
     ConnectionLimits {
         connections: limits.connections,
         header_max_bytes: limits.header_max_bytes,
         header_timeout: limits.header_timeout,
     }
+}
+
+/// The table of requests, as soon as the database answers. `None` if it was stopped before that.
+///
+/// # Errors
+/// As [`store::open`], the database's silence excepted.
+pub async fn requests(
+    settings: &Settings,
+    places: &Places,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<dyn Requests>>> {
+    let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
+    let mut waiting = Waiting::default();
+    loop {
+        match store::open(&places.database, &database).await {
+            Ok(requests) => return Ok(Some(requests)),
+            Err(reason @ StoreError::Unavailable { .. }) => {
+                if !waiting.for_another_attempt(reason.to_string(), stop).await {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Starts everything that an API consists of. `results_since`: from when on outcomes are read, from the beginning if it is
+/// `None`.
+pub fn spawn_api(
+    tasks: &mut Tasks,
+    configured: &Configured,
+    server: Server,
+    (api, outcomes): (Api, Outcomes),
+    requests: Arc<dyn Requests>,
+    results_since: Option<i64>,
+) {
+    let stop = tasks.stop();
+    tasks.spawn("the API's server", server.run_within(api.router(), connections(configured), stop.clone()));
+    tasks.spawn("the API's follower of results", outcomes.follow(results_since, stop.clone()));
+    tasks.spawn("the requests' purge", purge::requests(requests, configured.requests_retention, stop));
 }
 
 fn key(key: &ApiKey) -> KeyEntry {

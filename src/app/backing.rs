@@ -19,13 +19,15 @@ use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
-use crate::store::{self, StoreError};
+use crate::store::{self, Requests, StoreError};
 
 /// The services of one process, and the registry's client.
 #[derive(Clone)]
 pub struct Backing {
     pub services: Arc<Services>,
     pub registry: registry::Client,
+    /// The same database as the services' store.
+    pub requests: Arc<dyn Requests>,
 }
 
 impl Backing {
@@ -38,14 +40,15 @@ impl Backing {
         let registry = registry::Client::new(places.registry.clone())?;
         let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
         let repositories = repositories_settings(&settings.git)?;
+        let requests = store::open(&places.database, &database).await?;
         let services = Services {
             codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),
-            store: store::open(&places.database, &database).await?,
+            store: Arc::<dyn Requests>::clone(&requests),
             artifacts: artifacts(&places.artifacts)?,
             repositories: Arc::new(Repositories::new(repositories)),
             json_schemas: Arc::new(json_schemas(settings)?),
         };
-        Ok(Self { services: Arc::new(services), registry })
+        Ok(Self { services: Arc::new(services), registry, requests })
     }
 
     /// As [`Backing::open`], and waits for a database that does not answer. `None` if it was stopped before that.

@@ -13,7 +13,7 @@ use super::reload::Reload;
 use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
-use super::{Backing, Places, Tally, cluster, inbox_purge, topics};
+use super::{Backing, Places, Tally, cluster, purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
@@ -152,7 +152,7 @@ impl Consumer {
         let repositories = Arc::clone(&parts.backing.services.repositories);
         let mut upkeep = Tasks::new(CancellationToken::new());
         let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
-        upkeep.spawn("the inbox's purge", inbox_purge::run(store, retention, upkeep.stop()));
+        upkeep.spawn("the inbox's purge", purge::inbox(store, retention, upkeep.stop()));
         let reload = Reload {
             file,
             built_in,

@@ -2,6 +2,9 @@
 //!
 //! What it keeps is gone at its end, artifacts excepted.
 
+mod serving;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::serving::Serving;
 use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, topics};
 use crate::config::{Git, Repository, Settings};
 use crate::connectors::git::{ConnectorError, Progress, Sharing};
@@ -41,6 +45,8 @@ pub struct Dev {
     progress: watch::Receiver<Progress>,
     consumer: JoinHandle<anyhow::Result<Status>>,
     connector: JoinHandle<Result<Progress, ConnectorError>>,
+    /// Where there is somebody who could use it.
+    api: Option<Serving>,
     stop_consumer: CancellationToken,
     stop_connector: CancellationToken,
     started: Instant,
@@ -102,6 +108,10 @@ impl Dev {
         let (stop_consumer, stop_connector) = (CancellationToken::new(), CancellationToken::new());
         let consumer = Consumer::start(parts, &stop_consumer).await?.context("stopped while starting")?;
 
+        let api = match settings.api.knows_anybody() {
+            true => Some(Serving::start(&settings, &places, &backing, GROUP).await?),
+            false => None,
+        };
         let mut connector = git::connector(&settings.git, &places, &backing)?;
         connector.publisher.delivery = Publishing::Idempotent;
         connector.sharing = Sharing::Alone;
@@ -114,6 +124,7 @@ impl Dev {
             progress: watched,
             consumer: tokio::spawn(consumer.run(stop_consumer.clone())),
             connector: tokio::spawn(connector.run(stop_connector.clone(), progress)),
+            api,
             stop_consumer,
             stop_connector,
             started: Instant::now(),
@@ -121,6 +132,12 @@ impl Dev {
             registry,
             _directory: directory,
         })
+    }
+
+    /// Where the API is served, if it is.
+    #[must_use]
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(|api| api.address)
     }
 
     /// How far it is now.
@@ -154,7 +171,7 @@ impl Dev {
     /// Whether a role has ended that should be running.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.consumer.is_finished()
+        self.consumer.is_finished() || self.api.as_ref().is_some_and(Serving::has_failed)
     }
 
     /// Ends every role in order, and gives the final summary.
@@ -164,12 +181,17 @@ impl Dev {
     pub async fn finish(self) -> anyhow::Result<Summary> {
         self.stop_connector.cancel();
         let published = self.connector.await.context("the git connector")?;
+        let served = match self.api {
+            Some(api) => api.finish().await,
+            None => Ok(()),
+        };
         self.stop_consumer.cancel();
         let status = self.consumer.await.context("the consumer")??;
         let tally = Arc::clone(&self.tally);
         let summary = summary(&status, &tally, self.started.elapsed());
         self.registry.stop().await?;
         published?;
+        served?;
         Ok(summary)
     }
 

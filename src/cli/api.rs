@@ -1,17 +1,23 @@
 //! `coafi api`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::consume::flush;
-use super::serving::serve_api_pages;
+use super::serving::{Database, serve_api_pages};
 use super::{Context, Exit, Failure};
 use crate::app;
 use crate::connectors::Open;
 use crate::http::Server;
 use crate::http::api::NewKey;
-use crate::runtime::{Shutdown, Tasks};
+use crate::runtime::{Shutdown, Tasks, unix_ms};
 use crate::schema::registry;
+
+/// How far back outcomes are read at the start, to be told at once from then on; older ones are looked for when asked for.
+const RESULTS_READ_BACK: Duration = Duration::from_secs(900);
 
 /// Serve the HTTP API: requests become events on coafi.api.
 ///
@@ -90,14 +96,27 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
     let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
     let mut tasks = Tasks::new(shutdown.token());
     let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
-    serve_api_pages(&mut tasks, &settings.http, registry, telemetry.metrics()).await?;
-    let api = app::api(&settings.api, &context.places(), context.codec()?, std::sync::Arc::new(Open))?;
+    let database = Database::default();
+    serve_api_pages(&mut tasks, &settings.http, registry, &database, telemetry.metrics()).await?;
+    // A taken port ends the start; what does not answer is waited for.
     let server =
         Server::bind(settings.api.listen).await.map_err(|error| Failure::from(error).next("set api.listen"))?;
-    tracing::info!(address = %server.address(), "serving the API");
-    tasks.spawn("the API's server", server.run_within(api.router(), app::api_connections(&settings.api), tasks.stop()));
-    let ended = shutdown.watch(tasks.join()).await;
+    let running = async {
+        let stop = tasks.stop();
+        if let Some(requests) = app::requests(settings, &context.places(), &stop).await? {
+            let store = database.get_or_init(|| Arc::clone(&requests));
+            let api = app::api(&settings.api, &context.places(), context.codec()?, Arc::clone(store), Arc::new(Open))?;
+            tracing::info!(address = %server.address(), "serving the API");
+            let since = unix_ms() - i64::try_from(RESULTS_READ_BACK.as_millis()).unwrap_or_default();
+            app::spawn_api(&mut tasks, &settings.api, server, api, requests, Some(since));
+        } else {
+            stop.cancel();
+        }
+        let ended = tasks.join().await;
+        ended.map_err(|error| Failure::failed(error.to_string()).because(error))
+    };
+    let ended = shutdown.watch(running).await;
     flush(context, telemetry).await;
-    ended.map_err(|error| Failure::failed(error.to_string()).because(error))?;
+    ended?;
     Ok(Exit::Ok)
 }

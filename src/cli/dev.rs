@@ -26,7 +26,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// The connector, an embedded Kafka cluster, a built-in schema registry, an SQLite database and a consumer: every commit
 /// becomes an event, is handled, audited and committed. Goes on watching until it is stopped. The embedded cluster delivers
-/// at least once, holds a bounded number of records, and is gone at exit.
+/// at least once, holds a bounded number of records, and is gone at exit. Where api.keys or api.jwt are configured, the API is
+/// served too, on api.listen.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coafi dev\n  coafi dev --once --repo ../project --output json\n  \
                         coafi dev --repo https://github.com/octocat/Hello-World.git")]
@@ -72,6 +73,9 @@ async fn show(
     stop: CancellationToken,
 ) -> Result<Summary, Failure> {
     let dev = app::Dev::start(context.settings(), options, context.exports_spans()).await?;
+    if let Some(address) = dev.api_address() {
+        context.output().remark(&format!("The API is served on http://{address}"));
+    }
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     let (mut watching, mut nothing, mut shown_errors) = (false, false, Vec::new());
     while !stop.is_cancelled() && !dev.has_failed() {

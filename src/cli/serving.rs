@@ -21,7 +21,7 @@ use crate::runtime::{Tasks, unix_ms};
 use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
-pub(super) use api::serve_api_pages;
+pub(super) use api::{Database, serve_api_pages};
 pub(super) use connector::serve_connector;
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.

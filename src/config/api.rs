@@ -15,6 +15,8 @@ pub struct Api {
     pub jwt: Jwt,
     /// Besides those that coafi brings, and before them.
     pub endpoints: Vec<ApiEndpoint>,
+    /// How long an id is known: for `Idempotency-Key`, and to ask what became of it.
+    pub requests_retention: Duration,
     pub limits: ApiLimits,
     pub rate_limit: ApiRate,
 }
@@ -69,6 +71,10 @@ pub struct ApiLimits {
     /// Until a request is acknowledged by every in-sync replica.
     pub publish_timeout: Duration,
     pub connections: usize,
+    /// What `Prefer: wait` is cut to.
+    pub wait_max: Duration,
+    /// Callers that may wait at a time.
+    pub waiting: usize,
 }
 
 /// Requests of one principal.
@@ -90,6 +96,11 @@ impl Api {
             keys: section.sections("keys", "principal", ApiKey::read),
             jwt: section.section("jwt", Jwt::read),
             endpoints: section.sections("endpoints", "path", ApiEndpoint::read),
+            requests_retention: section.duration(
+                "requests_retention",
+                Duration::from_secs(86_400),
+                Duration::from_secs(60)..=Duration::from_secs(86_400 * 365),
+            ),
             limits: section.section("limits", ApiLimits::read),
             rate_limit: section.section("rate_limit", ApiRate::read),
         }
@@ -186,6 +197,8 @@ impl ApiLimits {
             header_timeout: section.duration("header_timeout", seconds(10), Duration::from_millis(100)..=seconds(300)),
             publish_timeout: section.duration("publish_timeout", seconds(10), seconds(1)..=seconds(300)),
             connections: section.integer("connections", 1_000, 1..=100_000),
+            wait_max: section.duration("wait_max", seconds(30), seconds(1)..=seconds(300)),
+            waiting: section.integer("waiting", 500, 0..=100_000),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The project's database: registry entries, the inbox, partition ownership. SQLite embedded, Postgres otherwise; one
+//! The project's database: registry entries, the inbox, partition ownership, requests over HTTP. SQLite embedded, Postgres otherwise; one
 //! contract (`tests/contract/store.rs`) over both.
 //!
 //! It refuses to know what a handler does; it keeps two invariants for it: nothing is written under an epoch that is over
@@ -10,10 +10,12 @@ mod error;
 mod failure;
 mod open;
 mod postgres;
+mod requests;
 mod sql;
 mod sqlite;
 
 pub use open::{Settings, open};
+pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
 
 use std::time::Duration;
 

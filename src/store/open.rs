@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::Errors;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
-use super::{Store, StoreError};
+use super::{Requests, StoreError};
 
 /// Bounds of a store's connections. The defaults suit one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Default for Settings {
 /// # Errors
 /// [`StoreError::Unavailable`] if the database does not answer (try again), [`StoreError::Other`] for an address that is
 /// none and for migrations that do not fit.
-pub async fn open(url: &str, settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &str, settings: &Settings) -> Result<Arc<dyn Requests>, StoreError> {
     let errors = Errors::new(url);
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => Ok(Arc::new(Postgres::open(url, settings, errors).await?)),

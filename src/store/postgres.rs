@@ -59,8 +59,8 @@ type StateRow = (String, String, i64, bool, Option<String>, Option<String>, Opti
 
 #[derive(Clone, Debug)]
 pub(super) struct Postgres {
-    pool: PgPool,
-    errors: Errors,
+    pub(super) pool: PgPool,
+    pub(super) errors: Errors,
 }
 
 impl Postgres {

@@ -56,9 +56,9 @@ type StateRow = (i64, bool, Option<String>, Option<String>, Option<i32>, Option<
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    errors: Errors,
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    pub(super) errors: Errors,
 }
 
 impl Sqlite {

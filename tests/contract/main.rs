@@ -3,4 +3,5 @@
 #![allow(clippy::disallowed_methods, reason = "test harness: tasks that race each other")]
 mod older_database;
 mod registry;
+mod requests;
 mod store;

@@ -1,15 +1,18 @@
 //! The HTTP API, asked as anybody would ask it.
 
 mod accepting;
+mod embedded;
 mod handling;
+mod outcomes;
 
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::event::Subject;
 use crate::http::{self, Answer};
-use crate::process::{Process, found};
+use crate::process::{Process, eventually, found};
 use crate::topic::{Positions, Read, ends, read};
 use crate::world::World;
 
@@ -57,10 +60,9 @@ impl Api {
         world.change_routes(|routes| routes + ROUTE);
         let (key, limited) = (made(&world, "all", "api:*"), made(&world, "limited", "api:workflow/start:POST"));
         let text = format!("api:\n  listen: 127.0.0.1:0\n  keys:\n{}{}", key.entry, limited.entry);
-        let file = world.path("api.yaml");
-        std::fs::write(&file, text).unwrap();
-        let mut command = world.command(&["api", "--config"]);
-        command.arg(&file).envs(variables.iter().copied());
+        std::fs::write(world.path("api.yaml"), text).unwrap();
+        let mut command = serving(&world);
+        command.envs(variables.iter().copied());
         let process = Process::start(command);
         process.served("serving the API");
         Self {
@@ -74,6 +76,14 @@ impl Api {
             world,
             _turn: turn,
         }
+    }
+
+    /// Another process in its place.
+    fn restart(&mut self) {
+        self.process.terminate();
+        eventually("it ends", || !self.process.is_running());
+        self.process = Process::start(serving(&self.world));
+        self.process.served("serving the API");
     }
 
     fn url(&self, path: &str) -> String {
@@ -93,8 +103,12 @@ impl Api {
 
     /// A replica that handles what comes from now on: the topic has requests of other tests.
     fn replica(&self) -> Process {
+        self.replica_from("latest")
+    }
+
+    fn replica_from(&self, start: &str) -> Process {
         let mut command = self.world.command(&["consume"]);
-        command.env("COAFI__KAFKA__START", "latest");
+        command.env("COAFI__KAFKA__START", start);
         let mut replica = Process::start(command);
         replica.until_ready();
         replica
@@ -115,6 +129,12 @@ impl Api {
     fn published(&self) -> Vec<Read> {
         read(&self.world.stack.kafka, TOPIC, &self.start)
     }
+}
+
+fn serving(world: &World) -> Command {
+    let mut command = world.command(&["api", "--config"]);
+    command.arg(world.path("api.yaml"));
+    command
 }
 
 struct Made {

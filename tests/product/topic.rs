@@ -95,6 +95,12 @@ impl Producer {
         self.try_send_to(topic, partition, record).expect("the broker takes it")
     }
 
+    /// [`Self::send_to`] as if it had been written then, in milliseconds since the Unix epoch.
+    pub(crate) fn send_as_of(&self, topic: &str, partition: i32, record: &Record, at_ms: i64) {
+        let message = message(topic, record).partition(partition).timestamp(at_ms);
+        block_on(self.0.send(message, PATIENCE)).expect("the broker takes it");
+    }
+
     /// The offset in partition 0; `None` if the record is too large for the topic.
     pub(crate) fn try_send(&self, topic: &str, record: &Record) -> Option<i64> {
         self.try_send_to(topic, 0, record)

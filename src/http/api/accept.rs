@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, http::HeaderValue};
 use serde::Serialize;
 
-use super::body;
 use super::endpoint::Endpoint;
-use super::problem::Problem;
+use super::outcomes::Outcome;
+use super::problem::{PROBLEM_JSON, Problem};
 use super::router::{API_SOURCE, API_TOPIC, Api};
+use super::{body, idempotency, prefer};
 use crate::connectors::{NewSourceEvent, ProduceError, traceparent_of};
 use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::engine::Class;
@@ -18,6 +19,7 @@ use crate::event::Outgoing;
 use crate::runtime::unix_ms;
 use crate::schema::payloads::ApiRequest;
 use crate::schema::{AVRO_CONTENT_TYPE, Payload as _};
+use crate::store::NewRequest;
 
 /// The answer to a request that is in Kafka and not handled yet.
 #[derive(Debug, Serialize)]
@@ -47,18 +49,45 @@ pub(super) async fn accept(
         let detail = format!("the body does not fit {}", endpoint.schema_id());
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-body", detail).with_errors(errors));
     }
-    let request = ApiRequest {
-        endpoint: endpoint.name,
-        method: endpoint.method,
+    let key = idempotency::key(&headers)?;
+    let id = match key {
+        Some(key) => idempotency::request_id(&principal.name, &endpoint, key),
         // The later, the greater: requests are listed in the order in which they came.
-        request_id: uuid::Uuid::now_v7().to_string(),
-        body: String::from_utf8(bytes.into()).expect("what is JSON is UTF-8"),
-        principal: principal.name,
-        received_at: unix_ms(),
+        None => uuid::Uuid::now_v7().to_string(),
     };
-    let event = event(&api, &request, takes.key(&value), &headers).await?;
-    api.publish(&event).await?;
-    Ok(accepted(request.request_id))
+    let new = NewRequest {
+        source: format!("{API_SOURCE}/{}", endpoint.name),
+        digest: idempotency::digest(&[&bytes]),
+        principal: principal.name.clone(),
+        id: id.clone(),
+    };
+    let to_publish = api.reserve(&new).await?;
+    // Before it is published: its outcome cannot be missed then.
+    let waiting = prefer::wait(&headers).and_then(|wait| Some((wait, api.outcomes().wait_for(&id, &new.source)?)));
+    if to_publish {
+        let request = ApiRequest {
+            endpoint: endpoint.name,
+            method: endpoint.method,
+            request_id: id.clone(),
+            body: String::from_utf8(bytes.into()).expect("what is JSON is UTF-8"),
+            principal: principal.name,
+            received_at: unix_ms(),
+        };
+        let event = event(&api, &request, &new.source, takes.key(&value), &headers).await?;
+        api.publish(&event).await?;
+        if key.is_some() {
+            api.note_published(&new).await;
+        }
+    }
+    let Some((wait, waiting)) = waiting else { return Ok(accepted(&id)) };
+    let wait = wait.min(api.wait_max());
+    let mut response = match waiting.within(wait).await {
+        Some(outcome) => answered(&id, &outcome),
+        None => accepted(&id),
+    };
+    let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs())).expect("a number is printable ASCII");
+    response.headers_mut().insert("preference-applied", applied);
+    Ok(response)
 }
 
 fn no_such(api: &Api, endpoint: &Endpoint) -> Problem {
@@ -72,19 +101,25 @@ fn no_such(api: &Api, endpoint: &Endpoint) -> Problem {
         .with_header(header::ALLOW, methods.join(", "))
 }
 
-async fn event(api: &Api, request: &ApiRequest, key: Option<String>, headers: &HeaderMap) -> Result<Outgoing, Problem> {
+async fn event(
+    api: &Api,
+    request: &ApiRequest,
+    source: &str,
+    key: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Outgoing, Problem> {
     let encoded = api.codec().encode(API_TOPIC, request).await.map_err(|failure| {
         tracing::error!(%failure, "a request cannot be encoded");
         match failure.class {
             Class::Systemic(_) => Problem::unavailable("the request cannot be published at the moment"),
-            _ => internal(),
+            _ => Problem::internal(),
         }
     })?;
     let event = NewSourceEvent {
         topic: API_TOPIC.into(),
         event_type: ApiRequest::EVENT_TYPE.to_owned(),
         id: request.request_id.clone(),
-        source: format!("{API_SOURCE}/{}", request.endpoint),
+        source: source.to_owned(),
         subject: key.clone(),
         time_ms: Some(request.received_at),
         key: key.unwrap_or_else(|| request.request_id.clone()),
@@ -95,10 +130,6 @@ async fn event(api: &Api, request: &ApiRequest, key: Option<String>, headers: &H
         data: encoded,
     };
     Ok(event.into_record(&traceparent(headers)))
-}
-
-fn internal() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this is a bug; the log has more")
 }
 
 /// The caller's trace goes on in the event; else one begins here.
@@ -121,11 +152,24 @@ fn is_traceparent(text: &str) -> bool {
     }
 }
 
-fn accepted(request_id: String) -> Response {
-    let status_url = format!("/requests/{request_id}");
-    let location = HeaderValue::from_str(&status_url).expect("an id is printable ASCII");
-    let mut response =
-        (StatusCode::ACCEPTED, Json(Accepted { request_id, status: "pending", status_url })).into_response();
+fn accepted(id: &str) -> Response {
+    let accepted = Accepted { request_id: id.to_owned(), status: "pending", status_url: status_url(id) };
+    located(id, (StatusCode::ACCEPTED, Json(accepted)).into_response())
+}
+
+/// As the outcome says, which is what the caller waited for.
+fn answered(id: &str, outcome: &Outcome) -> Response {
+    let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let media = if status.is_client_error() || status.is_server_error() { PROBLEM_JSON } else { "application/json" };
+    located(id, (status, [(header::CONTENT_TYPE, media)], outcome.body.clone()).into_response())
+}
+
+fn status_url(id: &str) -> String {
+    format!("/requests/{id}")
+}
+
+fn located(id: &str, mut response: Response) -> Response {
+    let location = HeaderValue::from_str(&status_url(id)).expect("our own ids are printable ASCII");
     response.headers_mut().insert(header::LOCATION, location);
     response
 }

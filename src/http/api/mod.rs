@@ -1,8 +1,8 @@
 //! The HTTP API: requests that somebody authenticated sends become events on `coafi.api`.
 //!
 //! ```text
-//! endpoint known → who asks → permitted → within the rate → body read → body valid → published, acks=all → 202
-//!    404, 405        401        403          429          408, 413, 415     400           503
+//! endpoint known → who asks → within the rate → permitted → body read → body valid → id reserved → published, acks=all → 202
+//!    404, 405        401          429            403      408, 413, 415     400           409            503
 //! ```
 //!
 //! Everything else is for handlers: the API refuses to know what a request does. It keeps no event: what it has answered
@@ -13,18 +13,23 @@ mod accept;
 mod auth;
 mod body;
 mod endpoint;
+mod idempotency;
 mod jwks;
 mod jwt;
 mod keys;
+mod outcomes;
+mod prefer;
 mod principal;
 mod problem;
 mod rate;
 mod router;
+mod status;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
 pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile};
 pub use keys::{KeyEntry, NewKey};
+pub use outcomes::Outcomes;
 pub use problem::Problem;
 pub use rate::Rate;
 pub use router::{API_SOURCE, API_TOPIC, Api, Parts};

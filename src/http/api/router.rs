@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
 
 use super::accept::accept;
 use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
+use super::outcomes::Outcomes;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::rate::{Limiter, Rate};
+use super::status::status;
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::schema::Codec;
+use crate::store::{KnownRequest, NewRequest, Requests, Reserved, StoreError};
 
 /// Where requests go.
 pub const API_TOPIC: &str = "coafi.api";
@@ -34,6 +38,10 @@ pub struct Parts {
     pub body: BodyLimits,
     pub publish_timeout: Duration,
     pub rate: Rate,
+    pub requests: Arc<dyn Requests>,
+    pub outcomes: Outcomes,
+    /// What `Prefer: wait` is cut to.
+    pub wait_max: Duration,
 }
 
 /// The API. Cheap to clone.
@@ -55,7 +63,15 @@ impl Api {
 
     /// Its paths.
     pub fn router(self) -> Router {
-        Router::new().fallback(accept).with_state(self)
+        Router::new().route("/requests/{id}", get(status)).fallback(accept).with_state(self)
+    }
+
+    pub(super) fn outcomes(&self) -> &Outcomes {
+        &self.0.parts.outcomes
+    }
+
+    pub(super) fn wait_max(&self) -> Duration {
+        self.0.parts.wait_max
     }
 
     pub(super) fn catalogue(&self) -> &Catalogue {
@@ -75,13 +91,55 @@ impl Api {
     /// # Errors
     /// 401, 403, 429.
     pub(super) async fn admitted(&self, headers: &HeaderMap, permission: &str) -> Result<Principal, Problem> {
-        let principal = self.0.parts.authenticator.principal(headers).await?;
-        self.0.limiter.admit(&principal.name)?;
+        let principal = self.known(headers).await?;
         if !principal.may(permission) {
             let detail = format!("this needs the permission {permission}");
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(principal)
+    }
+
+    /// Who asks, if that one may ask now.
+    ///
+    /// # Errors
+    /// 401, 429.
+    pub(super) async fn known(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+        let principal = self.0.parts.authenticator.principal(headers).await?;
+        self.0.limiter.admit(&principal.name)?;
+        Ok(principal)
+    }
+
+    /// Makes the id this request's, and says whether it is still to be published.
+    ///
+    /// # Errors
+    /// 409: it is another's. 503.
+    pub(super) async fn reserve(&self, request: &NewRequest) -> Result<bool, Problem> {
+        match self.0.parts.requests.reserve(request).await.map_err(unavailable)? {
+            Reserved::New => Ok(true),
+            Reserved::Again { published } => Ok(!published),
+            Reserved::Conflict => {
+                let detail = "another request was made under this id";
+                Err(Problem::new(StatusCode::CONFLICT, "id-conflict", detail))
+            }
+        }
+    }
+
+    /// Notes that a request is published. That it could not be noted costs no more than publishing it again.
+    pub(super) async fn note_published(&self, request: &NewRequest) {
+        if let Err(error) = self.0.parts.requests.published(&request.id, &request.source).await {
+            tracing::warn!(%error, id = request.id, "that a request is published could not be noted");
+        }
+    }
+
+    /// # Errors
+    /// 503
+    pub(super) async fn request(
+        &self,
+        id: &str,
+        source: Option<&str>,
+        principal: &str,
+    ) -> Result<Option<KnownRequest>, Problem> {
+        self.0.parts.requests.request(id, source, principal).await.map_err(unavailable)
     }
 
     /// Publishes an event; every in-sync replica has it then.
@@ -100,4 +158,9 @@ impl Api {
         parts.producer.send(event).await?;
         Ok(())
     }
+}
+
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(%error, "the table of requests cannot be used");
+    Problem::unavailable("whether the request was made before cannot be told at the moment")
 }

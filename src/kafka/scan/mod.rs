@@ -10,6 +10,7 @@
 
 mod bound;
 mod error;
+mod follow;
 mod records;
 mod stretch;
 
@@ -22,6 +23,7 @@ use super::properties;
 
 pub use bound::{Bound, NotABound};
 pub use error::ScanError;
+pub use follow::{Followed, Follower};
 pub use records::{Progress, Records};
 pub use stretch::{Stretch, Wanted};
 
@@ -85,6 +87,14 @@ impl Reader {
     /// No thread can be started.
     pub fn read(&self, stretches: &[Stretch]) -> Result<Records, ScanError> {
         Records::start(self.config.clone(), stretches)
+    }
+
+    /// The records of a topic from a bound on, and then those that come, whenever that is.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn follow(&self, topic: &str, from: Bound) -> Result<Follower, ScanError> {
+        Follower::start(self.config.clone(), topic, from)
     }
 
     /// Asks on a thread of its own, which also closes the client: that can take for ever while no broker answers (seen with

@@ -68,7 +68,7 @@ impl World {
 
     async fn with(directory: TempDir, repository: PathBuf) -> Self {
         let url = format!("sqlite:{}/store.db", directory.path().display());
-        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let store: Arc<dyn Store> = store::open(&url, &store::Settings::default()).await.unwrap();
         let fence = store.claim("group", &[(FENCED_TOPIC.to_owned(), 0, 1)]).await.unwrap().remove(0);
         let artifacts = directory.path().join("artifacts");
         std::fs::create_dir(&artifacts).unwrap();

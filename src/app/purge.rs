@@ -1,5 +1,5 @@
-//! Keeps the inbox from growing without end: once in a while what is older than `database.inbox_retention` goes, in batches
-//! that hold no lock for long. Every replica does so; two at the same time delete different rows or the same ones.
+//! Keeps tables from growing without end: once in a while what is older than its retention goes, in batches that hold no
+//! lock for long. Every process does so; two at the same time delete different rows or the same ones.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Requests, Store, StoreError};
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -17,13 +17,27 @@ const BATCH_ROWS: u32 = 1_000;
 /// Statements of one round: 10,000,000 rows in a round, 16,000 a second. What is left waits for the next.
 const BATCHES_MAX: u32 = 10_000;
 
-/// Purges until `stop`, at first at once: a process that never lives for long purges too.
-pub(super) async fn run(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) -> Result<(), Infallible> {
-    rounds(|| store.purge_inbox(retention, BATCH_ROWS), &stop).await;
+/// Purges the inbox until `stop`, at first at once: a process that never lives for long purges too.
+pub(super) async fn inbox(
+    store: Arc<dyn Store>,
+    retention: Duration,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    rounds("inbox rows", || store.purge_inbox(retention, BATCH_ROWS), &stop).await;
     Ok(())
 }
 
-async fn rounds<F>(purge: impl Fn() -> F, stop: &CancellationToken)
+/// As [`inbox`], of requests over HTTP.
+pub(super) async fn requests(
+    store: Arc<dyn Requests>,
+    retention: Duration,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    rounds("requests", || store.purge_requests(retention, BATCH_ROWS), &stop).await;
+    Ok(())
+}
+
+async fn rounds<F>(rows: &str, purge: impl Fn() -> F, stop: &CancellationToken)
 where
     F: Future<Output = Result<u64, StoreError>>,
 {
@@ -33,7 +47,7 @@ where
     let rounds = async {
         loop {
             ticks.tick().await;
-            round(&purge).await;
+            round(rows, &purge).await;
         }
     };
     // A statement that is under way when the process is told to stop is rolled back by the database.
@@ -43,7 +57,7 @@ where
     }
 }
 
-async fn round<F>(purge: &impl Fn() -> F)
+async fn round<F>(what: &str, purge: &impl Fn() -> F)
 where
     F: Future<Output = Result<u64, StoreError>>,
 {
@@ -58,13 +72,13 @@ where
             }
             // Nothing depends on it now; the next round tries again.
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, purged, "the inbox was not purged");
+                tracing::warn!(error = &error as &dyn std::error::Error, what, purged, "old rows were not purged");
                 return;
             }
         }
     }
     if purged > 0 {
-        tracing::info!(purged, "inbox rows that are older than database.inbox_retention were deleted");
+        tracing::info!(what, purged, "what is older than its retention was deleted");
     }
 }
 
@@ -90,7 +104,7 @@ mod tests {
             tokio::time::sleep(lasting).await;
             stop.cancel();
         };
-        tokio::join!(rounds(purge, &stop), ending);
+        tokio::join!(rounds("rows", purge, &stop), ending);
         times.into_inner().unwrap()
     }
 
