@@ -7,6 +7,7 @@
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
+//! | core | `schedule` | `std`, times, cron expressions |
 //! | vocabulary | `event` | `std`, bytes |
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
@@ -26,6 +27,7 @@ pub mod http;
 pub mod kafka;
 pub mod registry;
 pub mod runtime;
+pub mod schedule;
 pub mod schema;
 pub mod store;
 pub mod telemetry;

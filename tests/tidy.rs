@@ -114,6 +114,7 @@ fn may_name(module: &str, path: &str) -> bool {
     match module {
         "event" => target == "event",
         "engine" => ["event", "engine"].contains(&target),
+        "schedule" => target == "schedule",
         // Edges and `app` see everything except the command line, which sees everything.
         _ if !APPLICATION.contains(&module) => target != "cli" || ["cli", "main.rs", "app"].contains(&module),
         _ if target == "cli" || target == "http" => false,
@@ -132,6 +133,7 @@ fn the_table_of_layers_is_read_right() {
         ("event", "engine::Time", false),
         ("engine", "event::Offset", true),
         ("engine", "runtime::Clock", false),
+        ("schedule", "runtime::Clock", false),
         ("dispatch", "store::Store", true),
         ("dispatch", "store::postgres::PostgresStore", false),
         ("handlers", "schema::json::JsonSchemas", true),
