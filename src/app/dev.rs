@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::serving::Serving;
-use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, topics};
+use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, schedules, topics};
 use crate::config::{Git, Repository, Settings};
-use crate::connectors::git::{ConnectorError, Progress, Sharing};
-use crate::connectors::{Delivery as Publishing, LagBased};
+use crate::connectors::git::{ConnectorError, Progress};
+use crate::connectors::schedule::{self, ScheduleError};
+use crate::connectors::{Delivery as Publishing, LagBased, Sharing};
 use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
 use crate::runtime::{Events, Summary};
 use crate::schema::BuiltinRegistry;
@@ -47,6 +48,8 @@ pub struct Dev {
     connector: JoinHandle<Result<Progress, ConnectorError>>,
     /// Where there is somebody who could use it.
     api: Option<Serving>,
+    /// `None` without schedules, and with `once`: they never end.
+    schedules: Option<JoinHandle<Result<schedule::Progress, ScheduleError>>>,
     stop_consumer: CancellationToken,
     stop_connector: CancellationToken,
     started: Instant,
@@ -117,6 +120,12 @@ impl Dev {
         connector.sharing = Sharing::Alone;
         connector.admission = Arc::new(LagBased::new(&places.client_config(), GROUP, &connector.topic)?);
         connector.once = options.once;
+        let schedules = (!settings.schedules.is_empty() && !options.once)
+            .then(|| schedules::embedded(&settings, &places, &backing, GROUP))
+            .transpose()?;
+        let schedules = schedules.map(|connector| {
+            tokio::spawn(connector.run(stop_connector.clone(), watch::channel(schedule::Progress::default()).0))
+        });
         let (progress, watched) = watch::channel(Progress::default());
         Ok(Self {
             tally,
@@ -125,6 +134,7 @@ impl Dev {
             consumer: tokio::spawn(consumer.run(stop_consumer.clone())),
             connector: tokio::spawn(connector.run(stop_connector.clone(), progress)),
             api,
+            schedules,
             stop_consumer,
             stop_connector,
             started: Instant::now(),
@@ -171,7 +181,9 @@ impl Dev {
     /// Whether a role has ended that should be running.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.consumer.is_finished() || self.api.as_ref().is_some_and(Serving::has_failed)
+        self.consumer.is_finished()
+            || self.api.as_ref().is_some_and(Serving::has_failed)
+            || self.schedules.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Ends every role in order, and gives the final summary.
@@ -185,6 +197,10 @@ impl Dev {
             Some(api) => api.finish().await,
             None => Ok(()),
         };
+        let fired = match self.schedules {
+            Some(schedules) => schedules.await.context("the schedule connector")?.map(drop),
+            None => Ok(()),
+        };
         self.stop_consumer.cancel();
         let status = self.consumer.await.context("the consumer")??;
         let tally = Arc::clone(&self.tally);
@@ -192,6 +208,7 @@ impl Dev {
         self.registry.stop().await?;
         published?;
         served?;
+        fired?;
         Ok(summary)
     }
 

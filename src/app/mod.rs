@@ -17,6 +17,7 @@ mod places;
 mod purge;
 mod reload;
 pub mod replay;
+mod schedules;
 mod status_reports;
 mod tally;
 mod topics;
@@ -32,6 +33,7 @@ pub use letters::{
     NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
 };
 pub use places::Places;
+pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};
 pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};

@@ -4,7 +4,9 @@ use std::error::Error;
 
 use super::{Exit, Failure};
 use crate::bitt::TrailError;
+use crate::connectors::PublishError;
 use crate::connectors::git::{ConnectorError, GitError};
+use crate::connectors::schedule::{BackfillError, LookError, ScheduleError};
 use crate::dispatch::RoutesError;
 use crate::kafka::DriverError;
 use crate::kafka::admin::AdminError;
@@ -94,8 +96,44 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             ConnectorError::Kafka(_) => Some((Exit::Unavailable, Some(KAFKA))),
         };
     }
+    // Transparent, as the next ones.
+    if let Some(BackfillError::Look(error)) = error.downcast_ref::<BackfillError>() {
+        return meaning(error);
+    }
+    if let Some(BackfillError::Schedule(error)) = error.downcast_ref::<BackfillError>() {
+        return meaning(error);
+    }
+    if let Some(error) = error.downcast_ref::<LookError>() {
+        return match error {
+            LookError::Scan(error) => meaning(error),
+            LookError::Decode(failure) => class(failure),
+            LookError::Schedule(error) => meaning(error),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<ScheduleError>() {
+        return match error {
+            ScheduleError::Publish(error) => meaning(error),
+            ScheduleError::Encode(failure) => class(failure),
+            ScheduleError::Kafka(_) => Some((Exit::Unavailable, Some(KAFKA))),
+            ScheduleError::NoTopic(_) => Some((Exit::No, Some("run `coafi topics apply`"))),
+            ScheduleError::Admission(_) | ScheduleError::Standing { .. } => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<PublishError>() {
+        return match error {
+            PublishError::Kafka { .. } => Some((Exit::Unavailable, Some(KAFKA))),
+            PublishError::NoTopic { .. } => Some((Exit::No, Some("run `coafi topics apply`"))),
+            PublishError::Fenced { .. } => Some((Exit::No, Some("somebody else did the same just now; run it again"))),
+            PublishError::Refused { .. } | PublishError::Unreadable { .. } => None,
+        };
+    }
     let address = error.downcast_ref::<GitError>()?;
     matches!(address, GitError::Address { .. } | GitError::Scheme { .. }).then_some((Exit::Usage, None))
+}
+
+/// What of the schema registry's a command cannot do without.
+fn class(failure: &crate::dispatch::Failure) -> Option<(Exit, Option<&'static str>)> {
+    matches!(failure.class, crate::engine::Class::Systemic(_)).then_some((Exit::Unavailable, Some(REGISTRY)))
 }
 
 #[cfg(test)]

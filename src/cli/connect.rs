@@ -1,5 +1,7 @@
 //! `coafi connect`.
 
+mod schedule;
+
 use clap::{Args, Subcommand};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +13,7 @@ use super::{Bar, Context, Exit, Failure};
 use crate::app;
 use crate::config::{GitStart, Repository};
 use crate::connectors::git::{ConnectorError, Progress, Start};
-use crate::runtime::{Shutdown, Tasks};
+use crate::runtime::{Shutdown, TaskError, Tasks};
 use crate::schema::registry;
 
 /// Publish a source's events to Kafka.
@@ -25,6 +27,7 @@ pub(super) enum Connect {
                             coafi connect git --repo https://github.com/octocat/Hello-World.git --branch main --path 'docs/**' --start now\n  \
                             coafi connect git")]
     Git(Git),
+    Schedule(schedule::Schedule),
 }
 
 #[derive(Debug, Args)]
@@ -48,8 +51,10 @@ pub(super) struct Git {
 
 impl Connect {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let Self::Git(git) = self;
-        git.run(context).await
+        match self {
+            Self::Git(git) => git.run(context).await,
+            Self::Schedule(schedule) => schedule.run(context).await,
+        }
     }
 }
 
@@ -84,20 +89,8 @@ impl Git {
                 show(&bar, &reports.borrow_and_update());
             }
         };
-        let working = async {
-            let (ended, ()) = tokio::join!(running, showing);
-            serving.cancel();
-            ended
-        };
-        // Pages that fail end the connector; it is never without them.
-        let watching = async {
-            let pages = tasks.join().await;
-            if pages.is_err() {
-                stop.cancel();
-            }
-            pages
-        };
-        let (ended, pages) = shutdown.watch(async { tokio::join!(working, watching) }).await;
+        let working = async { tokio::join!(running, showing).0 };
+        let (ended, pages) = shutdown.watch(beside_pages(working, tasks, serving, &stop)).await;
         drop(bar);
         flush(context, telemetry).await;
         let progress = ended.map_err(failure)?;
@@ -129,6 +122,28 @@ impl Git {
         };
         repository
     }
+}
+
+/// A connector beside its pages, which end after it. Pages that fail end the connector; it is never without them.
+async fn beside_pages<T>(
+    working: impl Future<Output = T>,
+    tasks: Tasks,
+    serving: CancellationToken,
+    stop: &CancellationToken,
+) -> (T, Result<(), TaskError>) {
+    let working = async {
+        let ended = working.await;
+        serving.cancel();
+        ended
+    };
+    let watching = async {
+        let pages = tasks.join().await;
+        if pages.is_err() {
+            stop.cancel();
+        }
+        pages
+    };
+    tokio::join!(working, watching)
 }
 
 fn show(bar: &Bar, progress: &Progress) {

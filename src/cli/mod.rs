@@ -24,6 +24,7 @@ mod progress;
 mod replay;
 mod routes;
 mod routes_test;
+mod schedule;
 mod schemas;
 mod selecting;
 mod send;
@@ -108,6 +109,8 @@ enum Noun {
     Routes(Routing),
     /// Handle recorded events again, beside the live group.
     Replay(replay::Replay),
+    #[command(subcommand)]
+    Schedule(schedule::Schedules),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -190,6 +193,7 @@ impl Noun {
                 context.output().answer(&command.run(&routes, |of_type| app::topic_of_type(&declarations, of_type))?)
             }
             Self::Replay(command) => command.run(context).await,
+            Self::Schedule(command) => command.run(context).await,
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context, declarations).await?)

@@ -2,6 +2,7 @@
 
 mod api;
 mod connector;
+mod schedules;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};

@@ -19,6 +19,7 @@ mod git;
 mod kafka;
 mod load;
 mod overlay;
+mod schedules;
 mod secret;
 mod section;
 mod services;

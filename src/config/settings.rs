@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use super::section::Section;
 use super::{
     Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
+    schedules,
 };
 use crate::dispatch::HeaderProfile;
+use crate::schedule::Schedule;
 
 /// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Settings {
     pub database: Database,
     pub artifacts: Artifacts,
     pub git: Git,
+    /// What `coafi connect schedule` fires.
+    pub schedules: Vec<Schedule>,
     /// Handler routes, YAML.
     pub routes_file: PathBuf,
     /// Topic declarations, one YAML file each.
@@ -46,6 +50,7 @@ impl Settings {
             database: root.section("database", Database::read),
             artifacts: root.section("artifacts", Artifacts::read),
             git: root.section("git", Git::read),
+            schedules: schedules::read(root),
             routes_file: root.path("routes_file", "handler_routes.yaml"),
             topics_dir: root.path("topics_dir", "topics"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),

@@ -18,6 +18,7 @@ mod ownership;
 mod producer;
 pub mod publish_event;
 mod publisher;
+pub mod schedule;
 mod source_offset;
 mod trace_parent;
 
@@ -25,7 +26,7 @@ pub use admission::{Admission, AdmissionError, LagBased, Open};
 pub use avro_json::{FieldError, to_avro};
 pub use backoff::{Backoff, jittered, random};
 pub use cloud_event::NewSourceEvent;
-pub use ownership::Ownership;
+pub use ownership::{Ownership, Sharing};
 pub use producer::{EventProducer, Placed, ProduceError};
 pub use publisher::{Delivery, Parts, PublishError, Publisher, PublisherSettings};
 pub use source_offset::{OFFSETS_TOPIC, SourceId};

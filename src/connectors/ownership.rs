@@ -22,6 +22,17 @@ const SESSION_TIMEOUT_MS: &str = "6000";
 
 const POLL: Duration = Duration::from_millis(100);
 
+const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who decides which process runs a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// This process runs all, as in `coafi dev`.
+    Alone,
+    /// The members of this consumer group share them out.
+    Group(String),
+}
+
 /// Membership in a connector's group. Leaves it when dropped, at once with [`Ownership::leave`].
 #[derive(Debug)]
 pub struct Ownership {
@@ -63,6 +74,17 @@ impl Ownership {
             Ok(())
         });
         Ok(Self { owned, stop, member: Some(member) })
+    }
+
+    /// How many partitions the topic has that sources are shared out by; 0 if there is no such topic. Blocks.
+    ///
+    /// # Errors
+    /// The brokers do not say.
+    pub fn partitions(client: &ClientConfig, topic: &str) -> Result<i32, KafkaError> {
+        let consumer: BaseConsumer = client.create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        Ok(found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)))
     }
 
     /// The partitions that this member has; changes as the group does.

@@ -190,7 +190,9 @@ mod tests {
         for event_type in ["git.commit", "workflow.requested", "drill.step"] {
             assert!(schema_of(event_type).is_ok(), "{event_type}");
         }
-        for internal in ["dlq.claim", "dlq.state", "bitt.outcome", "bitt.intervention", "replica.status"] {
+        for internal in
+            ["dlq.claim", "dlq.state", "bitt.outcome", "bitt.intervention", "replica.status", "schedule.decision"]
+        {
             let refused = schema_of(internal).expect_err(internal);
             assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
             assert!(refused.to_string().contains("allowed: api.request, drill.step, "), "{refused}");

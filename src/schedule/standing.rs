@@ -47,6 +47,12 @@ impl Standing {
         self.timetable == timetable.to_string()
     }
 
+    /// The same with everything up to `time` decided; a clock that was put back takes nothing back.
+    #[must_use]
+    pub fn decided_to(self, time: Timestamp) -> Self {
+        Self { decided_to: self.decided_to.max(time), ..self }
+    }
+
     /// # Errors
     /// It is of a newer version, or of none.
     pub fn read(value: &Value) -> Result<Self, UnreadableStanding> {

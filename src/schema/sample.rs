@@ -234,6 +234,31 @@ pub(crate) fn replica_status() -> ReplicaStatus {
     }
 }
 
+pub(crate) fn schedule_fired() -> ScheduleFired {
+    ScheduleFired {
+        schedule: "daily-report".into(),
+        due_at: 1_763_740_800_000,
+        fired_at: 1_763_740_800_012,
+        reason: FireReason::CaughtUp,
+        data: r#"{"format":"html"}"#.into(),
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn schedule_decision() -> ScheduleDecision {
+    ScheduleDecision {
+        schedule: "daily-report".into(),
+        decision: DecisionKind::Skipped,
+        reason: "superseded".into(),
+        due_from: Some(1_763_740_800_000),
+        due_to: Some(1_763_827_200_000),
+        count: 2,
+        event_id: Some("2025-11-21T16:00:00Z".into()),
+        by: "host 7".into(),
+        at: 1_763_827_200_012,
+    }
+}
+
 pub(crate) fn source_offset() -> SourceOffset {
     SourceOffset {
         connector: "git".into(),

@@ -50,6 +50,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           group        The consumer group
           routes       Which handler takes which event
           replay       Handle recorded events again, beside the live group
+          schedule     Schedules: when they fire, what became of it, and how to step in
           topics       The cluster's topics, as topics/*.yaml declares them
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force
@@ -101,6 +102,7 @@ fn every_verb_has_help_with_examples() {
         &["connect", "git"],
         &["api"],
         &["api", "key"],
+        &["connect", "schedule"],
         &["event", "send"],
         &["event", "show"],
         &["group", "lag"],
@@ -111,6 +113,13 @@ fn every_verb_has_help_with_examples() {
         &["schemas", "register"],
         &["routes", "lint"],
         &["routes", "explain"],
+        &["schedule", "list"],
+        &["schedule", "next"],
+        &["schedule", "history"],
+        &["schedule", "trigger"],
+        &["schedule", "backfill"],
+        &["schedule", "pause"],
+        &["schedule", "resume"],
         &["config", "show"],
         &["health"],
         &["completions"],

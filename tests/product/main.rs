@@ -27,6 +27,7 @@ mod replicas;
 #[path = "../support/repositories.rs"]
 mod repositories;
 mod routes;
+mod schedules;
 mod shutdown;
 mod sources;
 mod stack;

@@ -15,12 +15,23 @@ use crate::runtime::Tasks;
 use crate::schema::registry;
 use crate::telemetry::{Metrics, SourceProgress};
 
+/// What the pages tell of a connector.
+pub(in crate::cli) trait Watched: Clone + Send + Sync + 'static {
+    /// What readiness calls its sources.
+    const WHAT: &'static str;
+
+    /// Why it is not ready.
+    fn trouble(&self) -> Result<(), String>;
+
+    fn sources(&self) -> Vec<SourceProgress>;
+}
+
 /// Starts the pages and what feeds them. There is no poll loop to watch: a connector is alive as long as its process answers,
 /// and tries again by itself whatever fails.
-pub(in crate::cli) async fn serve_connector(
+pub(in crate::cli) async fn serve_connector<P: Watched>(
     tasks: &mut Tasks,
     http: &Http,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<P>,
     registry: registry::Client,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
@@ -28,12 +39,24 @@ pub(in crate::cli) async fn serve_connector(
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
     let sources = progress.clone();
     let readiness = Readiness::new(http.probe_timeout)
-        .with(Said::new("repositories", move || repositories(&sources.borrow())))
+        .with(Said::new(P::WHAT, move || sources.borrow().trouble()))
         .with(RegistryAnswers(registry));
     let monitor = Monitor::new(|| Duration::ZERO, http.liveness_timeout, readiness, Arc::clone(&metrics));
     tasks.spawn("the HTTP server", server.run(monitor.router(), tasks.stop()));
     tasks.spawn("the metrics' feed", feed(progress, metrics, tasks.stop()));
     Ok(())
+}
+
+impl Watched for Progress {
+    const WHAT: &'static str = "repositories";
+
+    fn trouble(&self) -> Result<(), String> {
+        repositories(self)
+    }
+
+    fn sources(&self) -> Vec<SourceProgress> {
+        self.repositories.iter().map(|(name, state)| source(name, state)).collect()
+    }
 }
 
 /// Ready while nothing fails; standing by for another connector is ready.
@@ -50,8 +73,8 @@ fn repositories(progress: &Progress) -> Result<(), String> {
     if failing.is_empty() { Ok(()) } else { Err(failing.join("; ")) }
 }
 
-async fn feed(
-    progress: watch::Receiver<Progress>,
+async fn feed<P: Watched>(
+    progress: watch::Receiver<P>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -61,7 +84,7 @@ async fn feed(
             _ = ticks.tick() => {}
             () = stop.cancelled() => {}
         }
-        let sources = progress.borrow().repositories.iter().map(|(name, state)| source(name, state)).collect();
+        let sources = progress.borrow().sources();
         metrics.set_sources(sources);
     }
     Ok(())

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,22 +12,11 @@ use super::events::GIT_TOPIC;
 use super::progress::{Phase, Progress};
 use super::source::{CONNECTOR, Shared, Source, SourceError};
 use super::{Repositories, RepositorySettings};
-use crate::connectors::{Admission, Open, Ownership, PublisherSettings, SourceId};
+use crate::connectors::{Admission, Open, Ownership, PublisherSettings, Sharing, SourceId};
 use crate::schema::Codec;
 
 /// More repositories than this in one connector are an error: each has a producer of its own.
 pub const SOURCES_MAX: usize = 1_000;
-
-const METADATA_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Who decides which process runs a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// This process runs all, as in `coafi dev`.
-    Alone,
-    /// The members of this consumer group share them out.
-    Group(String),
-}
 
 /// A connector, before it runs.
 #[derive(Clone, Debug)]
@@ -137,13 +125,10 @@ impl GitConnector {
     }
 
     fn partitions(&self) -> Result<i32, ConnectorError> {
-        let consumer: BaseConsumer = self.publisher.client.create()?;
         let topic = self.publisher.offsets_topic.as_str();
-        let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-        match found.map(|found| found.partitions().len()) {
-            None | Some(0) => Err(ConnectorError::NoTopic(topic.to_owned())),
-            Some(count) => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
+        match Ownership::partitions(&self.publisher.client, topic)? {
+            0 => Err(ConnectorError::NoTopic(topic.to_owned())),
+            count => Ok(count),
         }
     }
 }

@@ -31,12 +31,13 @@ mod state;
 mod tags;
 mod walk;
 
+pub use super::Sharing;
 pub use address::{Address, Location, RepositoryId};
 pub use batch::{Annotation, Batch, Change, Limits, TagTarget};
 pub use blob::Blob;
 pub use changes::{ChangeStatus, ChangedFile, EntryType};
 pub use commit::{Commit, Signature};
-pub use connector::{ConnectorError, GitConnector, SOURCES_MAX, Sharing};
+pub use connector::{ConnectorError, GitConnector, SOURCES_MAX};
 pub use error::GitError;
 pub use events::GIT_TOPIC;
 pub use handle::Handle;

@@ -15,6 +15,8 @@ mod outcome;
 mod place;
 mod receipt;
 mod replica_status;
+mod schedule_decision;
+mod schedule_fired;
 mod source_offset;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,8 @@ pub use outcome::{Outcome, OutcomeKind, OutcomeStep};
 pub use place::Place;
 pub use receipt::Receipt;
 pub use replica_status::{ReplicaOutage, ReplicaPartition, ReplicaReason, ReplicaStatus};
+pub use schedule_decision::{DecisionKind, ScheduleDecision};
+pub use schedule_fired::{FireReason, ScheduleFired};
 pub use source_offset::SourceOffset;
 pub use workflow_requested::WorkflowRequested;
 

@@ -106,6 +106,8 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::intervention());
     check(&sample::letter_state());
     check(&sample::claim());
+    check(&sample::schedule_fired());
+    check(&sample::schedule_decision());
     check(&sample::source_offset());
     check(&sample::workflow_requested());
 }
@@ -124,6 +126,12 @@ fn enums_have_the_schemas_symbols_in_order() {
     assert_eq!(serde_json::to_value(OutcomeKind::ALL).unwrap(), serde_json::to_value(names).unwrap());
     use InterventionKind::{EventPurged, EventRedriven, EventRerouted};
     check_enum(Intervention::SCHEMA, "InterventionKind", &[EventRedriven, EventRerouted, EventPurged]);
+    use FireReason as F;
+    check_enum(ScheduleFired::SCHEMA, "FireReason", &[F::Fired, F::CaughtUp, F::Backfilled, F::Triggered]);
+    use DecisionKind::{Backfill, Backfilled, CaughtUp, Fired, Paused, Resumed, Skipped, Started, Triggered};
+    let kinds = [Fired, CaughtUp, Backfilled, Triggered, Skipped, Started, Paused, Resumed, Backfill];
+    check_enum(ScheduleDecision::SCHEMA, "DecisionKind", &kinds);
+    assert_eq!(serde_json::to_value(kinds).unwrap(), serde_json::to_value(kinds.map(DecisionKind::name)).unwrap());
     use LetterStatus::{Purged, Redriven, Redriving};
     check_enum(LetterState::SCHEMA, "LetterStatus", &[Redriving, Redriven, Purged]);
 }
@@ -143,6 +151,8 @@ fn every_schema_file_has_a_rust_type() {
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
         ReplicaStatus::RECORD_NAME,
+        ScheduleDecision::RECORD_NAME,
+        ScheduleFired::RECORD_NAME,
         SourceOffset::RECORD_NAME,
         WorkflowRequested::RECORD_NAME,
     ];

@@ -3,7 +3,9 @@
 //!
 //! `UPDATE_EXPECT=1` writes the bytes and schemas of a new format, or of one that is changed before its release.
 
-use coafi::schema::payloads::{ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus};
+use coafi::schema::payloads::{
+    ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus, ScheduleDecision, ScheduleFired,
+};
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file};
 use expect_test::expect_file;
@@ -57,4 +59,12 @@ async fn the_status_of_replicas_is_written_and_read_as_before() {
 async fn requests_of_the_api_and_replies_to_them_are_written_and_read_as_before() {
     check::<ApiRequest>("api.request").await;
     check::<ApiReply>("api.reply").await;
+}
+
+#[tokio::test]
+async fn fires_and_decisions_of_schedules_are_written_and_read_as_before() {
+    check::<ScheduleFired>("schedule.fired").await;
+    for decision in ["fired", "skipped"] {
+        check::<ScheduleDecision>(&format!("schedule.decision.{decision}")).await;
+    }
 }

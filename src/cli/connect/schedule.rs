@@ -1,0 +1,83 @@
+//! `coafi connect schedule`.
+
+use clap::Args;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::super::consume::flush;
+use super::super::output::table;
+use super::super::serving::serve_connector;
+use super::super::{Bar, Context, Exit, Failure};
+use super::beside_pages;
+use crate::app;
+use crate::connectors::schedule::{Phase, Progress};
+use crate::runtime::{Shutdown, Tasks};
+use crate::schema::registry;
+
+/// Every due time of the configured schedules as an event on coafi.schedule.
+///
+/// One process leads, as many as wanted stand by and take over; none is skipped and none doubled by that. What becomes of
+/// every due time is written down: `coafi schedule history`. Ends on SIGTERM or SIGINT. Serves /health, /ready and /metrics on
+/// http.listen.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi connect schedule
+  coafi --config schedules.yaml connect schedule
+
+Exit codes: 0 stopped, 1 what is kept of a schedule cannot be read, 2 the configuration is wrong or has no schedules,
+3 Kafka or the schema registry does not answer.")]
+pub(in crate::cli) struct Schedule {}
+
+impl Schedule {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if context.settings().schedules.is_empty() {
+            return Err(Failure::usage("no schedule is configured").next("set schedules; see docs/schedules.md"));
+        }
+        let telemetry = context.start_quiet_telemetry("warn")?;
+        let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
+        let connector = app::schedule_connector(context.settings(), &context.places(), context.codec()?);
+        let (report, mut reports) = watch::channel(Progress::default());
+        let serving = CancellationToken::new();
+        let mut tasks = Tasks::new(serving.clone());
+        let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
+        let http = &context.settings().http;
+        serve_connector(&mut tasks, http, reports.clone(), registry, telemetry.metrics()).await?;
+        let stop = shutdown.token();
+        let running = connector.run(stop.clone(), report);
+        let bar = context.output().bar("fires", None);
+        let showing = async {
+            while reports.changed().await.is_ok() {
+                show(&bar, &reports.borrow_and_update());
+            }
+        };
+        let working = async { tokio::join!(running, showing).0 };
+        let (ended, pages) = shutdown.watch(beside_pages(working, tasks, serving, &stop)).await;
+        drop(bar);
+        flush(context, telemetry).await;
+        let progress = ended.map_err(anyhow::Error::new)?;
+        pages.map_err(|error| Failure::failed(error.to_string()).because(error))?;
+        let rows = progress.schedules.iter().map(|(name, schedule)| (name.clone(), schedule.fired, schedule.skipped));
+        let rows: Vec<_> = rows.collect();
+        let json = serde_json::json!({"schedules": rows.iter().map(|(name, fired, skipped)| {
+            serde_json::json!({"schedule": name, "fired": fired, "skipped": skipped})
+        }).collect::<Vec<_>>()});
+        context.output().show(&json, |_| {
+            let cells =
+                rows.iter().map(|(name, fired, skipped)| [name.clone(), fired.to_string(), skipped.to_string()]);
+            table(&["schedule", "fired", "skipped"], 1, cells)
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn show(bar: &Bar, progress: &Progress) {
+    let fired = progress.schedules.values().map(|schedule| schedule.fired).sum();
+    let next = progress.schedules.iter().filter_map(|(name, schedule)| Some((schedule.next?, name))).min();
+    let remark = match (progress.phase, next) {
+        (Phase::StandingBy, _) => "standing by".to_owned(),
+        (Phase::Failing, _) => progress.error.clone().unwrap_or_default(),
+        (Phase::Leading, Some((due, name))) => format!("next: {name} at {due}"),
+        (Phase::Leading, None) => "leading".to_owned(),
+    };
+    bar.set(fired, None, remark);
+}
