@@ -114,6 +114,7 @@ impl Records {
             key: name.to_string(),
             correlation_id: None,
             utids: Vec::new(),
+            reply_to: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         };
@@ -151,6 +152,7 @@ impl Records {
             key: entry.schedule.clone(),
             correlation_id: entry.event_id.clone(),
             utids: Vec::new(),
+            reply_to: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         };

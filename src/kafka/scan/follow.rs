@@ -110,10 +110,8 @@ impl Thread {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    if ended.insert(partition)
-                        && ended.len() == count
-                        && self.told.blocking_send(Followed::CaughtUp).is_err()
-                    {
+                    let all = ended.insert(partition) && ended.len() == count;
+                    if all && self.told.blocking_send(Followed::CaughtUp).is_err() {
                         return Ok(Ended::Abandoned);
                     }
                 }
