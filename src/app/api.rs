@@ -9,8 +9,7 @@ use super::{Places, purge};
 use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
 use crate::http::api::{
-    Api, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes,
-    Parts, Rate, document,
+    Api, Authenticator, BodyLimits, Catalogue, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes, Parts, Rate,
 };
 use crate::http::{ConnectionLimits, Server};
 use crate::runtime::Tasks;
@@ -32,11 +31,12 @@ pub fn api(
     admission: Arc<dyn Admission>,
 ) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
+    let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
     let limits = &configured.limits;
     let outcomes = Outcomes::new(places.reader(), codec.clone(), limits.waiting);
     let api = Api::new(Parts {
         authenticator: Authenticator::new(&keys, &jwt(configured))?,
-        catalogue: catalogue(configured)?,
+        catalogue: Catalogue::build(&endpoints)?,
         codec,
         producer: EventProducer::new(&places.client_config(), QUEUE_BYTES, limits.publish_timeout)?,
         admission,
@@ -98,19 +98,6 @@ pub fn spawn_api(
     tasks.spawn("the API's server", server.run_within(api.router(), connections(configured), stop.clone()));
     tasks.spawn("the API's follower of results", outcomes.follow(results_since, stop.clone()));
     tasks.spawn("the requests' purge", purge::requests(requests, configured.requests_retention, stop));
-}
-
-/// The configured API as an OpenAPI 3.1 document.
-///
-/// # Errors
-/// A schema that cannot be used.
-pub fn api_document(configured: &Configured) -> anyhow::Result<serde_json::Value> {
-    Ok(document(&catalogue(configured)?))
-}
-
-fn catalogue(configured: &Configured) -> Result<Catalogue, CatalogueError> {
-    let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
-    Catalogue::build(&endpoints)
 }
 
 fn key(key: &ApiKey) -> KeyEntry {

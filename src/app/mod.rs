@@ -23,7 +23,7 @@ mod tally;
 mod topics;
 mod waiting;
 
-pub use api::{api, api_document, requests, spawn_api};
+pub use api::{api, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use deciding::{Decided, Decision, decide};

@@ -39,9 +39,6 @@ enum Verb {
     #[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  \
                             coafi api key ops --permission 'api:*' --output json")]
     Key(Key),
-    /// Write the OpenAPI 3.1 document of the configured endpoints to stdout, as /openapi.json serves it.
-    #[command(after_help = "Examples:\n  coafi api openapi > openapi.json")]
-    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -66,11 +63,6 @@ impl Api {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self.verb {
             Some(Verb::Key(key)) => key.run(context),
-            Some(Verb::Openapi) => {
-                let document = app::api_document(&context.settings().api)?;
-                context.output().line(&serde_json::to_string_pretty(&document).expect("JSON is text"))?;
-                Ok(Exit::Ok)
-            }
             None => serve(context).await,
         }
     }

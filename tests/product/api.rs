@@ -3,7 +3,6 @@
 mod accepting;
 mod embedded;
 mod handling;
-mod ingesting;
 mod outcomes;
 
 use std::process::Command;
@@ -18,7 +17,6 @@ use crate::topic::{Positions, Read, ends, read};
 use crate::world::World;
 
 const TOPIC: &str = "coafi.api";
-const EVENTS: &str = "coafi.ai";
 const RESULTS: &str = "coafi.results";
 const REPLY: &str = "org.coafi.events.ApiReplyEventPayload";
 const REQUEST: &str = "org.coafi.events.ApiRequestEventPayload";
@@ -56,7 +54,7 @@ impl Api {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let world = World::new(name);
-        for topic in [TOPIC, RESULTS, EVENTS] {
+        for topic in [TOPIC, RESULTS] {
             world.also_declare(topic);
         }
         world.change_routes(|routes| routes + ROUTE);

@@ -1,21 +1,18 @@
 //! A request becomes an event, or a problem.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http::HeaderValue};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::endpoint::Endpoint;
-use super::outcomes::{Outcome, Waiting};
+use super::outcomes::Outcome;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::router::{API_SOURCE, API_TOPIC, Api};
-use super::{body, idempotency, prefer, trace};
-use crate::connectors::{NewSourceEvent, ProduceError};
+use super::{body, idempotency, prefer};
+use crate::connectors::{NewSourceEvent, ProduceError, traceparent_of};
 use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::engine::Class;
 use crate::event::Outgoing;
@@ -25,13 +22,11 @@ use crate::schema::{AVRO_CONTENT_TYPE, Payload as _};
 use crate::store::NewRequest;
 
 /// The answer to a request that is in Kafka and not handled yet.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Accepted {
     request_id: String,
-    /// `pending`
     status: &'static str,
-    /// Where to ask what became of it.
     status_url: String,
 }
 
@@ -68,7 +63,7 @@ pub(super) async fn accept(
     };
     let to_publish = api.reserve(&new).await?;
     // Before it is published: its outcome cannot be missed then.
-    let waiting = wait_of(&api, &headers, &id, &new.source);
+    let waiting = prefer::wait(&headers).and_then(|wait| Some((wait, api.outcomes().wait_for(&id, &new.source)?)));
     if to_publish {
         let request = ApiRequest {
             endpoint: endpoint.name,
@@ -84,18 +79,15 @@ pub(super) async fn accept(
             api.note_published(&new).await;
         }
     }
-    let url = format!("/requests/{id}");
-    let Some((wait, waiting)) = waiting else { return Ok(accepted(id, url, None)) };
-    Ok(match waiting.within(wait).await {
-        Some(outcome) => answered(&url, &outcome, wait),
-        None => accepted(id, url, Some(wait)),
-    })
-}
-
-/// How long the caller waits, and by what; `None` if it does not want to, or too many do.
-pub(super) fn wait_of(api: &Api, headers: &HeaderMap, id: &str, source: &str) -> Option<(Duration, Waiting)> {
-    let wait = prefer::wait(headers)?.min(api.wait_max());
-    Some((wait, api.outcomes().wait_for(id, source)?))
+    let Some((wait, waiting)) = waiting else { return Ok(accepted(&id)) };
+    let wait = wait.min(api.wait_max());
+    let mut response = match waiting.within(wait).await {
+        Some(outcome) => answered(&id, &outcome),
+        None => accepted(&id),
+    };
+    let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs())).expect("a number is printable ASCII");
+    response.headers_mut().insert("preference-applied", applied);
+    Ok(response)
 }
 
 fn no_such(api: &Api, endpoint: &Endpoint) -> Problem {
@@ -137,28 +129,48 @@ async fn event(
         content_type: AVRO_CONTENT_TYPE,
         data: encoded,
     };
-    Ok(event.into_record(&trace::of_request(headers)))
+    Ok(event.into_record(&traceparent(headers)))
 }
 
-fn accepted(request_id: String, status_url: String, waited: Option<Duration>) -> Response {
-    let url = status_url.clone();
-    let accepted = Accepted { request_id, status: "pending", status_url };
-    located(&url, waited, (StatusCode::ACCEPTED, Json(accepted)).into_response())
+/// The caller's trace goes on in the event; else one begins here.
+fn traceparent(headers: &HeaderMap) -> String {
+    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| is_traceparent(text));
+    given.map_or_else(|| traceparent_of(&tracing::Span::current()), str::to_owned)
+}
+
+/// W3C Trace Context, version 00.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex =
+        |part: &str, digits| part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match parts[..] {
+        ["00", trace, span, flags] => {
+            let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+            hex(trace, 32) && hex(span, 16) && hex(flags, 2) && !zero(trace) && !zero(span)
+        }
+        _ => false,
+    }
+}
+
+fn accepted(id: &str) -> Response {
+    let accepted = Accepted { request_id: id.to_owned(), status: "pending", status_url: status_url(id) };
+    located(id, (StatusCode::ACCEPTED, Json(accepted)).into_response())
 }
 
 /// As the outcome says, which is what the caller waited for.
-pub(super) fn answered(url: &str, outcome: &Outcome, waited: Duration) -> Response {
+fn answered(id: &str, outcome: &Outcome) -> Response {
     let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let media = if status.is_client_error() || status.is_server_error() { PROBLEM_JSON } else { "application/json" };
-    located(url, Some(waited), (status, [(header::CONTENT_TYPE, media)], outcome.body.clone()).into_response())
+    located(id, (status, [(header::CONTENT_TYPE, media)], outcome.body.clone()).into_response())
 }
 
-fn located(url: &str, waited: Option<Duration>, mut response: Response) -> Response {
-    let text = |text: &str| HeaderValue::from_str(text).expect("encoded ids and numbers are printable ASCII");
-    response.headers_mut().insert(header::LOCATION, text(url));
-    if let Some(waited) = waited {
-        response.headers_mut().insert("preference-applied", text(&format!("wait={}", waited.as_secs())));
-    }
+fn status_url(id: &str) -> String {
+    format!("/requests/{id}")
+}
+
+fn located(id: &str, mut response: Response) -> Response {
+    let location = HeaderValue::from_str(&status_url(id)).expect("our own ids are printable ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
     response
 }
 
@@ -175,5 +187,20 @@ impl From<ProduceError> for Problem {
                 Self::unavailable("whether the request was published is not known")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_of_the_caller_goes_on() {
+        let check = |text: &str, expected: bool| assert_eq!(is_traceparent(text), expected, "{text}");
+        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true);
+        check("00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
+        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false);
+        check("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
+        check("", false);
     }
 }

@@ -42,8 +42,6 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) shape: Shape,
-    /// The JSON Schema as it was written.
-    pub(super) schema: Value,
     /// Members that make the event's key.
     key: Vec<String>,
 }
@@ -98,7 +96,7 @@ impl Catalogue {
             let endpoint = Endpoint::new(member("x-coafi-endpoint"), member("x-coafi-method"));
             let key = schema["x-coafi-key"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let key = key.map(str::to_owned).collect();
-            endpoints.insert(endpoint, body(name, schema, key)?);
+            endpoints.insert(endpoint, body(name, &schema, key)?);
         }
         for EndpointFile { endpoint, schema, key } in configured {
             let name = schema.display().to_string();
@@ -108,17 +106,13 @@ impl Catalogue {
                 return Err(failed(std::io::Error::other(format!("{size} bytes; allowed: {SCHEMA_BYTES_MAX}"))));
             }
             let parsed = parse(&name, &std::fs::read(schema).map_err(failed)?)?;
-            endpoints.insert(endpoint.clone(), body(&name, parsed, key.clone())?);
+            endpoints.insert(endpoint.clone(), body(&name, &parsed, key.clone())?);
         }
         Ok(Self { endpoints })
     }
 
     pub(super) fn get(&self, endpoint: &Endpoint) -> Option<&Body> {
         self.endpoints.get(endpoint)
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Endpoint, &Body)> {
-        self.endpoints.iter()
     }
 
     /// The methods that an endpoint of this name has.
@@ -132,10 +126,10 @@ fn parse(name: &str, text: &[u8]) -> Result<Value, CatalogueError> {
         .map_err(|error| CatalogueError::Schema { name: name.to_owned(), message: error.to_string() })
 }
 
-fn body(name: &str, schema: Value, key: Vec<String>) -> Result<Body, CatalogueError> {
-    let shape = Shape::compile(&schema);
+fn body(name: &str, schema: &Value, key: Vec<String>) -> Result<Body, CatalogueError> {
+    let shape = Shape::compile(schema);
     let shape = shape.map_err(|message| CatalogueError::Schema { name: name.to_owned(), message })?;
-    Ok(Body { shape, schema, key })
+    Ok(Body { shape, key })
 }
 
 #[cfg(test)]

@@ -12,23 +12,18 @@
 mod accept;
 mod auth;
 mod body;
-mod cloud_events;
 mod endpoint;
 mod idempotency;
-mod ingest;
 mod jwks;
 mod jwt;
 mod keys;
-mod openapi;
 mod outcomes;
-mod page;
 mod prefer;
 mod principal;
 mod problem;
 mod rate;
 mod router;
 mod status;
-mod trace;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
@@ -38,9 +33,3 @@ pub use outcomes::Outcomes;
 pub use problem::Problem;
 pub use rate::Rate;
 pub use router::{API_SOURCE, API_TOPIC, Api, Parts};
-
-/// The API with these endpoints as an OpenAPI 3.1 document.
-#[must_use]
-pub fn document(catalogue: &Catalogue) -> serde_json::Value {
-    openapi::document(catalogue)
-}

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -21,19 +20,14 @@ pub struct Problem {
     headers: Vec<(HeaderName, String)>,
 }
 
-/// RFC 9457.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(super) struct Document {
-    /// `urn:coafi:problem:` and a constant.
+#[derive(Serialize)]
+struct Document<'a> {
     r#type: String,
-    title: &'static str,
+    title: &'a str,
     status: u16,
-    /// For people.
-    detail: String,
-    /// Single errors of a body, each with its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<String>,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    errors: &'a [String],
 }
 
 impl Problem {
@@ -82,8 +76,8 @@ impl IntoResponse for Problem {
             r#type: format!("urn:coafi:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
-            detail: self.detail,
-            errors: self.errors,
+            detail: &self.detail,
+            errors: &self.errors,
         };
         let body = serde_json::to_vec(&document).expect("texts and numbers are JSON");
         let mut response = (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();

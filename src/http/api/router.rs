@@ -4,22 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
 
 use super::accept::accept;
 use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
-use super::ingest::{handshake, ingest};
 use super::outcomes::Outcomes;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
-use super::{openapi, page};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::schema::Codec;
@@ -56,34 +52,18 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     parts: Parts,
     limiter: Limiter,
-    /// The OpenAPI document, and the page of it.
-    document: String,
-    page: String,
 }
 
 impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let (limiter, document) = (Limiter::new(parts.rate), openapi::document(&parts.catalogue));
-        let (page, document) = (page::page(&document), document.to_string());
-        Self(Arc::new(Inner { parts, limiter, document, page }))
+        let limiter = Limiter::new(parts.rate);
+        Self(Arc::new(Inner { parts, limiter }))
     }
 
     /// Its paths.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/", get(reference))
-            .route("/openapi.json", get(document))
-            .route("/requests/{id}", get(status))
-            .route("/api/ingest/event", post(ingest).options(handshake))
-            .method_not_allowed_fallback(not_allowed)
-            .fallback(accept)
-            .with_state(self)
-    }
-
-    /// Of one principal.
-    pub(super) fn per_second(&self) -> u32 {
-        self.0.parts.rate.per_second.get()
+        Router::new().route("/requests/{id}", get(status)).fallback(accept).with_state(self)
     }
 
     pub(super) fn outcomes(&self) -> &Outcomes {
@@ -178,19 +158,6 @@ impl Api {
         parts.producer.send(event).await?;
         Ok(())
     }
-}
-
-async fn document(State(api): State<Api>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], api.0.document.clone()).into_response()
-}
-
-async fn reference(State(api): State<Api>) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(api.0.page.clone())).into_response()
-}
-
-async fn not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this page does not take this method")
 }
 
 fn unavailable(error: StoreError) -> Problem {
