@@ -1,9 +1,11 @@
 //! The ledger's topic takes no records for a while. Receipts wait for it, and so does the end of every transaction that has
 //! outcomes: its marker needs that topic too. The driver tells the engine when that is so for long, and when it is over.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use coafi_core::engine::{Time, TransactionId};
+use coafi_core::engine::{Epoch, PartitionId, Time, TransactionId};
+use coafi_core::event::NextOffset;
 
 use crate::checks::Checked;
 use crate::profile::Mode;
@@ -21,6 +23,15 @@ const AT_LEAST: Duration = Duration::from_millis(1_600);
 /// An abort is waited for in vain for this long; then the next producer does it.
 const ABORT_FOR: Duration = Duration::from_secs(1);
 
+/// The receipts of one polled batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receipt {
+    pub(crate) partition: PartitionId,
+    pub(crate) epoch: Epoch,
+    pub(crate) from: NextOffset,
+    pub(crate) to: NextOffset,
+}
+
 /// How a process sees the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct View {
@@ -28,6 +39,8 @@ pub(crate) struct View {
     looks: bool,
     /// The engine takes it to be down.
     down: bool,
+    /// Receipts that wait for it, in their order.
+    waiting: VecDeque<Receipt>,
 }
 
 impl World {
@@ -38,12 +51,37 @@ impl World {
 }
 
 impl Process {
-    /// True if the input has to wait for the ledger. What waits for it comes in its order.
-    pub(crate) fn waits_for_the_ledger(&mut self, world: &mut World, input: Input) -> bool {
-        let Some(back_at) = world.ledger_back_at() else { return false };
-        self.later(world, back_at - world.now, input);
+    /// What the ledger has acknowledged is known as soon as all before it is.
+    pub(crate) fn receipt(&mut self, world: &mut World, receipt: Receipt) {
+        let Some(back_at) = world.ledger_back_at() else {
+            if self.ledger.waiting.is_empty() {
+                self.acknowledge(world, receipt)
+            } else {
+                self.ledger.waiting.push_back(receipt)
+            }
+            return;
+        };
+        if self.ledger.waiting.is_empty() {
+            self.later(world, back_at - world.now, Input::LedgerIsBack);
+        }
+        self.ledger.waiting.push_back(receipt);
         self.begin_to_look(world);
-        true
+    }
+
+    /// Unless it has gone again.
+    pub(crate) fn ledger_is_back(&mut self, world: &mut World) {
+        if let Some(back_at) = world.ledger_back_at() {
+            self.later(world, back_at - world.now, Input::LedgerIsBack);
+            return;
+        }
+        for receipt in std::mem::take(&mut self.ledger.waiting) {
+            self.acknowledge(world, receipt);
+        }
+    }
+
+    fn acknowledge(&mut self, world: &mut World, Receipt { partition, epoch, from, to }: Receipt) {
+        world.truth.receipted(partition, from, to);
+        self.engine.receipts_acknowledged(self.clock.engine(world.now), partition, epoch, to);
     }
 
     fn begin_to_look(&mut self, world: &mut World) {

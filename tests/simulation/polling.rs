@@ -6,6 +6,7 @@ use coafi_core::event::{NextOffset, Offset};
 use crate::broker::Message;
 use crate::clock::Clock;
 use crate::handlers::Payload;
+use crate::ledger::Receipt;
 use crate::replica::{Input, Process};
 use crate::routing::Routing;
 use crate::world::World;
@@ -112,7 +113,7 @@ impl Process {
             at = at.max(held.receipts_at);
             held.receipts_at = at;
         }
-        self.later(world, at - world.now, Input::Receipt { partition, epoch, from, to });
+        self.later(world, at - world.now, Input::Receipt(Receipt { partition, epoch, from, to }));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::commit::Commit;
 use crate::coordinator::{MemberId, Sync};
 use crate::custody::Custody;
 use crate::handlers::{Payload, Report};
-use crate::ledger;
+use crate::ledger::{self, Receipt};
 use crate::polling::Batch;
 use crate::working::Running;
 use crate::world::{Event, LARGEST, World};
@@ -30,12 +30,7 @@ pub(crate) enum Input {
     Settle,
     /// What was polled reaches the engine; meanwhile the partition may be gone.
     Records(Batch),
-    Receipt {
-        partition: PartitionId,
-        epoch: Epoch,
-        from: NextOffset,
-        to: NextOffset,
-    },
+    Receipt(Receipt),
     Dedup {
         partition: PartitionId,
         epoch: Epoch,
@@ -63,6 +58,7 @@ pub(crate) enum Input {
     Fenced,
     Probed(Dependency),
     LookAtTheLedger,
+    LedgerIsBack,
     Synced(Sync),
     FetchOffsets(PartitionId),
     /// The group says that this member is not one.
@@ -233,12 +229,7 @@ impl Process {
                 self.engine.tick(now);
             }
             Input::Records(batch) => self.records(world, batch),
-            Input::Receipt { partition, epoch, from, to } => {
-                if !self.waits_for_the_ledger(world, Input::Receipt { partition, epoch, from, to }) {
-                    world.truth.receipted(partition, from, to);
-                    self.engine.receipts_acknowledged(now, partition, epoch, to);
-                }
-            }
+            Input::Receipt(receipt) => self.receipt(world, receipt),
             Input::Dedup { partition, epoch, position, window } => {
                 let seen = world.broker.identities(partition, position, window);
                 self.engine.dedup_rebuilt(now, partition, epoch, &seen);
@@ -251,6 +242,7 @@ impl Process {
             Input::Resolve(transaction) => self.resolve(world, transaction),
             Input::Ended { transaction, committed } => self.transaction_ended(world, transaction, committed),
             Input::GiveUp(transaction) => self.give_up(world, transaction)?,
+            Input::LedgerIsBack => self.ledger_is_back(world),
             Input::LookAtTheLedger => self.look_at_the_ledger(world),
             Input::Fenced => self.rebuild_producer(world)?,
             Input::Probed(dependency) => {
