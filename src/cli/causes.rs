@@ -75,7 +75,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             ScanError::Expired { .. } | ScanError::Overtaken { .. } => {
                 Some((Exit::No, Some("begin later, or with --from beginning")))
             }
-            ScanError::Thread(_) | ScanError::Ended => None,
+            ScanError::Unsettled { .. } | ScanError::Thread(_) | ScanError::Ended => None,
         };
     }
     if let Some(error) = error.downcast_ref::<DriverError>() {

@@ -10,4 +10,5 @@ mod foreign;
 mod git_connector;
 mod lag;
 mod newer;
+mod scan;
 mod topics;

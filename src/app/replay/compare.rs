@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Plan;
 use crate::app::AUDIT_TOPIC;
 use crate::event::TopicPartition;
-use crate::kafka::scan::{Bound, Reader, Wanted};
+use crate::kafka::scan::{Bound, Reader};
 use crate::schema::payloads::{Outcome, OutcomeKind};
 use crate::schema::{Codec, Payload as _};
 
@@ -111,8 +111,8 @@ pub(super) async fn compare(
     }
     let oldest = plan.oldest_ms().map(|ms| Timestamp::from_millisecond((ms - SKEW_MS).max(0))).transpose()?;
     let from = oldest.map_or(Bound::Beginning, Bound::Time);
-    let wanted = Wanted { from, ..Wanted::all(AUDIT_TOPIC) };
-    let mut records = reader.read(&reader.resolve(wanted).await?)?;
+    // The replay's last commit may have been answered just now.
+    let mut records = reader.read(&reader.settled(AUDIT_TOPIC, from).await?)?;
     let sources = [recorded.source(), replayed.source()];
     while let Some(record) = records.next().await? {
         let headers = record.headers();

@@ -4,6 +4,7 @@ use rdkafka::error::KafkaError;
 
 use super::Bound;
 use super::records::STALLED_AFTER;
+use super::stretch::SETTLED_WITHIN;
 use crate::event::TopicPartition;
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,11 @@ pub enum ScanError {
     Overtaken { topic: String },
     #[error("{source_partition} gave no record for {STALLED_AFTER:?}, with {left} offsets to go")]
     Stalled { source_partition: TopicPartition, left: u64 },
+    #[error(
+        "a transaction in {source_partition} has been open for more than {SETTLED_WITHIN:?}: what it wrote cannot be read yet; \
+         kafka-transactions.sh find-hanging names its producer"
+    )]
+    Unsettled { source_partition: TopicPartition },
     #[error("no thread can be started: {0}")]
     Thread(#[source] std::io::Error),
     #[error("the thread that reads has ended by itself")]

@@ -81,6 +81,20 @@ impl Reader {
         self.ask(move |consumer| stretch::resolve(consumer, &wanted)).await
     }
 
+    /// As [`Self::resolve`] of the whole topic, with what is in transactions that are being committed: a producer hears of its
+    /// commit before the markers are written that make its records readable, so whoever reads right behind one may miss the
+    /// last of them. Every transaction that is open when this is asked is waited for.
+    ///
+    /// # Errors
+    /// See [`ScanError`]; a transaction that stays open for [`stretch::SETTLED_WITHIN`] is one.
+    pub async fn settled(&self, topic: &str, from: Bound) -> Result<Vec<Stretch>, ScanError> {
+        let mut uncommitted = self.config.clone();
+        uncommitted.set("isolation.level", "read_uncommitted");
+        let written = Self { config: uncommitted }.resolve(Wanted::all(topic)).await?;
+        let wanted = Wanted { from, ..Wanted::all(topic) };
+        self.ask(move |consumer| stretch::settled(consumer, &wanted, &written)).await
+    }
+
     /// The records of these stretches, one topic after another.
     ///
     /// # Errors

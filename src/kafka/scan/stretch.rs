@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -15,6 +15,12 @@ use crate::runtime::unix_ms;
 
 /// One answer of the brokers is waited for this long.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Transactions that are open are waited for this long: producers' `transaction.timeout.ms` is 60 s unless they say otherwise,
+/// and the coordinator looks every 10 s.
+pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(75);
+/// Nobody announces a transaction's end.
+const SETTLED_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is to be read.
 #[derive(Clone, Debug)]
@@ -120,6 +126,28 @@ pub(super) fn resolve(consumer: &BaseConsumer, wanted: &Wanted) -> Result<Vec<St
         }
     }
     Ok(stretches)
+}
+
+/// The stretches once the committed end has passed that of everything `written`.
+pub(super) fn settled(
+    consumer: &BaseConsumer,
+    wanted: &Wanted,
+    written: &[Stretch],
+) -> Result<Vec<Stretch>, ScanError> {
+    let until = Instant::now() + SETTLED_WITHIN;
+    loop {
+        let stretches = resolve(consumer, wanted)?;
+        let open = written.iter().find(|written| {
+            stretches.iter().any(|stretch| stretch.source == written.source && stretch.to < written.to)
+        });
+        match open {
+            None => return Ok(stretches),
+            Some(open) if Instant::now() > until => {
+                return Err(ScanError::Unsettled { source_partition: open.source.clone() });
+            }
+            Some(_) => std::thread::sleep(SETTLED_AGAIN),
+        }
+    }
 }
 
 /// A bound at the time of asking.
