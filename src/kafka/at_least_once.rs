@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use tracing::{info, warn};
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::DriverError;
 use super::config::{Config, MESSAGE_TIMEOUT};
 use super::context::{GroupConsumer, Reporter};
+use super::seat::Generation;
 use super::sink::{Failures, Sink};
 use super::stop::Stop;
 use super::timed_calls::TimedCalls;
@@ -32,7 +33,6 @@ pub(super) struct AtLeastOnce {
     config: Arc<Config>,
     reporter: Reporter,
     stop: Stop,
-    consumer: Arc<GroupConsumer>,
     failures: Arc<Failures>,
     sink: Sink<Failures>,
     broken: Option<KafkaError>,
@@ -40,16 +40,11 @@ pub(super) struct AtLeastOnce {
 }
 
 impl AtLeastOnce {
-    pub(super) fn start(
-        config: Arc<Config>,
-        reporter: Reporter,
-        stop: Stop,
-        consumer: Arc<GroupConsumer>,
-    ) -> Result<Self, DriverError> {
+    pub(super) fn start(config: Arc<Config>, reporter: Reporter, stop: Stop) -> Result<Self, DriverError> {
         let failures = Arc::<Failures>::default();
         let sink = Sink::new(&config.outcome_producer()?, reporter.clone(), Arc::clone(&failures))?;
         reporter.status.update(|status| status.producer_ready = true);
-        Ok(Self { config, reporter, stop, consumer, failures, sink, broken: None, calls: TimedCalls::default() })
+        Ok(Self { config, reporter, stop, failures, sink, broken: None, calls: TimedCalls::default() })
     }
 
     fn renew(&mut self) -> Result<(), DriverError> {
@@ -72,15 +67,15 @@ impl AtLeastOnce {
         }
     }
 
-    fn commit_offsets(&self, offsets: &[OffsetCommit]) -> Result<(), KafkaError> {
+    fn commit_offsets(&self, offsets: &[OffsetCommit], consumer: &Arc<GroupConsumer>) -> Result<(), KafkaError> {
         let list = list_of(offsets);
         let deadline = Instant::now() + COMMIT_RETRY_FOR;
         loop {
             // A commit of partitions that were lost would be accepted from a member that has joined again.
-            if self.consumer.assignment_lost() {
+            if consumer.assignment_lost() {
                 return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
             }
-            let (consumer, offsets) = (Arc::clone(&self.consumer), list.clone());
+            let (consumer, offsets) = (Arc::clone(consumer), list.clone());
             // It may be made twice: the same offsets.
             let commit = move || consumer.commit(&offsets, CommitMode::Sync);
             let error = match self.calls.call(COMMIT_ANSWER, commit) {
@@ -119,7 +114,7 @@ impl Delivery for AtLeastOnce {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError> {
+    fn commit(&mut self, offsets: &[OffsetCommit], generation: Option<Generation>) -> Result<End, DriverError> {
         if let Err(error) = self.delivered() {
             if let Some(end) = refused(&error) {
                 return Err(end);
@@ -133,10 +128,8 @@ impl Delivery for AtLeastOnce {
         if offsets.is_empty() {
             return Ok(End::Committed);
         }
-        if group.is_none() {
-            return Ok(End::Aborted);
-        }
-        match self.commit_offsets(offsets) {
+        let Some(Generation { consumer, .. }) = generation else { return Ok(End::Aborted) };
+        match self.commit_offsets(offsets, &consumer) {
             Ok(()) => Ok(End::Committed),
             Err(error) => {
                 if let Some(end) = refused(&error) {

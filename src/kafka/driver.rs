@@ -25,6 +25,7 @@ use super::partitions::{Partition, Partitions};
 use super::rebalance::Round;
 use super::receipts::Receipt;
 use super::rerouting::NextRoutes;
+use super::seat::Seat;
 use super::standing::{Standing, Troubles};
 use super::status::{Counts, PartitionStatus, StatusCell};
 use super::writer::Command;
@@ -51,6 +52,10 @@ pub(super) struct Driver<A: Application> {
     pub(super) clock: Clock,
     pub(super) engine: Engine<A::Payload, A::Report>,
     pub(super) consumer: Arc<GroupConsumer>,
+    /// The same for other threads.
+    pub(super) seat: Seat,
+    /// Which consumer it is, counted from 0.
+    pub(super) seat_number: u64,
     pub(super) inbox: Receiver<Input<A::Payload, A::Report>>,
     /// For answers to probes.
     pub(super) answers: Sender<Input<A::Payload, A::Report>>,
@@ -97,6 +102,8 @@ pub(super) struct State<A: Application> {
     pub(super) shutdown_deadline: Option<Time>,
     /// How attempts failed, for the status.
     pub(super) troubles: Troubles,
+    /// When this static member was last fenced.
+    pub(super) fenced_at: Option<Time>,
     pub(super) failed: Option<DriverError>,
 }
 
@@ -129,6 +136,7 @@ impl<A: Application> State<A> {
             left: Vec::new(),
             shutdown_deadline: None,
             troubles: Troubles::default(),
+            fenced_at: None,
             failed: None,
         }
     }
@@ -147,27 +155,37 @@ impl<A: Application> Driver<A> {
     pub(super) fn run(&mut self) -> Result<(), DriverError> {
         self.subscribe()?;
         loop {
-            let now = self.clock.now();
-            self.status.beat(now);
-            let mut busy = self.take_inputs();
-            busy |= self.poll()?;
-            self.serve_rebalances()?;
-            self.place();
-            self.tick();
-            busy |= self.carry_out()?;
-            if let Some(error) = self.state.failed.take() {
-                return Err(error);
-            }
-            if self.is_over()? {
-                return Ok(());
-            }
-            if !busy {
-                self.sleep();
+            match self.turn() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => self.or_join_with_another_consumer(error)?,
             }
         }
     }
 
-    fn subscribe(&self) -> Result<(), DriverError> {
+    /// True if it was the last.
+    fn turn(&mut self) -> Result<bool, DriverError> {
+        let now = self.clock.now();
+        self.status.beat(now);
+        let mut busy = self.take_inputs();
+        busy |= self.poll()?;
+        self.serve_rebalances()?;
+        self.place();
+        self.tick();
+        busy |= self.carry_out()?;
+        if let Some(error) = self.state.failed.take() {
+            return Err(error);
+        }
+        if self.is_over()? {
+            return Ok(true);
+        }
+        if !busy {
+            self.sleep();
+        }
+        Ok(false)
+    }
+
+    pub(super) fn subscribe(&self) -> Result<(), DriverError> {
         let topics: Vec<&str> = self.config.topics.iter().map(String::as_str).collect();
         let subscribed = self.consumer.subscribe(&topics);
         subscribed.map_err(|source| DriverError::Subscribe { topics: topics.join(", "), source })
@@ -244,7 +262,11 @@ impl<A: Application> Driver<A> {
                     self.state.failed.get_or_insert(error);
                 }
             }
-            Input::Rebalance(rebalance) => self.state.rebalances.push_back(rebalance),
+            Input::Rebalance { seat, rebalance } if seat == self.seat_number => {
+                self.state.rebalances.push_back(rebalance);
+            }
+            // Of a consumer that is gone.
+            Input::Rebalance { .. } => {}
             Input::Found(found) => self.found(found),
             Input::DedupRebuilt { partition, epoch, seen } => self.engine.dedup_rebuilt(now, partition, epoch, &seen),
             Input::Probed { dependency, up } => self.engine.probed(now, &dependency, up),

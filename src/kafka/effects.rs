@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use tracing::error;
 
 use super::dedup::Rebuild;
 use super::driver::{Committing, Driver};
 use super::inbox::Input;
+use super::seat::Generation;
 use super::writer::{Command, OffsetCommit};
 use super::{Application, DriverError};
 use crate::engine::{Effect, Epoch, EventsLost, Incident, Job, PartitionCommit, PartitionId, TransactionId};
@@ -79,7 +79,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn commit(&mut self, transaction: TransactionId, offsets: Vec<PartitionCommit>, lost: Vec<EventsLost>) {
-        let group = self.group_metadata();
+        let generation = Generation::of(&self.consumer);
         let commits = offsets
             .iter()
             .map(|commit| OffsetCommit {
@@ -90,15 +90,7 @@ impl<A: Application> Driver<A> {
             .collect();
         let ask_at = Some(self.clock.now() + ASK_AFTER);
         self.state.committing = Some(Committing { transaction, offsets, ask_at });
-        self.send(Command::Commit { transaction, offsets: commits, lost, group });
-    }
-
-    /// The group as of now; `None` while the assignment is lost. The broker takes a commit without a member id as long as
-    /// the group is active (tried), and librdkafka forgets its member id when it marks the assignment as lost, on one
-    /// thread: so if it is not lost after the metadata was taken, the metadata names a member.
-    fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        let metadata = self.consumer.group_metadata()?;
-        (!self.consumer.assignment_lost()).then_some(metadata)
+        self.send(Command::Commit { transaction, offsets: commits, lost, generation });
     }
 
     fn pause(&mut self, id: PartitionId, paused: bool) {

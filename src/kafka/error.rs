@@ -24,8 +24,8 @@ pub enum DriverError {
     )]
     SlotConflict { id: String, times: usize },
     #[error(
-        "group.instance.id {id:?} was taken over: by another live replica, then give each replica a slot of its own; or by an \
-         earlier join of this one that a broker served late, then start it again: {message}"
+        "group.instance.id {id:?} was taken over, again after this replica had joined anew: another live replica uses the same \
+         group and slot; give each replica a slot of its own: {message}"
     )]
     InstanceConflict { id: String, message: String },
     #[error("producer failed for good: {message}")]

@@ -29,7 +29,11 @@ pub(super) enum Input<P, R> {
     },
     /// The outcome producer is a new one; nothing of the old one's open transaction is committed.
     ProducerReplaced,
-    Rebalance(Rebalance),
+    /// `seat`: of which consumer, see [`super::seat`].
+    Rebalance {
+        seat: u64,
+        rebalance: Rebalance,
+    },
     Found(Found),
     DedupRebuilt {
         partition: PartitionId,

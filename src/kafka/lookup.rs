@@ -15,10 +15,11 @@ use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::config::{Config, Start};
-use super::context::{GroupConsumer, Reporter};
+use super::context::Reporter;
 use super::inbox::Input;
 use super::partitions::Live;
 use super::record::quietly;
+use super::seat::Seat;
 use super::side::SideReader;
 use super::stop::Stop;
 use super::{Claims, DriverError};
@@ -78,7 +79,7 @@ pub(super) struct Located {
 
 pub(super) struct Lookups<P, R> {
     pub(super) config: Arc<Config>,
-    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) seat: Seat,
     pub(super) claims: Option<Box<dyn Claims>>,
     pub(super) answers: Sender<Input<P, R>>,
     pub(super) reporter: Reporter,
@@ -180,7 +181,7 @@ impl<P, R> Lookups<P, R> {
     /// partition is asked for by itself, so that one waits and not all.
     fn committed(&self, partitions: &[TopicPartition]) -> Result<TopicPartitionList, String> {
         let ask = |partitions: &[TopicPartition], timeout| {
-            self.consumer.committed_offsets(list_of(partitions, KafkaOffset::Invalid), timeout)
+            self.seat.consumer().committed_offsets(list_of(partitions, KafkaOffset::Invalid), timeout)
         };
         let error = match ask(partitions, STABLE_TIMEOUT) {
             Ok(all) => return Ok(all),
@@ -216,7 +217,8 @@ impl<P, R> Lookups<P, R> {
         if let Some(cluster) = &self.cluster {
             return Ok(cluster.clone());
         }
-        let cluster = self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or("no broker names its cluster")?;
+        let cluster =
+            self.seat.consumer().client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or("no broker names its cluster")?;
         self.cluster = Some(cluster.clone());
         Ok(cluster)
     }
@@ -226,7 +228,7 @@ impl<P, R> Lookups<P, R> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.consumer.offsets_for_times(list_of(partitions, at), REQUEST_TIMEOUT)?;
+        let answer = self.seat.consumer().offsets_for_times(list_of(partitions, at), REQUEST_TIMEOUT)?;
         partitions
             .iter()
             .map(|p| {
@@ -246,7 +248,7 @@ impl<P, R> Lookups<P, R> {
     fn ends(&self, partitions: &[(PartitionId, TopicPartition)]) -> Option<Vec<(PartitionId, NextOffset)>> {
         if partitions.is_empty() {
             let topic = self.config.topics.first().map(String::as_str);
-            return self.consumer.fetch_metadata(topic, REQUEST_TIMEOUT).is_ok().then(Vec::new);
+            return self.seat.consumer().fetch_metadata(topic, REQUEST_TIMEOUT).is_ok().then(Vec::new);
         }
         let sources: Vec<_> = partitions.iter().map(|(_, source)| source.clone()).collect();
         let ends = self.offsets_at(&sources, KafkaOffset::End).ok()?;

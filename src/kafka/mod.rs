@@ -2,7 +2,7 @@
 //!
 //! | thread | owns | file |
 //! |---|---|---|
-//! | `coafi-poll` | the consumer, the engine | `driver`, `polling`, `rebalance`, `placing`, `effects`, `ends` |
+//! | `coafi-poll` | the consumer, the engine | `driver`, `seat`, `polling`, `rebalance`, `placing`, `effects`, `ends` |
 //! | `coafi-writer` | the producer of outcomes, staged outputs | `writer`, `transactions`, `succession`, `at_least_once` |
 //! | `coafi-receipts` | the producer of receipts | `receipts` |
 //! | `coafi-lookup` | questions about offsets, the database's claim | `lookup` |
@@ -49,6 +49,7 @@ mod replica;
 mod reporting;
 mod rerouting;
 pub mod scan;
+mod seat;
 mod side;
 mod sink;
 mod standing;

@@ -140,6 +140,10 @@ impl<P> Partitions<P> {
         (index, true)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn at(&mut self, index: usize) -> &mut Partition<P> {
         &mut self.all[index]
     }

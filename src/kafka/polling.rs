@@ -129,8 +129,8 @@ impl<A: Application> Driver<A> {
             KafkaError::MessageConsumptionFatal(code) => return Err(self.fatal(code)),
             error => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::AutoOffsetReset) => self.state.relocate = true,
-                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId) => {
-                    return Err(self.fatal(RDKafkaErrorCode::Fatal));
+                Some(code @ (RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId)) => {
+                    return Err(self.fatal(code));
                 }
                 // Said once by the context's `error`: brokers away, a topic that is missing, an authorisation.
                 _ => {}
@@ -139,24 +139,10 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
-    /// What ends the replica. A fenced static member is not told by whom, and librdkafka's client is of no use from then on,
-    /// whichever answer said it (join, sync or heartbeat):
-    ///
-    /// | who has the instance id now | what helps |
-    /// |---|---|
-    /// | another live replica | a slot of its own; joining again would only turn that one out |
-    /// | nobody: an earlier join, of this replica or of the process before it, was given up here and served late | to start again |
-    ///
-    /// The second was seen once, in chaos right after a restart; that a late join is its cause is from reading (Java's client
-    /// does it to itself in that way: KAFKA-20983, apache/kafka#23265). They are not told apart here. To join again would let
-    /// one that was frozen, and has been replaced meanwhile, turn its successor out. So whatever supervises the process
-    /// starts it again, and a conflict in earnest comes back.
+    /// What librdkafka's client does not recover from; see `seat` for what follows.
     fn fatal(&self, code: RDKafkaErrorCode) -> DriverError {
         let (code, message) = self.consumer.client().fatal_error().unwrap_or_else(|| (code, code.to_string()));
-        match (code, &self.config.instance_id) {
-            (RDKafkaErrorCode::FencedInstanceId, Some(id)) => DriverError::InstanceConflict { id: id.clone(), message },
-            _ => DriverError::Consumer { group: self.config.group.clone(), message },
-        }
+        DriverError::Consumer { group: self.config.group.clone(), message: format!("{code}: {message}") }
     }
 
     pub(super) fn set_paused(&self, list: &rdkafka::TopicPartitionList, paused: bool) {

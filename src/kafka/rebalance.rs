@@ -267,7 +267,7 @@ impl<A: Application> Driver<A> {
     pub(super) fn answer_all(&mut self) {
         self.consumer.context().close();
         while let Ok(input) = self.inbox.try_recv() {
-            if let Input::Rebalance(rebalance) = input {
+            if let Input::Rebalance { rebalance, .. } = input {
                 self.state.rebalances.push_back(rebalance);
             }
         }

@@ -21,6 +21,7 @@ use super::partitions::Partitions;
 use super::receipts::{Receipt, Receipts, Reports};
 use super::reporting::{Reporting, StatusRecords};
 use super::rerouting::{NextRoutes, Rerouter};
+use super::seat::Seat;
 use super::side::SideReader;
 use super::status::{Status, StatusCell};
 use super::stop::Stop;
@@ -30,6 +31,9 @@ use super::writer::Writer;
 use super::{Application, Claims, DriverError};
 use crate::engine::{Engine, RoutePolicy, Settings};
 use crate::runtime::Clock;
+
+/// The number of the consumer that a replica begins with.
+const FIRST_SEAT: u64 = 0;
 
 /// What a replica is made of.
 pub struct Parts<A: Application> {
@@ -71,8 +75,9 @@ impl<A: Application> Replica<A> {
         let status = Arc::new(StatusCell::default());
         let stop = Stop::default();
         let awake = Arc::new(AtomicBool::new(false));
-        let consumer = consumer(&config, &status, &inbox.sender, &awake)?;
-        let threads = Threads { config: &config, status: &status, stop: &stop, consumer: &consumer };
+        let consumer = consumer(&config, FIRST_SEAT, &status, &inbox.sender, &awake)?;
+        let seat = Seat::new(Arc::clone(&consumer));
+        let threads = Threads { config: &config, status: &status, stop: &stop, seat: &seat };
 
         let (writer, commands) = channel();
         let (receipts, receipt_commands) = channel();
@@ -85,7 +90,7 @@ impl<A: Application> Replica<A> {
         joins.push(threads.receipts(answers, receipts.clone(), receipt_commands)?);
         let lookups = Lookups {
             config: Arc::clone(&config),
-            consumer: Arc::clone(&consumer),
+            seat: seat.clone(),
             claims,
             answers: answers.clone(),
             reporter: threads.reporter("lookup"),
@@ -103,12 +108,8 @@ impl<A: Application> Replica<A> {
         };
         joins.push(spawn("coafi-windows", answers.clone(), move || rebuilds.run(&requests))?);
 
-        let vacancies = Vacancies {
-            config: Arc::clone(&config),
-            consumer: Arc::clone(&consumer),
-            answers: answers.clone(),
-            stop: stop.clone(),
-        };
+        let vacancies =
+            Vacancies { config: Arc::clone(&config), seat: seat.clone(), answers: answers.clone(), stop: stop.clone() };
         joins.push(spawn("coafi-vacancies", answers.clone(), move || vacancies.run())?);
 
         if let Some(records) = reports {
@@ -133,6 +134,8 @@ impl<A: Application> Replica<A> {
             clock,
             engine: Engine::new(settings, policies, seed),
             consumer,
+            seat,
+            seat_number: FIRST_SEAT,
             inbox: inbox.receiver,
             answers: inbox.sender,
             awake,
@@ -259,7 +262,7 @@ fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandl
     stop.set();
     driver.answer_all();
     GroupContext::leave(&driver.consumer);
-    let Driver { consumer, writer, receipts, questions, windows, config, inbox, answers, .. } = driver;
+    let Driver { consumer, seat, writer, receipts, questions, windows, config, inbox, answers, .. } = driver;
     // The receipts' thread holds a sender to itself, so it is told.
     let _ = receipts.send(Receipt::Stop);
     drop((writer, receipts, questions, windows));
@@ -268,14 +271,16 @@ fn live<A: Application>(mut driver: Driver<A>, stop: &Stop, joins: Vec<JoinHandl
         let _ = join.join();
     }
     // The last owner: waits until it has left the group.
-    drop(consumer);
+    drop((seat, consumer));
     drop((inbox, answers));
     info!(group = config.group, "replica has ended");
     result.unwrap_or(Err(DriverError::Panicked("coafi-poll")))
 }
 
-fn consumer<P: Send + 'static, R: Send + 'static>(
+/// The consumer with this number of a replica.
+pub(super) fn consumer<P: Send + 'static, R: Send + 'static>(
     config: &Config,
+    seat: u64,
     status: &Arc<StatusCell>,
     inbox: &Sender<Input<P, R>>,
     awake: &Arc<AtomicBool>,
@@ -284,7 +289,7 @@ fn consumer<P: Send + 'static, R: Send + 'static>(
     let rebalances = inbox.clone();
     let context = GroupContext::new(reporter, move |rebalance| {
         // The poll thread calls this itself, from within `poll`.
-        let _ = rebalances.send(Input::Rebalance(rebalance));
+        let _ = rebalances.send(Input::Rebalance { seat, rebalance });
     });
     let mut consumer: GroupConsumer = config.consumer()?.create_with_context(context).map_err(DriverError::Client)?;
     let (wake, awake) = (inbox.clone(), Arc::clone(awake));
@@ -302,7 +307,7 @@ struct Threads<'a> {
     config: &'a Arc<Config>,
     status: &'a Arc<StatusCell>,
     stop: &'a Stop,
-    consumer: &'a Arc<GroupConsumer>,
+    seat: &'a Seat,
 }
 
 impl Threads<'_> {
@@ -318,17 +323,15 @@ impl Threads<'_> {
         commands: std::sync::mpsc::Receiver<super::writer::Command<A::Payload, A::Report>>,
     ) -> Result<JoinHandle<()>, DriverError> {
         let (config, reporter) = (Arc::clone(self.config), self.reporter("outcomes"));
-        let (stop, consumer, status) = (self.stop.clone(), Arc::clone(self.consumer), Arc::clone(self.status));
+        let (stop, seat, status) = (self.stop.clone(), self.seat.clone(), Arc::clone(self.status));
         let own = answers.clone();
         spawn("coafi-writer", answers.clone(), move || {
             let failures = own.clone();
             let result = match config.delivery {
-                Delivery::Transactional => {
-                    Transactions::start(config, reporter, stop.clone(), consumer).map(|delivery| {
-                        Writer { application, clock, delivery, answers: own, questions, status, stop }.run(&commands);
-                    })
-                }
-                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone(), consumer).map(|delivery| {
+                Delivery::Transactional => Transactions::start(config, reporter, stop.clone(), seat).map(|delivery| {
+                    Writer { application, clock, delivery, answers: own, questions, status, stop }.run(&commands);
+                }),
+                Delivery::AtLeastOnce => AtLeastOnce::start(config, reporter, stop.clone()).map(|delivery| {
                     Writer { application, clock, delivery, answers: own, questions, status, stop }.run(&commands);
                 }),
             };

@@ -22,7 +22,8 @@ use tracing::info;
 
 use super::DriverError;
 use super::config::Config;
-use super::context::{GroupConsumer, Reporter};
+use super::context::Reporter;
+use super::seat::{Generation, Seat};
 use super::stop::Stop;
 use super::succession::{Incumbent, Succession};
 use super::timed_calls::TimedCalls;
@@ -60,7 +61,7 @@ pub(super) struct Transactions {
     reporter: Reporter,
     stop: Stop,
     /// For reading back what is committed.
-    consumer: Arc<GroupConsumer>,
+    seat: Seat,
     producers: Succession,
     /// When the open transaction was begun.
     begun: Option<Instant>,
@@ -105,18 +106,13 @@ impl Trouble {
 
 impl Transactions {
     /// Initialises the producer, which fences and ends what a predecessor left open. Waits for the brokers.
-    pub(super) fn start(
-        config: Arc<Config>,
-        reporter: Reporter,
-        stop: Stop,
-        consumer: Arc<GroupConsumer>,
-    ) -> Result<Self, DriverError> {
+    pub(super) fn start(config: Arc<Config>, reporter: Reporter, stop: Stop, seat: Seat) -> Result<Self, DriverError> {
         let producers = Succession::start(Arc::clone(&config), reporter.clone(), stop.clone())?;
         Ok(Self {
             config,
             reporter,
             stop,
-            consumer,
+            seat,
             producers,
             begun: None,
             broken: None,
@@ -269,7 +265,7 @@ impl Transactions {
             list.add_partition(&offset.source.topic, offset.source.partition);
         }
         loop {
-            if let Ok(stored) = self.consumer.committed_offsets(list.clone(), CALL_TIMEOUT)
+            if let Ok(stored) = self.seat.consumer().committed_offsets(list.clone(), CALL_TIMEOUT)
                 && stored.elements().iter().all(|e| e.error().is_ok())
             {
                 // One is enough, because the transaction is all or nothing: the others may have moved on under new owners.
@@ -305,10 +301,10 @@ impl Delivery for Transactions {
         Ok(())
     }
 
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError> {
-        let Some(group) = group else { return self.end_open_transaction() };
+    fn commit(&mut self, offsets: &[OffsetCommit], generation: Option<Generation>) -> Result<End, DriverError> {
+        let Some(Generation { metadata, .. }) = generation else { return self.end_open_transaction() };
         self.producers.initialise()?;
-        match self.try_commit(offsets, group) {
+        match self.try_commit(offsets, metadata) {
             Ok(()) => Ok(End::Committed),
             Err(Trouble::Retry(error) | Trouble::Abort(error)) => {
                 // During a rebalance (ILLEGAL_GENERATION) this is a matter of course.
@@ -349,7 +345,7 @@ mod tests {
 
     use rdkafka::types::RDKafkaApiKey;
 
-    use super::super::context::GroupContext;
+    use super::super::context::{GroupConsumer, GroupContext};
     use super::super::status::StatusCell;
     use super::*;
     use crate::event::{NextOffset, TopicPartition};
@@ -364,9 +360,10 @@ mod tests {
         // It has no broker, or it would ask for the coordinator too.
         let config = Config::new("127.0.0.1:1", "g", "0", &["t"]).consumer().unwrap();
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(context).unwrap());
-        let group = || Some(consumer.group_metadata().unwrap());
+        let group = || Generation::of(&consumer);
         let config = Arc::new(Config::new(&cluster.bootstrap_servers(), "g", "0", &["t"]));
-        let mut transactions = Transactions::start(config, reporter, Stop::default(), Arc::clone(&consumer)).unwrap();
+        let mut transactions =
+            Transactions::start(config, reporter, Stop::default(), Seat::new(Arc::clone(&consumer))).unwrap();
 
         let source = TopicPartition { topic: "t".into(), partition: 0 };
         let offsets = [OffsetCommit { source, position: NextOffset(7), metadata: "m".to_owned() }];

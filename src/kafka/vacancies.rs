@@ -10,27 +10,30 @@
 //! |---|---|
 //! | rebalances | nothing: it is on its way |
 //! | is at rest, every partition has a member | nothing |
+//! | is at rest, a topic was grown a moment ago | nothing: its members are about to see that for themselves |
 //! | is at rest, one has none, at two looks in a row | of its members, the one with the fewest partitions leaves and joins |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use tracing::{debug, info};
 
-use super::config::Config;
-use super::context::GroupConsumer;
+use super::config::{Config, METADATA_REFRESH};
 use super::inbox::Input;
 use super::members::Membership;
+use super::seat::Seat;
 use super::stop::Stop;
 
 /// Between two looks. A rebalance that is on its way shows in one of two, or in other members.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// One question to the coordinator, or about the topics' partitions.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a topic has grown: its members see that at their next refresh, and rebalance.
+const GROWTH_IS_SEEN_WITHIN: Duration = METADATA_REFRESH.saturating_mul(2);
 /// Kafka's word for a group at rest.
 const AT_REST: &str = "Stable";
 /// A member's id is its `group.instance.id`, or `client.id`, and this many characters: `-` and a UUID.
@@ -38,7 +41,7 @@ const SUFFIX: usize = 37;
 
 pub(super) struct Vacancies<P, R> {
     pub(super) config: Arc<Config>,
-    pub(super) consumer: Arc<GroupConsumer>,
+    pub(super) seat: Seat,
     pub(super) answers: Sender<Input<P, R>>,
     pub(super) stop: Stop,
 }
@@ -46,6 +49,7 @@ pub(super) struct Vacancies<P, R> {
 impl<P, R> Vacancies<P, R> {
     pub(super) fn run(self) {
         let mut before = Membership::default();
+        let mut growth = Growth::default();
         while !self.stop.wait(LOOK_EVERY) {
             let found = match self.look() {
                 Ok(found) => found,
@@ -56,7 +60,8 @@ impl<P, R> Vacancies<P, R> {
             };
             let (membership, topics) = found;
             let vacant = vacant(&membership, &topics);
-            if !vacant.is_empty() && membership == before && self.is_mine(&membership) {
+            let seen = growth.is_seen(Instant::now(), topics);
+            if seen && !vacant.is_empty() && membership == before && self.is_mine(&membership) {
                 let (group, partitions) = (&self.config.group, shown(&vacant));
                 info!(
                     group,
@@ -71,10 +76,11 @@ impl<P, R> Vacancies<P, R> {
     }
 
     fn look(&self) -> KafkaResult<(Membership, Vec<(String, i32)>)> {
-        let membership = Membership::ask(&*self.consumer, &self.config.group, REQUEST_TIMEOUT)?;
+        let consumer = self.seat.consumer();
+        let membership = Membership::ask(&*consumer, &self.config.group, REQUEST_TIMEOUT)?;
         let mut topics = Vec::with_capacity(self.config.topics.len());
         for topic in &self.config.topics {
-            let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+            let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
             let count = found.map_or(0, |found| found.partitions().len());
             topics.push((topic.clone(), i32::try_from(count).unwrap_or(i32::MAX)));
@@ -85,6 +91,25 @@ impl<P, R> Vacancies<P, R> {
     fn is_mine(&self, membership: &Membership) -> bool {
         let name = self.config.instance_id.clone().unwrap_or_else(|| self.config.client_id());
         chosen(membership).is_some_and(|id| is_of(id, &name))
+    }
+}
+
+/// Which topics have how many partitions, and since when.
+#[derive(Debug, Default)]
+struct Growth {
+    counts: BTreeMap<String, i32>,
+    since: Option<Instant>,
+}
+
+impl Growth {
+    /// Whether the members have had the time to see what there is now.
+    fn is_seen(&mut self, now: Instant, topics: Vec<(String, i32)>) -> bool {
+        let counts = topics.into_iter().collect();
+        if self.counts != counts {
+            self.counts = counts;
+            self.since = Some(now);
+        }
+        self.since.is_none_or(|since| now - since >= GROWTH_IS_SEEN_WITHIN)
     }
 }
 
@@ -139,6 +164,16 @@ mod tests {
         check(AT_REST, &[("a", &[0, 1]), ("b", &[])], &[2, 3]);
         check("PreparingRebalance", &[("a", &[]), ("b", &[])], &[]);
         check("CompletingRebalance", &[("a", &[]), ("b", &[])], &[]);
+    }
+
+    #[test]
+    fn partitions_that_a_topic_just_gained_are_left_to_their_members() {
+        let (mut growth, start) = (Growth { counts: [("t".to_owned(), 4)].into(), since: None }, Instant::now());
+        let mut is_seen = |after: Duration, count| growth.is_seen(start + after, vec![("t".to_owned(), count)]);
+        assert!(is_seen(Duration::ZERO, 4));
+        assert!(!is_seen(LOOK_EVERY, 6));
+        assert!(!is_seen(LOOK_EVERY * 2, 6));
+        assert!(is_seen(LOOK_EVERY + GROWTH_IS_SEEN_WITHIN, 6));
     }
 
     #[test]

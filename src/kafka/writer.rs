@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Input;
 use super::lookup::Question;
+use super::seat::Generation;
 use super::sink::{Deliveries, Refused, Sink, is_permanent};
 use super::status::{Counts, StatusCell};
 use super::stop::Stop;
@@ -36,7 +36,7 @@ pub(super) enum Command<P, R> {
         /// Audit records of the same transaction (I10).
         lost: Vec<EventsLost>,
         /// As it was when the commit was issued. `None`: the replica is no member at present, so nothing may be committed.
-        group: Option<ConsumerGroupMetadata>,
+        generation: Option<Generation>,
     },
     Abort {
         transaction: TransactionId,
@@ -60,7 +60,7 @@ pub(super) trait Delivery {
     fn produce(&mut self, records: &[Outgoing]) -> Result<(), DriverError>;
 
     /// How it ended. An error ends the replica.
-    fn commit(&mut self, offsets: &[OffsetCommit], group: Option<ConsumerGroupMetadata>) -> Result<End, DriverError>;
+    fn commit(&mut self, offsets: &[OffsetCommit], generation: Option<Generation>) -> Result<End, DriverError>;
 
     /// Forgets what was produced since the last commit. Never [`End::Committed`].
     fn abort(&mut self) -> Result<End, DriverError>;
@@ -116,13 +116,13 @@ impl<A: Application, D: Delivery> Writer<A, D> {
                     rendered.clear();
                     continue;
                 }
-                Command::Commit { transaction, offsets, lost, group } => {
+                Command::Commit { transaction, offsets, lost, generation } => {
                     for lost in lost {
                         let source = sources.get(&lost.partition).expect("named before its first commit");
                         self.delivery.produce(&self.application.events_lost(source, lost.from, lost.to))?;
                     }
                     let began = self.clock.now();
-                    let end = self.delivery.commit(&offsets, group)?;
+                    let end = self.delivery.commit(&offsets, generation)?;
                     self.status.commit_took(self.clock.now() - began);
                     if end != End::Committed {
                         self.stop.wait(ABORT_PAUSE);

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coafi::engine::Settings;
 use coafi::kafka::{Config, Delivery, DriverError, Embedded, UNREADABLE_HEADERS};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::cluster::{
@@ -331,6 +333,54 @@ async fn of_two_replicas_with_one_slot_one_gives_up_and_nothing_is_lost() {
     survivor.shutdown().await.unwrap();
     outcomes.read_to_end();
     check_exactly_once(&outcomes.records, total);
+}
+
+/// As an earlier join of a static member that its coordinator serves late: it has the id from then on, and nobody is there.
+async fn join_in_the_name_of(instance_id: &str, setup: &Setup) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &setup.bootstrap).set("group.id", &setup.group);
+    config.set("group.instance.id", instance_id).set("partition.assignment.strategy", "cooperative-sticky");
+    let late: BaseConsumer = config.set("enable.auto.commit", "false").create().unwrap();
+    late.subscribe(&[&setup.source]).unwrap();
+    eventually("it is a member", || {
+        let _ = late.poll(Duration::ZERO);
+        late.assignment().unwrap().count() > 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_member_that_is_fenced_joins_anew_and_the_second_time_it_is_a_conflict() {
+    const PART: usize = 400;
+    for delivery in [Delivery::Transactional, Delivery::AtLeastOnce] {
+        let setup = Setup::on_kafka("fenced").await;
+        let mut config = setup.config("0");
+        (config.instance_id, config.delivery) = (Some("the-id".to_owned()), delivery);
+        let mut replica = setup.start(config);
+        let mut outcomes = setup.outcomes();
+        let produce_part = |part: usize| {
+            let values = (part * PART..(part + 1) * PART).map(|i| (format!("k{}", i % 40), format!("ok {i}")));
+            let values: Vec<(String, String)> = values.collect();
+            produce(&setup.bootstrap, &setup.source, None, values.iter().map(|(key, value)| written(key, value)));
+        };
+        produce_part(0);
+        outcomes.read_until("it works", |records| records.len() >= PART / 2);
+
+        join_in_the_name_of("the-id", &setup).await;
+        produce_part(1);
+        outcomes.read_until("it works again", |records| {
+            let places: BTreeSet<(i32, i64)> = records.iter().map(|read| parse(read).0).collect();
+            places.len() == 2 * PART
+        });
+        if delivery == Delivery::Transactional {
+            check_exactly_once(&outcomes.records, 2 * PART);
+        }
+        eventually("the lag is 0", || replica.status().is_ready() && replica.status().lag() == Some(0)).await;
+
+        join_in_the_name_of("the-id", &setup).await;
+        let ended = replica.ended().await;
+        assert!(matches!(ended, Err(DriverError::InstanceConflict { .. })), "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
