@@ -49,6 +49,9 @@ impl Turn {
             ("transactional.id", &*format!("{group}/begin")),
             ("transaction.timeout.ms", TRANSACTION_TIMEOUT),
             ("message.timeout.ms", TRANSACTION_TIMEOUT),
+            // Offsets on their way into a transaction ask for the group's coordinator once; if the answer is an error they wait
+            // until a connection changes its state. This one does.
+            ("connections.max.idle.ms", TRANSACTION_TIMEOUT),
         ] {
             properties::set(&mut client, name, value);
         }
