@@ -18,6 +18,7 @@
 pub mod conduct;
 pub mod events;
 pub mod fleet;
+mod keeping;
 pub mod plan;
 pub mod positions;
 pub mod producer;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::conduct::Conduct;
 use crate::fleet::Fleet;
+use crate::keeping;
 use crate::plan::{self, Kind};
 use crate::positions::Positions;
 use crate::producer::Producer;
@@ -21,8 +22,6 @@ use crate::world::{AUDIT_TOPIC, Delivery, OUTCOME_RECORD, RECEIPT_RECORD, STEP_R
 
 /// Replicas of a run at most.
 pub const MAX_REPLICAS: usize = 5;
-/// What Kafka's coordinator says when it gives up the markers of a transaction.
-const DROPPED_MARKERS: &str = "likely deleted already and hence can be skipped";
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -96,7 +95,8 @@ pub fn run(options: &Options) -> Result<Summary> {
     let looks = evidence.snapshots.len();
     let report = reconcile(&evidence);
     let status_reports = if world.reports { reading::status_reports(&world.kafka)? } else { 0 };
-    let dropped_markers = keep_logs(&mut servers, options)?;
+    let dropped_markers = keeping::logs(&mut servers, &options.directory)?;
+    keeping::evidence(&evidence, &options.directory)?;
     let happened = faults.iter().map(|(kind, began, ended)| Happened {
         kind: *kind,
         began_ms: millis(*began - begin),
@@ -134,18 +134,6 @@ fn kinds(options: &Options, servers: &Servers) -> Vec<Kind> {
             && (options.previous.is_some() || !kind.is_of_releases())
     };
     options.kinds.iter().copied().filter(possible).collect()
-}
-
-/// The servers' logs go with the servers; evidence needs the brokers'. How often they say that they dropped markers.
-fn keep_logs(servers: &mut Servers, options: &Options) -> Result<usize> {
-    let mut dropped = 0;
-    for (number, broker) in servers.kafka.all().iter().enumerate() {
-        let Some(log) = broker.log_path() else { continue };
-        let kept = options.directory.join(format!("kafka-{number}.log"));
-        std::fs::copy(log, &kept).context("keep a broker's log")?;
-        dropped += String::from_utf8_lossy(&std::fs::read(&kept)?).matches(DROPPED_MARKERS).count();
-    }
-    Ok(dropped)
 }
 
 fn millis(duration: Duration) -> u64 {
