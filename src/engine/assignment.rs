@@ -1,6 +1,6 @@
 //! Partitions come and go: assigned, revoked and drained, lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ impl<P: Clone, R> Engine<P, R> {
             tally: Tally::default(),
             staged_to: NextOffset(0),
             held_lanes: VecDeque::new(),
+            given_up: HashMap::default(),
             beyond: VecDeque::new(),
             paused: !goes_on,
             changed: false,

@@ -157,6 +157,7 @@ impl<P: Clone, R> Engine<P, R> {
         partition.staged_to = NextOffset(0);
         let was_at = partition.tracker.low();
         let (records, bytes) = partition.tracker.settle(transaction);
+        let ended = partition.ends_are_committed(transaction);
         partition.buffered.remove(records, bytes);
         let moved = partition.tracker.low() > was_at;
         let marked = partition.mark == Some(transaction);
@@ -177,7 +178,7 @@ impl<P: Clone, R> Engine<P, R> {
         if starts {
             self.end_those_beyond(id);
             self.wake_all_lanes(id);
-        } else if moved || released {
+        } else if moved || released || ended {
             self.retry_held_lanes(id);
         }
         if moved {

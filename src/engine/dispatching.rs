@@ -21,6 +21,8 @@ enum Head {
     Placeless,
     /// Its receipt is not acknowledged yet, and its route wants that first.
     Unreceipted,
+    /// The record before it was dead-lettered, and that is not committed.
+    AfterGivenUp,
     /// The lane is not ready any more.
     Gone,
 }
@@ -54,7 +56,7 @@ impl<P: Clone, R> Engine<P, R> {
                         return;
                     }
                     Head::Held => self.hold_lane(id, lane),
-                    Head::Placeless | Head::Unreceipted => self.put_aside(id, lane),
+                    Head::Placeless | Head::Unreceipted | Head::AfterGivenUp => self.put_aside(id, lane),
                     Head::Gone => {}
                 }
             }
@@ -116,6 +118,9 @@ impl<P: Clone, R> Engine<P, R> {
         }
         if write_ahead && !partition.is_receipted(offset) {
             return Head::Unreceipted;
+        }
+        if partition.waits_for_an_end(lane) {
+            return Head::AfterGivenUp;
         }
         if partition.suspicion.one_at_a_time() { Head::RunsAlone } else { Head::Runs }
     }

@@ -142,6 +142,7 @@ impl<P: Clone, R> Engine<P, R> {
                 }
                 Some(match (entry.state, lane.state) {
                     (State::InFlight, _) => Hold::Handler,
+                    (_, LaneState::Held) if partition.waits_for_an_end(entry.lane) => Hold::Commit,
                     (_, LaneState::Held) if partition.is_receipted(entry.offset) => Hold::WindowFull,
                     (_, LaneState::Held) => self.without_the_ledger().unwrap_or(Hold::Receipt),
                     _ => self.hold_of_ready(partition, entry.route, entry.tenant),

@@ -218,12 +218,16 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
         entry.state = State::Pending;
         let (lane, bytes) = (entry.lane, entry.bytes as usize);
+        let given_up = entry.attempts > 0 && matches!(disposition, Disposition::DeadLetter { .. });
         if std::mem::replace(&mut entry.counted, false) {
             partition.parked -= 1;
         }
         let has_place_for_others = std::mem::take(&mut partition.wants_place);
         if lane != NO_LANE {
             partition.lanes.lane_mut(lane).remove(sequence);
+            if given_up {
+                partition.given_up.insert(partition.lanes.lane(lane).key(), sequence);
+            }
         }
         partition.waiting.remove(1, bytes);
         let paused = partition.paused;

@@ -1,11 +1,12 @@
 //! What the engine holds for one assigned partition.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::ops::Range;
 
 use super::census::{Census, Tally};
 use super::dedup::Window;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Prehashed};
 use super::machine::Budget;
 use super::offset_map::Attempted;
 use super::suspicion::Suspicion;
@@ -76,6 +77,9 @@ pub(super) struct Partition<P> {
     pub(super) staged_to: NextOffset,
     /// Lanes whose head has to wait for room in the offset map.
     pub(super) held_lanes: VecDeque<u32>,
+    /// By their lanes' keys, the last records that an attempt has dead-lettered and whose end is not committed: what is decided
+    /// anew after a loss may come out otherwise, and its effect would then come after those of the records behind it.
+    pub(super) given_up: HashMap<u64, u64, BuildHasherDefault<Prehashed>>,
     /// Records that end without a handler, and for whose end the offset map has no room yet.
     pub(super) beyond: VecDeque<(u64, Offset, super::Disposition)>,
     pub(super) paused: bool,
@@ -140,6 +144,20 @@ impl<P> Partition<P> {
             self.parked += 1;
         }
         entry.placeless = false;
+    }
+
+    /// Whether the lane's last record before its head was given up, and that is not committed.
+    pub(super) fn waits_for_an_end(&self, lane: u32) -> bool {
+        self.given_up.contains_key(&self.lanes.lane(lane).key())
+    }
+
+    /// Everything up to `transaction` is committed. True if a lane need not wait any more.
+    pub(super) fn ends_are_committed(&mut self, transaction: TransactionId) -> bool {
+        let before = self.given_up.len();
+        let tracker = &self.tracker;
+        let is_open = |sequence| tracker.entry(sequence).is_some_and(|entry| !entry.is_resolved_by(transaction));
+        self.given_up.retain(|_, sequence| is_open(*sequence));
+        self.given_up.len() < before
     }
 
     /// Attempts that an earlier owner committed for this record.

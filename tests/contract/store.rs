@@ -1,6 +1,7 @@
 //! The store's contract, over SQLite and Postgres.
 
 pub(crate) mod databases;
+mod killed;
 mod proxy;
 
 use std::sync::Arc;

@@ -20,6 +20,8 @@ struct Watch {
     /// What an earlier owner resolved: the engine skips it.
     resolved_before: Vec<Range<i64>>,
     lanes: BTreeMap<Lane, LaneWatch>,
+    /// The lanes of those that were dispatched under the routes in force.
+    lane_of: BTreeMap<Offset, Lane>,
     /// When a record that waits for its next attempt may run, on the engine's clock.
     due: BTreeMap<Offset, Time>,
     /// The handlers that still run were told not to begin with another record, and to stop.
@@ -33,6 +35,8 @@ struct LaneWatch {
     out: Option<Offset>,
     /// The highest offset that was ever dispatched.
     highest: Option<Offset>,
+    /// The last that is dead-lettered, as long as that is not committed.
+    given_up: Option<Offset>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,7 @@ impl Custody {
             live: BTreeMap::new(),
             resolved_before,
             lanes: BTreeMap::new(),
+            lane_of: BTreeMap::new(),
             due: BTreeMap::new(),
             recalled: false,
             cancelled: false,
@@ -152,11 +157,19 @@ impl Custody {
             ensure(due <= now, "retry", || format!("{at} runs {:?} before it is due", due - now))?;
             self.out.insert(job.ticket, Out { route: Some(job.route), lane, outdated: false });
             let Some(lane) = lane else { continue };
+            watch.lane_of.insert(offset, lane);
             let lane_watch = watch.lanes.entry(lane).or_default();
             let free = lane_watch.out.is_none_or(|out| index > 0 && out < offset);
             ensure(free, "I3", || format!("{at} is dispatched while {:?} of its lane is out", lane_watch.out))?;
             let in_order = lane_watch.highest.is_none_or(|highest| highest <= offset);
             ensure(in_order, "I3", || format!("{at} is dispatched after {:?} of its lane", lane_watch.highest))?;
+            let decided = lane_watch.given_up.is_none_or(|given_up| given_up >= offset);
+            ensure(decided, "I3", || {
+                format!(
+                    "{at} is dispatched, and that {:?} of its lane is given up is not committed",
+                    lane_watch.given_up
+                )
+            })?;
             lane_watch.out = Some(offset);
         }
         let route = first.route;
@@ -168,7 +181,10 @@ impl Custody {
     /// Other routes are in force. Their lanes have no order yet that what began before could have broken; what is out keeps
     /// its new lane from starting anything.
     pub(crate) fn rerouted(&mut self, mut look: impl FnMut(&Ticket) -> (Option<RouteId>, Option<Lane>)) {
-        self.watches.values_mut().for_each(|watch| watch.lanes.clear());
+        for watch in self.watches.values_mut() {
+            watch.lanes.clear();
+            watch.lane_of.clear();
+        }
         for (ticket, out) in &mut self.out {
             let (route, lane) = look(ticket);
             *out = Out { route, lane, outdated: true };
@@ -217,6 +233,11 @@ impl Custody {
         if let Disposition::RetryInPlace { due, .. } = output.disposition {
             watch.due.insert(ticket.offset, due);
         }
+        if let (Disposition::DeadLetter { .. }, 1.., Some(lane)) =
+            (&output.disposition, output.attempt, watch.lane_of.get(&ticket.offset))
+        {
+            watch.lanes.entry(*lane).or_default().given_up = Some(ticket.offset);
+        }
         Ok(())
     }
 
@@ -225,6 +246,10 @@ impl Custody {
             let ticket = outcome.ticket;
             if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch) {
                 watch.live.remove(&ticket.offset);
+                let lane = watch.lane_of.remove(&ticket.offset);
+                if let Some(lane) = lane.and_then(|lane| watch.lanes.get_mut(&lane)) {
+                    lane.given_up.take_if(|given_up| *given_up == ticket.offset);
+                }
             }
         }
     }

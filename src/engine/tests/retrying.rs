@@ -222,3 +222,39 @@ fn handlers_that_release_0_1_0_says_are_done_stay_done() {
         "from now on they are said of a list"
     );
 }
+
+/// What is decided anew after a loss may come out otherwise: an effect of the next one would be too early then.
+#[test]
+fn the_record_behind_one_that_is_given_up_waits_until_that_is_committed() {
+    let strict = RoutePolicy { ordering: Ordering::Strict, overflow: Overflow::DeadLetter, ..policy(3, 2, &[]) };
+    let mut bench = Bench::with_routes(settings(), vec![strict]);
+    bench.poll(&[(0, 1)]);
+    bench.holds_commits = true;
+    bench.finish(0, failed(Class::Permanent));
+    // It comes when the lane is empty and its place another's.
+    bench.poll(&[(1, 2), (2, 1), (3, 1)]);
+    assert_eq!(bench.running(), [1]);
+    let waits = |bench: &Bench| bench.engine.inspect()[0].reasons.iter().any(|r| r.hold == Hold::Commit);
+    assert!(waits(&bench));
+    bench.end_commit(false);
+    assert_eq!(bench.running(), [1], "it is not committed");
+    bench.pass(Duration::from_secs(1));
+    bench.end_commit(true);
+    assert_eq!(bench.running(), [1, 2, 3]);
+}
+
+#[test]
+fn the_record_behind_one_that_succeeds_or_hops_waits_for_no_commit() {
+    for (policy, verdict) in [
+        (policy(3, 2, &[]), Attempt::Succeeded),
+        (policy(3, 2, &[]), Attempt::Filtered),
+        (policy(1, 2, &[5]), failed(Class::Panic)),
+    ] {
+        let mut bench = Bench::with_routes(settings(), vec![policy]);
+        bench.poll(&[(0, 1)]);
+        bench.holds_commits = true;
+        bench.finish(0, verdict);
+        bench.poll(&[(1, 1)]);
+        assert_eq!(bench.running(), [1]);
+    }
+}

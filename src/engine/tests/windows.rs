@@ -57,6 +57,12 @@ fn a_head_that_is_parked_already_leaves_when_the_window_is_full() {
         let left = left.expect("it has left");
         assert_eq!((left.attempt, left.overflow), (1, true), "with the attempt that was reported before");
         assert_eq!(matches!(left.disposition, Disposition::RetryTopic { tier: 0, .. }), tier);
+        assert_eq!(
+            bench.running().contains(&1),
+            tier,
+            "its key goes on, if the dead letter is not to be committed first"
+        );
+        bench.pass(milliseconds(100));
         assert!(bench.running().contains(&1), "its key goes on");
     }
 }
@@ -74,6 +80,7 @@ fn a_head_that_fails_behind_a_full_window_leaves_at_once() {
     assert_eq!(dispositions.len(), 2, "{dispositions:?}");
     assert!(matches!(dispositions[0], Disposition::RetryInPlace { .. }), "the attempt is reported");
     assert_eq!(dispositions[1], Disposition::DeadLetter { class: Class::Transient });
+    bench.pass(milliseconds(100));
     assert!(bench.running().contains(&1));
 }
 
