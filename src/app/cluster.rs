@@ -5,10 +5,24 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 
 use super::Places;
 use crate::dispatch::{ConsumedTopic, dead_letter_topic};
 use crate::kafka::properties;
+
+/// Why nobody can go on with this cluster yet: worth asking again.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error("Kafka at {servers} does not answer")]
+    Silent { servers: String },
+    #[error("the Kafka client refuses its configuration: {0}")]
+    Client(KafkaError),
+    #[error("topics are missing: {}; `coafi topics apply` makes them", .topics.join(", "))]
+    Missing { topics: Vec<String> },
+    #[error("asking ended early: {0}")]
+    Ended(#[from] tokio::task::JoinError),
+}
 
 /// For each answer of the brokers.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,25 +40,24 @@ pub(super) fn outputs(consumed: &[String], shared: &[&str]) -> BTreeSet<String> 
 /// The cluster's id, once it has all of these topics.
 ///
 /// # Errors
-/// Why it cannot be had, or which topics are missing: for people, and worth asking again.
-pub(super) async fn id(places: &Places, outputs: &BTreeSet<String>) -> Result<String, String> {
+/// Why it cannot be had, or which topics are missing.
+pub(super) async fn id(places: &Places, outputs: &BTreeSet<String>) -> Result<String, ClusterError> {
     let (mut client, servers, outputs) = (places.client_config(), places.bootstrap_servers.clone(), outputs.clone());
     properties::never_joins(&mut client);
     let asked = tokio::task::spawn_blocking(move || {
-        let silent = || format!("Kafka at {servers} does not answer");
-        let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;
+        let silent = || ClusterError::Silent { servers: servers.clone() };
+        let consumer: BaseConsumer = client.create().map_err(ClusterError::Client)?;
         let id = consumer.client().fetch_cluster_id(TIMEOUT).ok_or_else(silent)?;
         let metadata = consumer.fetch_metadata(None, TIMEOUT).map_err(|_| silent())?;
         let there = metadata.topics().iter().map(|topic| topic.name()).collect();
         missing(&outputs, &there).map_or(Ok(id), Err)
     });
-    asked.await.map_err(|error| error.to_string())?
+    asked.await?
 }
 
-fn missing(outputs: &BTreeSet<String>, there: &BTreeSet<&str>) -> Option<String> {
-    let missing: Vec<&str> = outputs.iter().map(String::as_str).filter(|topic| !there.contains(topic)).collect();
-    (!missing.is_empty())
-        .then(|| format!("topics are missing: {}; `coafi topics apply` makes them", missing.join(", ")))
+fn missing(outputs: &BTreeSet<String>, there: &BTreeSet<&str>) -> Option<ClusterError> {
+    let topics: Vec<String> = outputs.iter().filter(|topic| !there.contains(topic.as_str())).cloned().collect();
+    (!topics.is_empty()).then_some(ClusterError::Missing { topics })
 }
 
 #[cfg(test)]
@@ -57,8 +70,8 @@ mod tests {
         let outputs = outputs(&consumed, &["coafi.unprocessed"]);
         let expected = ["coafi.api.dlq", "coafi.git.dlq", "coafi.git.retry.5s", "coafi.unprocessed"];
         assert_eq!(outputs.iter().map(String::as_str).collect::<Vec<_>>(), expected);
-        assert_eq!(missing(&outputs, &expected.into()), None);
-        let said = missing(&outputs, &["coafi.git.dlq", "coafi.unprocessed"].into()).unwrap();
+        assert!(missing(&outputs, &expected.into()).is_none());
+        let said = missing(&outputs, &["coafi.git.dlq", "coafi.unprocessed"].into()).unwrap().to_string();
         assert_eq!(said, "topics are missing: coafi.api.dlq, coafi.git.retry.5s; `coafi topics apply` makes them");
     }
 }

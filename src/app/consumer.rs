@@ -232,7 +232,7 @@ async fn wait_for_encoders(
     let mut waiting = Waiting::default();
     loop {
         let reason = match cluster::id(parts.places, outputs).await {
-            Err(reason) => reason,
+            Err(reason) => reason.to_string(),
             Ok(cluster_id) => {
                 let writer = Writer {
                     cluster_id,

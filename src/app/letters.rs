@@ -84,8 +84,7 @@ pub async fn sources(reader: &Reader, topics: impl IntoIterator<Item = &str>) ->
 /// It does not answer, or a topic is missing.
 pub async fn letters_cluster(places: &Places, codec: Codec) -> anyhow::Result<Cluster> {
     let written = [STATE_TOPIC, AUDIT_TOPIC].map(str::to_owned).into();
-    let id = cluster::id(places, &written).await.map_err(anyhow::Error::msg);
-    let id = id.context("nothing can be done with these records")?;
+    let id = cluster::id(places, &written).await.context("nothing can be done with these records")?;
     Ok(Cluster { reader: places.reader(), client: places.client_config(), codec, id, audit_topic: AUDIT_TOPIC })
 }
 

@@ -25,6 +25,7 @@ mod waiting;
 
 pub use api::{api, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
+pub use cluster::ClusterError;
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};
 pub use deciding::{Decided, Decision, decide};
 pub use dev::{Dev, DevOptions, Moment};

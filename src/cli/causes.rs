@@ -3,11 +3,13 @@
 use std::error::Error;
 
 use super::{Exit, Failure};
+use crate::app::ClusterError;
 use crate::bitt::TrailError;
 use crate::connectors::PublishError;
 use crate::connectors::git::{ConnectorError, GitError};
 use crate::connectors::schedule::{BackfillError, LookError, ScheduleError};
 use crate::dispatch::RoutesError;
+use crate::dlq::StateError;
 use crate::kafka::DriverError;
 use crate::kafka::admin::AdminError;
 use crate::kafka::scan::ScanError;
@@ -16,7 +18,7 @@ use crate::schema::registry::RegistryError;
 use crate::store::StoreError;
 
 const KAFKA: &str = "check kafka.bootstrap_servers and that the cluster is up; `make up` starts one";
-const REGISTRY: &str = "check schema_registry.url and that the registry is up; `make up` starts one";
+pub(super) const REGISTRY: &str = "check schema_registry.url and that the registry is up; `make up` starts one";
 const REPOSITORY: &str = "check that --repo, or git.repositories, names git repositories that can be read";
 const DATABASE: &str = "check database.url and that the database is up; `make up` starts one";
 
@@ -62,9 +64,23 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             AdminError::Topic { .. } | AdminError::Refused(_) => None,
         };
     }
+    if let Some(error) = error.downcast_ref::<ClusterError>() {
+        return match error {
+            ClusterError::Silent { .. } => Some((Exit::Unavailable, Some(KAFKA))),
+            ClusterError::Client(_) => Some((Exit::Usage, Some("check kafka.client"))),
+            ClusterError::Missing { .. } => Some((Exit::No, Some("run `coafi topics apply`"))),
+            ClusterError::Ended(_) => None,
+        };
+    }
     // Transparent, so that its cause is not in the chain.
     if let Some(TrailError::Scan(error)) = error.downcast_ref::<TrailError>() {
         return meaning(error);
+    }
+    if let Some(error) = error.downcast_ref::<StateError>() {
+        return match error {
+            StateError::Scan(error) => meaning(error),
+            StateError::Undecodable { failure, .. } => class(failure),
+        };
     }
     if let Some(error) = error.downcast_ref::<ScanError>() {
         return match error {
@@ -133,7 +149,12 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
 
 /// What of the schema registry's a command cannot do without.
 fn class(failure: &crate::dispatch::Failure) -> Option<(Exit, Option<&'static str>)> {
-    matches!(failure.class, crate::engine::Class::Systemic(_)).then_some((Exit::Unavailable, Some(REGISTRY)))
+    is_systemic(failure).then_some((Exit::Unavailable, Some(REGISTRY)))
+}
+
+/// Whether it is the schema registry that does not answer, and not a schema or a record that is wrong.
+pub(super) const fn is_systemic(failure: &crate::dispatch::Failure) -> bool {
+    matches!(failure.class, crate::engine::Class::Systemic(_))
 }
 
 #[cfg(test)]

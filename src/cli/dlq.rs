@@ -1,6 +1,7 @@
 //! `coafi dlq`: dead letters.
 
 mod acting;
+mod counted;
 mod list;
 mod purge;
 mod redrive;

@@ -84,28 +84,29 @@ impl Reroute {
         let routes = app::routes(&context.settings().routes_file, &declarations)?;
         let selection = self.within.selection()?;
         let known = app::known_topics(&declarations);
+        let sources = known.keys().map(String::as_str);
+        let sources = app::sources(&cluster.reader, sources).await.map_err(anyhow::Error::new)?;
+        let group = self.sending.group(context, &[known.keys().map(String::as_str).collect()], &sources).await?;
         let order = Order {
             actor: actor(&self.acting),
             action: InterventionKind::EventRerouted,
-            group: self.sending.group(context, &[known.keys().map(String::as_str).collect()]).await?,
+            group,
             rate: self.sending.rate,
             awaited_max: self.sending.max_awaited.get() as usize,
             patience: self.sending.patience(),
             sends: self.sending.sends(),
             into: None,
-            sources: app::sources(&cluster.reader, known.keys().map(String::as_str))
-                .await
-                .map_err(anyhow::Error::new)?,
+            sources,
             routes: Some(routes),
         };
         let mut journal = Journal::new(context, "rerouting");
         for found in &self.within.found(&cluster.reader, &app::unprocessed_topic()).await? {
-            let meant = Meant { topic: &found.topic, stretches: &found.stretches, selection: &selection };
+            let is_named = self.within.is_named();
+            let meant = Meant { topic: &found.topic, stretches: &found.stretches, selection: &selection, is_named };
             let redrive = Redrive::new(&cluster, &order, meant, |heard| journal.hear(heard));
             let done = if self.sending.dry_run { redrive.rehearse().await } else { redrive.run(&stop).await };
             if let Err(error) = done {
-                journal.close()?;
-                return Err(error.into());
+                return Err(journal.close_with(error));
             }
         }
         journal.close()

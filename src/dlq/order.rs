@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::{Fate, Letter, Refusal, Reported, Selection, Sources};
+use super::{Fate, Letter, Refusal, Reported, Selection, Sources, Standing};
 use crate::dispatch::Routes;
 use crate::dispatch::hop::Origin;
 use crate::kafka::scan::{Progress, Reader, Stretch};
 use crate::schema::Codec;
-use crate::schema::payloads::{Intervention, InterventionKind, LetterState, LetterStatus, Place};
+use crate::schema::payloads::{Intervention, InterventionKind, LetterState, Place};
 
 /// The cluster and what is known of it.
 #[derive(Debug)]
@@ -74,6 +74,8 @@ pub struct Meant<'a> {
     pub topic: &'a str,
     pub stretches: &'a [Stretch],
     pub selection: &'a Selection,
+    /// They were named one by one: whoever did so is told of each that nothing is done with.
+    pub is_named: bool,
 }
 
 /// Which of the letters that are meant are sent.
@@ -87,30 +89,13 @@ pub enum Sends {
     Lost(Duration),
 }
 
-impl Sends {
-    /// Whether a letter of this state is sent.
-    pub(super) fn takes(self, state: Option<&LetterState>, now_ms: i64) -> bool {
-        match (self, state) {
-            (Self::Waiting, state) => state.is_none(),
-            (Self::Nothing, _) | (Self::Lost(_), None) => false,
-            (Self::Lost(after), Some(state)) => is_lost(state, after, now_ms),
-        }
-    }
-}
-
-/// It was sent longer ago than this, and nobody has seen an outcome.
-pub(super) fn is_lost(state: &LetterState, after: Duration, now_ms: i64) -> bool {
-    let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-    state.status == LetterStatus::Redriving && now_ms.saturating_sub(state.since) >= after_ms
-}
-
 /// How letters are sent again.
 #[derive(Debug)]
 pub struct Order {
     pub actor: Actor,
     pub action: InterventionKind,
-    /// The consumer group whose outcomes count.
-    pub group: String,
+    /// The consumer group whose outcomes count, and where it stood before anything else was asked.
+    pub group: Standing,
     /// Records that are sent per second, at most.
     pub rate: NonZeroU32,
     /// Records whose outcome is awaited at a time, at most.
@@ -130,6 +115,18 @@ impl Order {
     /// The fate of a letter that was sent, as long as nothing is heard of it.
     pub(super) fn nothing_heard(&self) -> Fate {
         if self.patience.is_some() { Fate::NoOutcome { last: None } } else { Fate::Sent }
+    }
+
+    /// Whether a letter of this state is sent.
+    ///
+    /// # Errors
+    /// It would be, if it were not still waiting to be handled.
+    pub(super) fn takes(&self, state: Option<&LetterState>, now_ms: i64) -> Result<bool, Refusal> {
+        match (self.sends, state) {
+            (Sends::Waiting, state) => Ok(state.is_none()),
+            (Sends::Nothing, _) | (Sends::Lost(_), None) => Ok(false),
+            (Sends::Lost(after), Some(state)) => self.group.is_lost(state, after, now_ms),
+        }
     }
 
     /// The topic that the letter is to be sent to.
@@ -158,6 +155,15 @@ pub enum Heard {
         read: Progress,
         sent: u64,
         awaited: usize,
+    },
+    /// Letters that were sent by earlier commands, and whose outcome, which was seen then, is another one than processed.
+    Before {
+        count: u64,
+    },
+    /// A record of the audit topic that cannot be read, and why.
+    Rubbish {
+        place: String,
+        why: String,
     },
     /// Letters of which the filter could not be asked, and why of the first.
     Undecided {

@@ -59,6 +59,10 @@ pub enum Refusal {
     RouteDisabled { route: String },
     #[error("it is no event, so no route can take it")]
     NoEvent,
+    #[error("it is not lost: {place} is still to be handled by group {group}, which stands at {position}")]
+    StillToCome { place: String, group: String, position: i64 },
+    #[error("it is {what}")]
+    ActedOn { what: String },
     #[error("what was done with it is not known: record {offset} of {STATE_TOPIC} cannot be decoded")]
     StateUnknown { offset: i64 },
 }

@@ -17,12 +17,12 @@ use super::running::{self, Running};
 use super::selection::{Letters, LettersError, Next};
 use super::watch::{Watch, WatchError};
 use super::writer::{WriteError, Writer};
-use super::{Fate, Reported, StateError, States};
+use super::{Fate, Letter, Refusal, Reported, StateError, States};
 use crate::bitt::{Interventions, outcome_key};
 use crate::dispatch::Failure;
 use crate::kafka::scan::ScanError;
 use crate::runtime::unix_ms;
-use crate::schema::payloads::Claim;
+use crate::schema::payloads::{Claim, LetterState};
 
 /// How long a record is waited for at a time.
 const TURN: Duration = Duration::from_millis(50);
@@ -69,33 +69,16 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
     /// See [`RedriveError`].
     pub async fn rehearse(mut self) -> Result<(), RedriveError> {
         let (cluster, order, meant) = (self.cluster, self.order, self.meant);
-        let topics = BTreeSet::from([meant.topic.to_owned()]);
-        let mut states = States::read(&cluster.reader, &cluster.codec, &topics).await?;
-        if let Sends::Lost(_) = order.sends {
-            for (letter, outcome) in lookback::outcomes(cluster, &states).await? {
-                states.settle(&letter, &outcome);
-            }
-        }
+        let group = matches!(order.sends, Sends::Lost(_)).then_some(&*order.group.group);
+        let states = lookback::states_now(cluster, meant.topic, group, &mut self.heard).await?;
         let mut letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
         loop {
             match letters.next(TURN).await? {
                 Next::End => break,
                 Next::Letter(letter) => {
-                    let (destination, number) = match states.of(&letter) {
-                        Ok(state) if order.sends.takes(state, unix_ms()) => {
-                            (order.destination(&letter), letter.redrive_after(state))
-                        }
-                        Ok(_) => continue,
-                        Err(why) => (Err(why), 0),
-                    };
-                    let reported = match destination {
-                        Ok(topic) => {
-                            let topic = topic.to_owned();
-                            Reported::of(&letter, number, Fate::WouldBeSent { topic })
-                        }
-                        Err(why) => Reported::refused(&letter, &why),
-                    };
-                    (self.heard)(Heard::Ended(Box::new(reported)));
+                    if let Some(reported) = rehearsed(order, &letter, states.of(&letter), meant.is_named) {
+                        (self.heard)(Heard::Ended(Box::new(reported)));
+                    }
                 }
                 Next::Passed => {}
             }
@@ -116,13 +99,31 @@ impl<'a, F: FnMut(Heard)> Redrive<'a, F> {
         let watch = watch(cluster, &states).await?;
         let letters = Letters::read(&cluster.reader, meant.stretches, meant.selection, &cluster.codec)?;
         let under_way = states.under_way().map(|(letter, _, place)| (place.clone(), letter.clone())).collect();
-        let state = running::Start { writer, states, watch, letters, under_way };
+        let state = running::Start { writer, states, watch, letters, under_way, is_named: meant.is_named };
         let mut running = Running::new(cluster, order, heard, state);
         if let Sends::Lost(_) = order.sends {
             running.look_back().await?;
         }
         running.run(stop).await
     }
+}
+
+/// What would become of a letter of this state; `None` if it is not concerned.
+fn rehearsed(
+    order: &Order,
+    letter: &Letter,
+    state: Result<Option<&LetterState>, Refusal>,
+    is_named: bool,
+) -> Option<Reported> {
+    let would_be_sent = state.and_then(|state| match (order.takes(state, unix_ms())?, state) {
+        (true, state) => {
+            let topic = order.destination(letter)?.to_owned();
+            Ok(Some(Reported::of(letter, letter.redrive_after(state), Fate::WouldBeSent { topic })))
+        }
+        (false, Some(state)) if is_named => Ok(Some(Reported::before(letter, state))),
+        (false, _) => Ok(None),
+    });
+    would_be_sent.unwrap_or_else(|why| Some(Reported::refused(letter, &why)))
 }
 
 pub(super) fn say_undecided(letters: &Letters<'_>, heard: &mut impl FnMut(Heard)) {

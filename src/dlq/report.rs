@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Letter, LetterId, Refusal};
 use crate::dispatch::{ConsumedTopic, dead_letter_topic};
-use crate::schema::payloads::{LetterState, Outcome, OutcomeKind};
+use crate::schema::payloads::{LetterState, LetterStatus, Outcome, OutcomeKind};
 
 /// One letter and its fate.
 #[derive(Clone, Debug, Serialize)]
@@ -119,6 +119,43 @@ impl Reported {
 
     pub(super) fn refused(letter: &Letter, why: &Refusal) -> Self {
         Self::of(letter, 0, Fate::Refused { reason: why.to_string() })
+    }
+
+    /// Of a letter that has come to its end under an earlier command, or to none yet, for somebody who named it.
+    pub(super) fn before(letter: &Letter, state: &LetterState) -> Self {
+        match Fate::of_state(state) {
+            Some(fate) if fate.is_good() => Self::at(letter, state, fate),
+            _ => Self::left(letter, state),
+        }
+    }
+
+    /// Of a letter that is left as it is, for what was done with it before.
+    pub(super) fn left(letter: &Letter, state: &LetterState) -> Self {
+        Self::refused(letter, &Refusal::ActedOn { what: told(state) })
+    }
+
+    /// Of a letter that was sent as its state says.
+    pub(super) fn at(letter: &Letter, state: &LetterState, fate: Fate) -> Self {
+        let sent_to = state.sent_to.as_ref().map(ToString::to_string);
+        Self { sent_to, ..Self::of(letter, state.redrive, fate) }
+    }
+}
+
+/// What was done with a letter, for people.
+fn told(state: &LetterState) -> String {
+    let since = jiff::Timestamp::from_millisecond(state.since).unwrap_or_default();
+    let (by, number) = (&state.by, state.redrive);
+    match state.status {
+        LetterStatus::Purged => format!("purged already, by {by} at {since}"),
+        LetterStatus::Redriving => {
+            format!("redriving: {by} sent it under number {number} at {since}, and it has no outcome yet")
+        }
+        LetterStatus::Redriven => {
+            let outcome = state.outcome.as_deref().unwrap_or("without an outcome");
+            let put_away = Fate::of_state(state).map(|fate| fate.detail()).filter(|detail| !detail.is_empty());
+            let detail = put_away.map(|detail| format!(": {detail}")).unwrap_or_default();
+            format!("redriven already, by {by} under number {number} at {since}, and came out {outcome}{detail}")
+        }
     }
 }
 

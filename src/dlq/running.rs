@@ -32,6 +32,7 @@ pub(super) struct Start<'a> {
     pub(super) watch: Watch,
     pub(super) letters: Letters<'a>,
     pub(super) under_way: BTreeMap<Place<'static>, LetterId>,
+    pub(super) is_named: bool,
 }
 
 pub(super) struct Running<'a, F> {
@@ -51,6 +52,9 @@ pub(super) struct Running<'a, F> {
     settled: Vec<LetterState>,
     all_read: bool,
     sent: u64,
+    is_named: bool,
+    /// Letters that an earlier command saw come to another end than processed.
+    before: u64,
 }
 
 struct Awaited {
@@ -60,7 +64,7 @@ struct Awaited {
 
 impl<'a, F: FnMut(Heard)> Running<'a, F> {
     pub(super) fn new(cluster: &'a Cluster, order: &'a Order, heard: F, start: Start<'a>) -> Self {
-        let Start { writer, states, watch, letters, under_way } = start;
+        let Start { writer, states, watch, letters, under_way, is_named } = start;
         Self {
             cluster,
             order,
@@ -75,6 +79,8 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
             settled: Vec::new(),
             all_read: false,
             sent: 0,
+            is_named,
+            before: 0,
         }
     }
 
@@ -83,7 +89,8 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
     /// # Errors
     /// See [`RedriveError`].
     pub(super) async fn look_back(&mut self) -> Result<(), RedriveError> {
-        for (_, outcome) in lookback::outcomes(self.cluster, &self.states).await? {
+        let group = &self.order.group.group;
+        for (_, outcome) in lookback::outcomes(self.cluster, &self.states, group, &mut self.heard).await? {
             self.see(&outcome);
             if self.settled.len() >= BATCH_MAX {
                 self.write_settled().await?;
@@ -104,6 +111,9 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
             self.end(reported);
         }
         say_undecided(&self.letters, &mut self.heard);
+        if self.before > 0 {
+            (self.heard)(Heard::Before { count: self.before });
+        }
         Ok(())
     }
 
@@ -131,28 +141,33 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
 
     /// A letter that has a state is not sent; one whose outcome is still to come is awaited again.
     fn take_up(&mut self, letter: Letter) -> TakenUp {
-        let state = match self.states.of(&letter) {
-            Ok(state) if self.order.sends.takes(state, unix_ms()) => return TakenUp::ToSend(Box::new(letter)),
-            Ok(Some(state)) => state,
-            Ok(None) => return TakenUp::Known,
+        let of = self.states.of(&letter);
+        let state = match of.and_then(|state| Ok((state, self.order.takes(state, unix_ms())?))) {
+            Ok((_, true)) => return TakenUp::ToSend(Box::new(letter)),
+            Ok((Some(state), false)) => state,
+            Ok((None, false)) => return TakenUp::Known,
             Err(why) => {
                 self.end(Reported::refused(&letter, &why));
                 return TakenUp::Known;
             }
         };
-        if state.status == LetterStatus::Redriving {
-            if let Sends::Lost(_) = self.order.sends {
-                // Not lost yet, and somebody else's to wait for.
+        let is_redriving = state.status == LetterStatus::Redriving;
+        let settled_now = Fate::of_state(state).filter(|_| self.states.was_settled_now(&letter.id()));
+        let reported = match settled_now {
+            // One that is not lost yet is somebody else's to wait for.
+            _ if is_redriving && !matches!(self.order.sends, Sends::Lost(_)) => {
+                let reported = Reported::at(&letter, state, self.order.nothing_heard());
+                self.wait_for(letter.id(), reported);
                 return TakenUp::Known;
             }
-            let mut reported = Reported::of(&letter, state.redrive, self.order.nothing_heard());
-            reported.sent_to = state.sent_to.as_ref().map(ToString::to_string);
-            self.wait_for(letter.id(), reported);
-        } else if let Some(fate) = Fate::of_state(state).filter(|_| self.states.was_settled_now(&letter.id())) {
-            let mut reported = Reported::of(&letter, state.redrive, fate);
-            reported.sent_to = state.sent_to.as_ref().map(ToString::to_string);
-            self.end(reported);
-        }
+            Some(fate) => Reported::at(&letter, state, fate),
+            None if self.is_named => Reported::before(&letter, state),
+            None => {
+                self.before += u64::from(Fate::of_state(state).is_some_and(|fate| !fate.is_good()));
+                return TakenUp::Known;
+            }
+        };
+        self.end(reported);
         TakenUp::Known
     }
 
@@ -238,15 +253,12 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
 
     fn was_sent(&mut self, letter: &Letter, state: LetterState) {
         self.sent += 1;
-        let mut reported = Reported::of(letter, state.redrive, self.order.nothing_heard());
-        reported.sent_to = state.sent_to.as_ref().map(ToString::to_string);
-        // What it was sent as before is not what is waited for any more.
-        let before = self.states.of(letter).ok().flatten().and_then(|state| state.sent_to.clone());
+        let reported = Reported::at(letter, &state, self.order.nothing_heard());
+        let now = state.sent_to.clone();
+        // What it was sent as before is not what is waited for any more, nor what another letter was that stood there.
+        let before = self.states.insert(letter.id(), state).and_then(|state| state.sent_to);
         before.map(|place| self.under_way.remove(&place));
-        if let Some(place) = &state.sent_to {
-            self.under_way.insert(place.clone(), letter.id());
-        }
-        self.states.insert(letter.id(), state);
+        now.map(|place| self.under_way.insert(place, letter.id()));
         self.wait_for(letter.id(), reported);
     }
 
@@ -263,8 +275,11 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
     async fn see_outcomes(&mut self) -> Result<(), RedriveError> {
         let is_idle = self.all_read || self.awaited.len() >= self.order.awaited_max || !self.pace.allows(0);
         let mut patience = if is_idle { TURN } else { Duration::ZERO };
-        while let Some(outcome) = self.watch.next(&self.cluster.codec, patience).await? {
-            self.see(&outcome);
+        while let Some(read) = self.watch.next(&self.cluster.codec, patience).await? {
+            match read {
+                Ok(outcome) => self.see(&outcome),
+                Err(rubbish) => (self.heard)(rubbish.said()),
+            }
             patience = Duration::ZERO;
             if self.settled.len() >= BATCH_MAX {
                 break;
@@ -275,7 +290,7 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
 
     fn see(&mut self, outcome: &Outcome<'_>) {
         let place = outcome.first_place();
-        if outcome.group != self.order.group {
+        if outcome.group != self.order.group.group {
             return;
         }
         let Some(letter) = self.under_way.get(&place).cloned() else { return };

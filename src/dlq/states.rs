@@ -56,7 +56,7 @@ impl States {
         let Ok(letter) = key.parse::<LetterId>() else {
             // A topic's name: its claim. One that is none of ours is nobody's.
             if let (Some(value), true) = (record.value(), topics.contains(key))
-                && let Some(claim) = ours(codec.decode_avro(value).await).map_err(undecodable)?
+                && let Ok(claim) = ours(codec.decode_avro(value).await).map_err(undecodable)?
             {
                 self.claims.insert(key.to_owned(), claim);
             }
@@ -69,15 +69,16 @@ impl States {
         self.unknown.remove(&letter);
         if let Some(value) = record.value() {
             match ours(codec.decode_avro(value).await).map_err(undecodable)? {
-                Some(state) => drop(self.by_letter.insert(letter, state)),
-                None => drop(self.unknown.insert(letter, record.offset().0)),
+                Ok(state) => drop(self.by_letter.insert(letter, state)),
+                Err(_) => drop(self.unknown.insert(letter, record.offset().0)),
             }
         }
         Ok(())
     }
 
-    /// What was done with the letter. A state that is clearly older than the letter is that of another one: the topic was
-    /// made anew, and its offsets began again.
+    /// What was done with the letter. A state that names another event, or is clearly older than the letter, is that of another
+    /// one: the topic was made anew, and its offsets began again. A letter without an id, or whose id was left out because of
+    /// its size, is told from the one before by its time alone.
     ///
     /// # Errors
     /// It is not known, because somebody else wrote to the states: the letter is to be left alone.
@@ -88,7 +89,11 @@ impl States {
         }
         let written = letter.record.timestamp_ms().unwrap_or(i64::MIN);
         let is_newer = |state: &&LetterState| written <= state.since.saturating_add(MAX_SKEW_MS);
-        Ok(self.by_letter.get(&id).filter(is_newer))
+        let is_same = |state: &&LetterState| match (&letter.event_id, &state.event_id) {
+            (Some(id), Some(of_state)) => id == of_state,
+            _ => true,
+        };
+        Ok(self.by_letter.get(&id).filter(is_newer).filter(is_same))
     }
 
     /// Whether the letter's outcome was seen by this command.
@@ -109,8 +114,9 @@ impl States {
         Some(state.clone())
     }
 
-    pub(super) fn insert(&mut self, letter: LetterId, state: LetterState) {
-        self.by_letter.insert(letter, state);
+    /// Gives the state that stood there before, whichever letter it was of.
+    pub(super) fn insert(&mut self, letter: LetterId, state: LetterState) -> Option<LetterState> {
+        self.by_letter.insert(letter, state)
     }
 
     /// Who said last that they act on this topic's letters.
@@ -126,11 +132,62 @@ impl States {
     }
 }
 
-/// `None`: somebody else wrote it, who may do so as long as the cluster lets them.
-fn ours<T>(decoded: Result<T, Failure>) -> Result<Option<T>, Failure> {
+/// `Ok(Err(_))`: somebody else wrote it, who may do so as long as the cluster lets them. `Err(_)`: what it is cannot be told.
+pub(super) fn ours<T>(decoded: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
     match decoded {
-        Ok(decoded) => Ok(Some(decoded)),
         Err(failure) if matches!(failure.class, Class::Systemic(_)) => Err(failure),
-        Err(_) => Ok(None),
+        decoded => Ok(decoded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letter::tests::{OURS, record};
+    use super::*;
+
+    /// What [`States::of`] gives for a letter that was written at 1,000 ms, of a state with this event id from then.
+    fn has_state(letter_headers: &[(&str, &str)], state_id: Option<&str>, since: i64) -> bool {
+        let letter = Letter::read(record(Some(b"v"), letter_headers));
+        let mut states = States::default();
+        states.insert(letter.id(), LetterState { event_id: state_id.map(str::to_owned), ..sample(since) });
+        states.of(&letter).unwrap().is_some()
+    }
+
+    fn sample(since: i64) -> LetterState {
+        LetterState {
+            topic: "coafi.git.dlq".to_owned(),
+            partition: 3,
+            offset: 42,
+            status: LetterStatus::Purged,
+            by: "ada".to_owned(),
+            reason: None,
+            since,
+            redrive: 0,
+            sent_to: None,
+            audit: None,
+            event_id: None,
+            outcome: None,
+            error_class: None,
+            error: None,
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn a_state_is_of_the_letter_that_has_its_event_and_is_not_younger() {
+        let no_event = [("x", "y")];
+        for (headers, state_id, since, expected) in [
+            (&OURS[..], Some("1"), 2_000, true),
+            // The topic was made anew, within the hour: another letter stands at the same offset.
+            (&OURS, Some("another"), 2_000, false),
+            (&OURS, Some("1"), 1_000 - MAX_SKEW_MS, true),
+            (&OURS, Some("1"), 999 - MAX_SKEW_MS, false),
+            // Whoever has no id, or whose id was left out, is known by time alone.
+            (&OURS, None, 2_000, true),
+            (&no_event, Some("1"), 2_000, true),
+            (&no_event, None, 2_000, true),
+        ] {
+            assert_eq!(has_state(headers, state_id, since), expected, "{headers:?} {state_id:?} {since}");
+        }
     }
 }

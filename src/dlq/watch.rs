@@ -14,9 +14,11 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::order::Heard;
+use super::states::ours;
 use crate::dispatch::Failure;
 use crate::kafka::properties;
-use crate::schema::payloads::Outcome;
+use crate::schema::payloads::{Outcome, Place};
 use crate::schema::{Codec, Payload};
 
 /// Outcomes that were read and not yet looked at.
@@ -29,8 +31,38 @@ pub enum WatchError {
     Kafka { topic: String, source: KafkaError },
     #[error("no thread can be started: {0}")]
     Thread(#[source] std::io::Error),
+    /// Nothing can be decoded: a record that is at fault itself is [`Rubbish`].
     #[error("an outcome of {topic} cannot be decoded: {failure}")]
     Undecodable { topic: String, failure: Failure },
+}
+
+/// A record with an awaited key that is no outcome: somebody else wrote it, who may do so as long as the cluster lets them. It
+/// is passed over, and said.
+#[derive(Debug)]
+pub(super) struct Rubbish {
+    place: Place<'static>,
+    failure: Failure,
+}
+
+impl Rubbish {
+    pub(super) fn said(self) -> Heard {
+        Heard::Rubbish { place: self.place.to_string(), why: self.failure.to_string() }
+    }
+}
+
+/// The outcome that stands there, or what stands there instead.
+///
+/// # Errors
+/// The schema registry does not answer: then nothing is known of any record.
+pub(super) async fn decoded(
+    codec: &Codec,
+    place: Place<'static>,
+    value: &[u8],
+) -> Result<Result<Outcome<'static>, Rubbish>, WatchError> {
+    match ours(codec.decode_avro(value).await) {
+        Ok(decoded) => Ok(decoded.map_err(|failure| Rubbish { place, failure })),
+        Err(failure) => Err(WatchError::Undecodable { topic: place.topic.into_owned(), failure }),
+    }
 }
 
 /// Follows the audit topic. Dropping it ends that.
@@ -38,7 +70,15 @@ pub enum WatchError {
 pub(super) struct Watch {
     topic: String,
     awaited: Arc<Awaited>,
-    outcomes: Receiver<Result<Bytes, KafkaError>>,
+    outcomes: Receiver<Result<Read, KafkaError>>,
+}
+
+/// A record as it was read.
+#[derive(Debug)]
+struct Read {
+    partition: i32,
+    offset: i64,
+    value: Bytes,
 }
 
 /// The keys of the outcomes that are awaited.
@@ -75,20 +115,22 @@ impl Watch {
         &mut self,
         codec: &Codec,
         patience: Duration,
-    ) -> Result<Option<Outcome<'static>>, WatchError> {
+    ) -> Result<Option<Result<Outcome<'static>, Rubbish>>, WatchError> {
         let Ok(Some(read)) = tokio::time::timeout(patience, self.outcomes.recv()).await else { return Ok(None) };
-        let value = read.map_err(|source| WatchError::Kafka { topic: self.topic.clone(), source })?;
-        let decoded = codec.decode_avro(&value).await;
-        decoded.map(Some).map_err(|failure| WatchError::Undecodable { topic: self.topic.clone(), failure })
+        let Read { partition, offset, value } =
+            read.map_err(|source| WatchError::Kafka { topic: self.topic.clone(), source })?;
+        let place = Place { topic: self.topic.clone().into(), partition, offset };
+        decoded(codec, place, &value).await.map(Some)
     }
 }
 
-fn follow(consumer: &BaseConsumer, awaited: &Awaited, outcomes: &Sender<Result<Bytes, KafkaError>>) {
+fn follow(consumer: &BaseConsumer, awaited: &Awaited, outcomes: &Sender<Result<Read, KafkaError>>) {
     while !outcomes.is_closed() {
         let item = match consumer.poll(POLL) {
             None => continue,
             Some(Ok(record)) if is_awaited(&record, awaited) => {
-                Ok(Bytes::copy_from_slice(record.payload().unwrap_or_default()))
+                let value = Bytes::copy_from_slice(record.payload().unwrap_or_default());
+                Ok(Read { partition: record.partition(), offset: record.offset(), value })
             }
             Some(Ok(_)) => continue,
             // librdkafka goes on by itself.

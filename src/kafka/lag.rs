@@ -80,9 +80,30 @@ impl PartitionOffsets {
 /// # Errors
 /// The brokers do not answer, or a named topic does not exist.
 pub fn group_lag(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<GroupLag, LagError> {
+    lag_as_seen(kafka, topics, timeout, Isolation::Committed)
+}
+
+/// Where `kafka.group_id` stands in these topics, whether it has begun there or not; partitions end behind everything that was
+/// ever written. Otherwise as [`group_lag`].
+///
+/// # Errors
+/// As [`group_lag`].
+pub fn group_positions(kafka: &Kafka, topics: &[String], timeout: Duration) -> Result<Vec<PartitionOffsets>, LagError> {
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(lag_as_seen(kafka, topics, timeout, Isolation::Uncommitted)?.partitions)
+}
+
+fn lag_as_seen(
+    kafka: &Kafka,
+    topics: &[String],
+    timeout: Duration,
+    isolation: Isolation,
+) -> Result<GroupLag, LagError> {
     let (asked, topics) = (kafka.clone(), topics.to_vec());
     in_background(kafka, timeout * 5, move |clients| {
-        let consumer = clients.add(reader(&asked, Isolation::Committed)?);
+        let consumer = clients.add(reader(&asked, isolation)?);
         let patience = Patience::new(&asked, timeout);
         let asked = asked_partitions(consumer, &topics, patience.left()).map_err(patience.unavailable(TOPICS))?;
         if let Some(topic) = asked.unknown.into_iter().next() {

@@ -8,11 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::answer::table;
-use super::super::group::{TIMEOUT, blocking};
+use super::super::causes::{REGISTRY, is_systemic};
 use super::super::{Bar, Context, Exit, Failure, Format};
+use super::counted::Counted;
 use crate::config::{host_name, parse_duration};
-use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, StateError, WriteError};
-use crate::kafka::group_topics;
+use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, Sources, Standing, WatchError, WriteError};
 
 /// Rows of a table: what went wrong first.
 const ROWS_MAX: usize = 1_000;
@@ -53,9 +53,8 @@ pub(in crate::cli) struct Sending {
     /// Say what would be sent, and do nothing.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
-    /// The consumer group whose outcomes count; by default kafka.group_id.
-    #[arg(long, value_name = "GROUP")]
-    pub(in crate::cli) group: Option<String>,
+    #[command(flatten)]
+    counted: Counted,
 }
 
 impl Sending {
@@ -71,28 +70,19 @@ impl Sending {
         (!self.no_wait).then_some(self.timeout)
     }
 
-    /// The group whose outcomes count. It must handle each of these topics, or one of every such set, if its outcomes are
-    /// waited for: with a name that is mistyped everything would be sent and nothing heard of.
-    pub(in crate::cli) async fn group(&self, context: &Context, topics: &[BTreeSet<&str>]) -> Result<String, Failure> {
-        let mut kafka = context.settings().kafka.clone();
-        if let Some(group) = &self.group {
-            kafka.group_id.clone_from(group);
+    /// The group whose outcomes count, once it is known that it handles one topic of each set; and where it stands in those that
+    /// are there, if that decides what is lost.
+    pub(in crate::cli) async fn group(
+        &self,
+        context: &Context,
+        topics: &[BTreeSet<&str>],
+        there: &Sources,
+    ) -> Result<Standing, Failure> {
+        if !self.no_wait {
+            self.counted.handles(context, topics).await?;
         }
-        let group = kafka.group_id.clone();
-        if self.no_wait {
-            return Ok(group);
-        }
-        let handled = blocking(move || group_topics(&kafka, TIMEOUT)).await?;
-        let is_handled = |any: &&BTreeSet<&str>| any.iter().any(|topic| handled.contains(*topic));
-        match topics.iter().filter(|any| !any.is_empty()).find(|any| !is_handled(any)) {
-            None => Ok(group),
-            Some(any) => {
-                let topics = any.iter().copied().collect::<Vec<_>>().join(", ");
-                let text = format!("group {group} has committed nothing in {topics}: no outcome of it would come");
-                let next = "name the group that handles them with --group, or start it; --no-wait sends all the same";
-                Err(Failure::usage(text).next(next))
-            }
-        }
+        let asked = if self.lost.is_some() { there.keys().cloned().collect() } else { Vec::new() };
+        self.counted.standing(context, asked).await
     }
 }
 
@@ -135,10 +125,7 @@ impl<'a> Journal<'a> {
                 let remark = format!("{sent} sent, {awaited} awaited");
                 self.bar.set(read.done, Some(read.total), remark);
             }
-            Heard::Undecided { count, first } => {
-                let text = format!("left alone: the filter cannot be asked about {count} records, e.g.: {first}");
-                self.context.output().remark(&text);
-            }
+            remarkable => remark(self.context, &remarkable),
         }
     }
 
@@ -155,6 +142,14 @@ impl<'a> Journal<'a> {
         let kept = if is_good { &mut self.good } else { &mut self.bad };
         if kept.len() < ROWS_MAX {
             kept.push(reported);
+        }
+    }
+
+    /// As [`Self::close`], of a command that failed: what became of records before that is said first, if anything did.
+    pub(in crate::cli) fn close_with(self, error: RedriveError) -> Failure {
+        match self.counts.is_empty() {
+            true => error.into(),
+            false => self.close().err().unwrap_or_else(|| error.into()),
         }
     }
 
@@ -184,6 +179,22 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// Says what concerns no single letter.
+pub(super) fn remark(context: &Context, heard: &Heard) {
+    let text = match heard {
+        Heard::Ended(_) | Heard::Progress { .. } => return,
+        Heard::Undecided { count, first } => {
+            format!("left alone: the filter cannot be asked about {count} records, e.g.: {first}")
+        }
+        Heard::Rubbish { place, why } => format!("passed over: {place} is no outcome that can be read: {why}"),
+        Heard::Before { count } => format!(
+            "left alone: {count} that were redriven before came out otherwise than processed; \
+             `coafi dlq list --status redriven` shows them"
+        ),
+    };
+    context.output().remark(&text);
+}
+
 fn row(reported: Reported) -> [String; 7] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let redrive = if reported.redrive == 0 { "-".to_owned() } else { reported.redrive.to_string() };
@@ -204,8 +215,14 @@ impl From<RedriveError> for Failure {
         const APPLY: &str = "run `coafi topics apply` and `coafi schemas register`";
         let message = error.to_string();
         match error {
-            RedriveError::Scan(error) | RedriveError::States(StateError::Scan(error)) => {
-                anyhow::Error::new(error).into()
+            RedriveError::Scan(error) => anyhow::Error::new(error).into(),
+            RedriveError::States(error) => anyhow::Error::new(error).into(),
+            RedriveError::Write(WriteError::Schema(failure))
+            | RedriveError::Schema(failure)
+            | RedriveError::Watch(WatchError::Undecodable { failure, .. })
+                if is_systemic(&failure) =>
+            {
+                Self::unavailable(message).next(REGISTRY)
             }
             RedriveError::Letters(error) => error.into(),
             RedriveError::Write(WriteError::Fenced { .. }) => {
@@ -215,7 +232,6 @@ impl From<RedriveError> for Failure {
             RedriveError::Write(_) | RedriveError::Watch(_) | RedriveError::Unsettled { .. } => {
                 Self::unavailable(message).next(AGAIN)
             }
-            RedriveError::States(_) => Self::failed(message),
         }
     }
 }

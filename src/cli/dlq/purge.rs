@@ -7,11 +7,13 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Answer, Context, Exit, Failure};
-use super::acting::{Acting, actor, duration};
+use super::super::{Answer, Bar, Context, Exit, Failure};
+use super::acting::{Acting, actor, duration, remark};
+use super::counted::Counted;
 use super::which::{Found, Which};
 use crate::app;
 use crate::dlq::{self, Heard, Meant};
+use crate::kafka::topics::Declaration;
 use crate::runtime::Shutdown;
 
 /// Give dead letters up: they are hidden from then on, and never redriven.
@@ -20,12 +22,13 @@ use crate::runtime::Shutdown;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi dlq purge coafi.git.dlq/3/42 --reason 'sent by mistake'
+  coafi dlq purge --topic coafi.git --class poison --to 7d --dry-run
   coafi dlq purge --topic coafi.git --class poison --to 7d --reason 'broken producer, replaced' --yes
   coafi dlq purge --lost 7d --reason 'handled by hand'
   coafi dlq purge --all --reason 'test data' --yes
 
-Exit codes: 0 purged, 1 not confirmed or interrupted, 2 the command line is wrong, 3 Kafka or the schema registry does not
-answer.")]
+Exit codes: 0 purged, 1 one was left alone, or it was not confirmed or interrupted, 2 the command line is wrong, 3 Kafka or
+the schema registry does not answer.")]
 pub(in crate::cli) struct Purge {
     #[command(flatten)]
     which: Which,
@@ -38,6 +41,11 @@ pub(in crate::cli) struct Purge {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// Say how many would be given up, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    counted: Counted,
     #[command(flatten)]
     acting: Acting,
 }
@@ -45,14 +53,15 @@ pub(in crate::cli) struct Purge {
 impl Purge {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let actor = actor(&self.acting);
-        if actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+        if !self.dry_run && actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
             return Err(Failure::usage("a purge needs a reason").next("give one with --reason"));
         }
-        if self.lost.is_none() {
+        if self.lost.is_none() && !self.dry_run {
             self.which.is_said(self.all)?;
         }
-        if !self.yes && !confirmed()? {
-            return Err(Failure::failed("nothing is purged: it was not confirmed").next("answer yes, or give --yes"));
+        // Without a terminal there is nobody to confirm it, and nothing to count for them.
+        if !self.yes && !self.dry_run && !std::io::stdin().is_terminal() {
+            return Err(unconfirmed());
         }
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
         let stop = shutdown.token();
@@ -63,43 +72,105 @@ impl Purge {
         let cluster = app::letters_cluster(&context.places(), context.codec()?).await?;
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
         let selection = self.which.selection()?;
-        let bar = context.output().bar("purging", None);
-        let (mut purged, mut left_alone) = (0, 0_u64);
-        for found in &self.which.found(context, &cluster.reader, &declarations).await? {
-            if found.is_empty() {
-                continue;
+        let found = self.which.found(context, &cluster.reader, &declarations).await?;
+        let found: Vec<_> = found.into_iter().filter(|found| !found.is_empty()).collect();
+        let group = self.group(context, &cluster, &declarations, &found).await?;
+        let purges = found.iter().map(|Found { topic, stretches }| {
+            let meant = Meant { topic, stretches, selection: &selection, is_named: self.which.is_named() };
+            dlq::Purge { cluster: &cluster, actor, meant, group: &group, lost: self.lost }
+        });
+        let purges: Vec<_> = purges.collect();
+        if self.dry_run || !self.yes {
+            let (count, all_good) = rehearse(context, &purges, self.dry_run).await?;
+            if self.dry_run {
+                let text = format!("{count} dead letters would be purged");
+                return context.output().answer(&Answer { json: json!({"wouldBePurged": count}), text, yes: all_good });
             }
-            let Found { topic, stretches } = found;
-            let meant = Meant { topic, stretches, selection: &selection };
-            let hear = |heard| match heard {
-                Heard::Progress { read, sent, .. } => bar.set(read.done, Some(read.total), format!("{sent} purged")),
-                Heard::Undecided { count, first } => {
-                    let text = format!("left alone: the filter cannot be asked about {count} records, e.g.: {first}");
-                    context.output().remark(&text);
-                }
-                Heard::Ended(left) => {
-                    left_alone += 1;
-                    context.output().remark(&format!("{} is left alone: {}", left.letter, left.fate.detail()));
-                }
-            };
-            purged += dlq::Purge { cluster: &cluster, actor, meant, lost: self.lost }.run(&stop, hear).await?;
+            if count > 0 && !confirmed(count)? {
+                return Err(unconfirmed());
+            }
         }
-        drop(bar);
+        let mut ears = Ears::new(context, "purging", true);
+        let mut purged = 0;
+        for purge in &purges {
+            purged += purge.run(&stop, |heard| ears.hear(heard)).await?;
+        }
+        let yes = ears.left_alone == 0 && !stop.is_cancelled();
+        drop(ears);
         let text = format!("{purged} dead letters are purged");
-        context.output().answer(&Answer {
-            json: json!({"purged": purged}),
-            text,
-            yes: left_alone == 0 && !stop.is_cancelled(),
-        })
+        context.output().answer(&Answer { json: json!({"purged": purged}), text, yes })
+    }
+
+    /// The group whose outcomes count, and where it stands in the topics that letters were sent to, if that decides what is lost.
+    async fn group(
+        &self,
+        context: &Context,
+        cluster: &dlq::Cluster,
+        declarations: &[Declaration],
+        found: &[Found],
+    ) -> Result<dlq::Standing, Failure> {
+        let topics = match self.lost {
+            // Wherever they were sent: `redrive --into` takes any of these.
+            Some(_) if !found.is_empty() => app::known_topics(declarations).into_keys().collect(),
+            _ => Vec::new(),
+        };
+        let there = app::sources(&cluster.reader, topics.iter().map(String::as_str)).await;
+        let there = there.map_err(anyhow::Error::new)?;
+        self.counted.standing(context, there.into_keys().collect()).await
     }
 }
 
-/// Asks on the terminal; without one the answer is no.
-fn confirmed() -> std::io::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
+/// How many would be given up, and whether none is left alone.
+async fn rehearse(
+    context: &Context,
+    purges: &[dlq::Purge<'_>],
+    says_what_is_left: bool,
+) -> Result<(u64, bool), Failure> {
+    let mut ears = Ears::new(context, "counting", says_what_is_left);
+    let mut count = 0;
+    for purge in purges {
+        count += purge.rehearse(|heard| ears.hear(heard)).await?;
     }
-    write!(std::io::stderr(), "Purged dead letters are never redriven. Purge them? [yes/no] ")?;
+    Ok((count, ears.left_alone == 0))
+}
+
+/// Hears what a purge says.
+struct Ears<'a> {
+    context: &'a Context,
+    bar: Bar,
+    says_what_is_left: bool,
+    left_alone: u64,
+}
+
+impl<'a> Ears<'a> {
+    fn new(context: &'a Context, label: &str, says_what_is_left: bool) -> Self {
+        Self { context, bar: context.output().bar(label, None), says_what_is_left, left_alone: 0 }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Progress { read, sent, .. } => self.bar.set(read.done, Some(read.total), format!("{sent} found")),
+            Heard::Ended(left) => {
+                self.left_alone += 1;
+                if self.says_what_is_left {
+                    let text = format!("{} is left alone: {}", left.letter, left.fate.detail());
+                    self.context.output().remark(&text);
+                }
+            }
+            remarkable if self.says_what_is_left => remark(self.context, &remarkable),
+            _ => {}
+        }
+    }
+}
+
+fn unconfirmed() -> Failure {
+    Failure::failed("nothing is purged: it was not confirmed").next("answer yes, or give --yes")
+}
+
+/// Asks on the terminal.
+fn confirmed(count: u64) -> std::io::Result<bool> {
+    let what = if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
+    write!(std::io::stderr(), "Purged dead letters are never redriven. Purge {what}? [yes/no] ")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == "yes")

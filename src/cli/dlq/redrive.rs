@@ -65,7 +65,8 @@ impl Redrive {
         let found: Vec<_> = found.into_iter().filter(|found| !found.is_empty()).collect();
         let sources = |topic| app::source_of(&declarations, topic).into_iter().chain(self.into.as_deref());
         let all: Vec<_> = found.iter().map(|found| sources(&found.topic).collect()).collect();
-        let group = self.sending.group(context, &all).await?;
+        let there = app::sources(&cluster.reader, all.iter().flatten().copied()).await.map_err(anyhow::Error::new)?;
+        let group = self.sending.group(context, &all, &there).await?;
         let mut journal = Journal::new(context, "redriving");
         for Found { topic, stretches } in &found {
             if stop.is_cancelled() {
@@ -83,13 +84,11 @@ impl Redrive {
                 sources: app::sources(&cluster.reader, sources(topic)).await.map_err(anyhow::Error::new)?,
                 routes: None,
             };
-            let meant = Meant { topic, stretches, selection: &selection };
+            let meant = Meant { topic, stretches, selection: &selection, is_named: self.which.is_named() };
             let redrive = dlq::Redrive::new(&cluster, &order, meant, |heard| journal.hear(heard));
             let done = if self.sending.dry_run { redrive.rehearse().await } else { redrive.run(&stop).await };
             if let Err(error) = done {
-                // What became of those before it is said too.
-                journal.close()?;
-                return Err(error.into());
+                return Err(journal.close_with(error));
             }
         }
         journal.close()

@@ -71,6 +71,11 @@ impl Which {
         Err(Failure::usage(message).next(next))
     }
 
+    /// Whether they are named one by one.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        self.within.is_named()
+    }
+
     fn is_everything(&self) -> bool {
         let Self { topics, classes, handlers, within } = self;
         topics.is_empty() && classes.is_empty() && handlers.is_empty() && within.is_everything()
@@ -113,6 +118,11 @@ impl Within {
         let Self { letters, selecting: Selecting { types, sources, keys, filter }, between } = self;
         let anywhere = between.from == Bound::Beginning && between.to == Bound::End && between.partitions.is_empty();
         letters.is_empty() && types.is_empty() && sources.is_empty() && keys.is_empty() && filter.is_none() && anywhere
+    }
+
+    /// Whether they are named one by one.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        !self.letters.is_empty()
     }
 
     /// Those of one topic.
