@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::placing::Placed;
 use crate::dispatch::hop::{self, Origin};
-use crate::event::{Event, Headers, Record};
+use crate::event::{Event, Headers, Record, Timestamp};
 use crate::kafka::UNREADABLE_HEADERS;
 use crate::schema::payloads::{LetterState, Place};
 
@@ -60,6 +61,8 @@ pub struct Letter {
     pub record: Record,
     /// Where it first stood.
     pub origin: Option<Origin>,
+    /// When it was written there, in milliseconds since the Unix epoch.
+    pub origin_ms: Option<i64>,
     pub event_id: Option<String>,
     pub event_type: Option<String>,
     /// CloudEvents `source`.
@@ -98,6 +101,7 @@ impl Letter {
         };
         Self {
             origin: origin(&headers),
+            origin_ms: number(&headers, hop::ORIGIN_TIMESTAMP).map(|Timestamp { ms, .. }| ms),
             event_id: attribute(Event::id, "ce_id"),
             event_type: attribute(Event::event_type, "ce_type"),
             source: attribute(Event::source, "ce_source"),
@@ -131,6 +135,12 @@ impl Letter {
         state.map_or(next, |state| next.max(state.redrive.saturating_add(1)))
     }
 
+    /// Where it stood, and when it was written there or, if that is not said, put away at the latest.
+    pub(super) fn placed(&self) -> Placed<'_> {
+        let written_ms = self.origin_ms.or_else(|| self.record.timestamp_ms());
+        Placed { key: self.record.key(), origin: self.origin.as_ref(), written_ms }
+    }
+
     /// Whether the record is the original in all but our headers, so that it can be sent without its origin's help.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
@@ -146,6 +156,7 @@ fn origin(headers: &Headers) -> Option<Origin> {
     })
 }
 
+/// A number, or what else is read from text.
 fn number<N: FromStr>(headers: &Headers, name: &str) -> Option<N> {
     headers.text(name)?.parse().ok()
 }

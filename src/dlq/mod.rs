@@ -19,6 +19,7 @@ mod lookback;
 mod order;
 mod original;
 mod pace;
+mod placing;
 mod purge;
 mod redrive;
 mod report;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{Letter, STATE_TOPIC};
-use crate::bitt::partition_of;
 use crate::dispatch::hop;
 use crate::event::{Event, HeadersBuilder, Outgoing, Record};
 
@@ -87,14 +86,14 @@ impl Letter {
         Ok(topic)
     }
 
-    /// The record to send to `topic`. `found` is what stands at the origin, for a letter that is not whole.
+    /// The record to send to this partition of `topic`. `found` is what stands at the origin, for a letter that is not whole.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub(super) fn original(
         &self,
         topic: &str,
-        partitions: i32,
+        partition: i32,
         number: u32,
         found: Option<&Record>,
     ) -> Result<Original, Refusal> {
@@ -104,12 +103,6 @@ impl Letter {
         let record = if self.is_whole() { &self.record } else { self.same(found)? };
         let event_id = Event::parse(record.clone()).ok().map(|event| event.id().to_owned());
         let key = record.key();
-        let partition = match (key, &self.origin) {
-            (Some(key), _) => Some(partition_of(key, partitions)),
-            // Without a key any partition will do, and its own is the best one.
-            (None, Some(origin)) if origin.partition < partitions => Some(origin.partition),
-            (None, _) => Some(0),
-        };
         let headers = record.headers();
         let mut kept = HeadersBuilder::with_capacity(headers.size() + hop::REDRIVE.len() + 16);
         // Which run derived it stays true: what a replay derived is no event of the live run.
@@ -119,7 +112,7 @@ impl Letter {
         }
         let record = Outgoing {
             topic: Arc::from(topic),
-            partition,
+            partition: Some(partition),
             key: key.map(Bytes::copy_from_slice),
             value: record.value_bytes(),
             headers: kept.with(hop::REDRIVE, number.to_string()).build(),
@@ -171,7 +164,7 @@ mod tests {
     }
 
     fn original(letter: &Letter, found: Option<&Record>) -> Result<Outgoing, Refusal> {
-        letter.original("coafi.git", 12, 2, found).map(|original| original.record)
+        letter.original("coafi.git", 7, 2, found).map(|original| original.record)
     }
 
     #[test]
@@ -182,7 +175,7 @@ mod tests {
         assert_eq!(letter.destination(None, &sources()), Ok("coafi.git"));
         let sent = original(&letter, None).unwrap();
         assert_eq!((sent.key.as_deref(), sent.value.as_deref()), (Some(&b"key"[..]), Some(&b"\x00value"[..])));
-        assert_eq!(sent.partition, Some(partition_of(b"key", 12)));
+        assert_eq!(sent.partition, Some(7));
         let headers: Vec<_> = sent.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
         assert_eq!(headers, ["ce_id", "ce_source", "ce_type", "traceparent", "x-foreign", hop::RUN, hop::REDRIVE]);
         assert_eq!(sent.headers.text(hop::REDRIVE), Some("2"));

@@ -9,6 +9,7 @@ use super::lookback;
 use super::order::{Cluster, Heard, Order, Sends};
 use super::original::Original;
 use super::pace::Pace;
+use super::placing::{self, Births};
 use super::redrive::{RedriveError, say_undecided};
 use super::selection::{Letters, Next};
 use super::watch::Watch;
@@ -50,6 +51,8 @@ pub(super) struct Running<'a, F> {
     awaited: BTreeMap<LetterId, Awaited>,
     /// States that are to be written: outcomes that were seen.
     settled: Vec<LetterState>,
+    /// Of topics where growth may have taken keys elsewhere: read once, when that is asked first.
+    births: BTreeMap<String, Births>,
     all_read: bool,
     sent: u64,
     is_named: bool,
@@ -77,6 +80,7 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
             under_way,
             awaited: BTreeMap::new(),
             settled: Vec::new(),
+            births: BTreeMap::new(),
             all_read: false,
             sent: 0,
             is_named,
@@ -171,16 +175,28 @@ impl<'a, F: FnMut(Heard)> Running<'a, F> {
         TakenUp::Known
     }
 
-    async fn prepare(&self, letter: &Letter) -> Result<Result<Sending, Refusal>, RedriveError> {
+    async fn prepare(&mut self, letter: &Letter) -> Result<Result<Sending, Refusal>, RedriveError> {
         let topic = match self.order.destination(letter) {
             Ok(topic) => topic,
             Err(why) => return Ok(Err(why)),
         };
         let found = if letter.is_whole() { None } else { self.at_origin(letter).await? };
-        let partitions = self.order.sources[topic].partitions;
+        let partition = self.place(letter, topic).await?;
         let number = letter.redrive_after(self.states.of(letter).ok().flatten());
-        let original = letter.original(topic, partitions, number.unsigned_abs(), found.as_ref());
+        let original = letter.original(topic, partition, number.unsigned_abs(), found.as_ref());
         Ok(original.map(|original| self.sending(letter, original, number)))
+    }
+
+    /// The partition that it goes to.
+    async fn place(&mut self, letter: &Letter, topic: &str) -> Result<i32, ScanError> {
+        let (placed, partitions) = (letter.placed(), self.order.sources[topic].partitions);
+        if !placed.may_have_moved(partitions) {
+            return Ok(placed.partition(partitions, &Births::new()));
+        }
+        if !self.births.contains_key(topic) {
+            self.births.insert(topic.to_owned(), placing::births(&self.cluster.reader, topic).await?);
+        }
+        Ok(placed.partition(partitions, &self.births[topic]))
     }
 
     /// What stands where the letter came from.
