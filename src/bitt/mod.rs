@@ -23,4 +23,4 @@ pub use partition::partition_of;
 pub use receipts::Polled;
 pub use replays::{REPLAY, replay_of};
 pub use story::{Replayed, Story, StoryStep};
-pub use trail::{MAX_RECORDS, Trail, TrailError};
+pub use trail::{Heard, MAX_RECORDS, Trail, TrailError};

@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::{bounds, partition_of};
 use crate::dispatch::Failure;
+use crate::engine::Class;
 use crate::event::Record;
 use crate::kafka::scan::{Progress, Reader, ScanError, Wanted};
-use crate::schema::payloads::{Intervention, Outcome, Receipt};
+use crate::schema::payloads::{Intervention, Outcome, Place, Receipt};
 use crate::schema::{Codec, Payload};
 
 /// Records kept of one event: the last ones.
@@ -24,8 +25,21 @@ const PROGRESS_EVERY: u64 = 1_000;
 pub enum TrailError {
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// Systemic: nothing can be decoded.
     #[error("an audit record of {topic} cannot be decoded: {failure}")]
     Undecodable { topic: String, failure: Failure },
+}
+
+/// What is heard while audit records are read.
+#[derive(Debug)]
+pub enum Heard {
+    Progress(Progress),
+    /// A record that would be one of those asked for and cannot be decoded: somebody else wrote it, who may do so as long as the
+    /// cluster lets them. It is passed over.
+    Rubbish {
+        place: Place<'static>,
+        failure: Failure,
+    },
 }
 
 /// Where audit records are read from.
@@ -49,11 +63,11 @@ impl Trail {
         &self,
         event_id: &str,
         codec: &Codec,
-        progress: impl FnMut(Progress),
+        heard: impl FnMut(Heard),
     ) -> Result<Vec<Outcome<'static>>, TrailError> {
         let key = bounds::attribute(event_id).into_owned();
         let sought = Sought { event_type: <Outcome<'static>>::EVENT_TYPE, id: key.into_bytes(), is_key: true };
-        self.decoded(sought, codec, progress).await
+        self.decoded(sought, codec, heard).await
     }
 
     /// What people did with the events with this id after they had been put away.
@@ -64,11 +78,11 @@ impl Trail {
         &self,
         event_id: &str,
         codec: &Codec,
-        progress: impl FnMut(Progress),
+        heard: impl FnMut(Heard),
     ) -> Result<Vec<Intervention<'static>>, TrailError> {
         let id = bounds::attribute(event_id).into_owned().into_bytes();
         let sought = Sought { event_type: <Intervention<'static>>::EVENT_TYPE, id, is_key: true };
-        self.decoded(sought, codec, progress).await
+        self.decoded(sought, codec, heard).await
     }
 
     /// The receipts that name an event with this id, in no particular order.
@@ -79,12 +93,12 @@ impl Trail {
         &self,
         event_id: &str,
         codec: &Codec,
-        progress: impl FnMut(Progress),
+        heard: impl FnMut(Heard),
     ) -> Result<Vec<Receipt<'static>>, TrailError> {
         let id = bounds::attribute(event_id).into_owned();
         let bytes = id.clone().into_bytes();
         let sought = Sought { event_type: <Receipt<'static>>::EVENT_TYPE, id: bytes, is_key: false };
-        let mut receipts: Vec<Receipt<'static>> = self.decoded(sought, codec, progress).await?;
+        let mut receipts: Vec<Receipt<'static>> = self.decoded(sought, codec, heard).await?;
         // Until here any receipt whose bytes have the id's in them.
         receipts.retain(|receipt| receipt.event_ids.iter().any(|named| *named == id));
         Ok(receipts)
@@ -94,23 +108,28 @@ impl Trail {
         &self,
         sought: Sought,
         codec: &Codec,
-        progress: impl FnMut(Progress),
+        mut heard: impl FnMut(Heard),
     ) -> Result<Vec<T>, TrailError> {
-        let values = self.values(&sought, progress).await?;
-        let mut all = Vec::with_capacity(values.len());
-        for value in values {
-            let decoded = codec.decode_avro(&value).await;
-            all.push(decoded.map_err(|failure| TrailError::Undecodable { topic: self.topic.clone(), failure })?);
+        let records = self.records(&sought, &mut heard).await?;
+        let mut all = Vec::with_capacity(records.len());
+        for record in records {
+            match codec.decode_avro(record.value().unwrap_or_default()).await {
+                Ok(decoded) => all.push(decoded),
+                Err(failure) if matches!(failure.class, Class::Systemic(_)) => {
+                    return Err(TrailError::Undecodable { topic: self.topic.clone(), failure });
+                }
+                Err(failure) => {
+                    let (topic, partition) = (self.topic.clone().into(), record.partition());
+                    let place = Place { topic, partition, offset: record.offset().0 };
+                    heard(Heard::Rubbish { place, failure });
+                }
+            }
         }
         Ok(all)
     }
 
-    /// The values of the last [`MAX_RECORDS`] records that are sought.
-    async fn values(
-        &self,
-        sought: &Sought,
-        mut progress: impl FnMut(Progress),
-    ) -> Result<VecDeque<Vec<u8>>, TrailError> {
+    /// The last [`MAX_RECORDS`] records that are sought.
+    async fn records(&self, sought: &Sought, heard: &mut impl FnMut(Heard)) -> Result<VecDeque<Record>, TrailError> {
         let mut wanted = Wanted::all(&self.topic);
         if sought.is_key {
             let count = self.reader.partitions(&self.topic).await?;
@@ -125,13 +144,13 @@ impl Trail {
                 if found.len() == MAX_RECORDS {
                     found.pop_front();
                 }
-                found.push_back(record.value().unwrap_or_default().to_vec());
+                found.push_back(record);
             }
             if seen.is_multiple_of(PROGRESS_EVERY) {
-                progress(records.progress());
+                heard(Heard::Progress(records.progress()));
             }
         }
-        progress(records.progress());
+        heard(Heard::Progress(records.progress()));
         Ok(found)
     }
 }

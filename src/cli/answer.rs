@@ -2,6 +2,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::output::cell;
+
 /// A command's result: for programs, for people, and as an exit code.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
@@ -20,7 +22,7 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, l
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.map(|text| cell(&text))));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

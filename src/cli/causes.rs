@@ -73,8 +73,11 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
         };
     }
     // Transparent, so that its cause is not in the chain.
-    if let Some(TrailError::Scan(error)) = error.downcast_ref::<TrailError>() {
-        return meaning(error);
+    if let Some(error) = error.downcast_ref::<TrailError>() {
+        return match error {
+            TrailError::Scan(error) => meaning(error),
+            TrailError::Undecodable { failure, .. } => class(failure),
+        };
     }
     if let Some(error) = error.downcast_ref::<StateError>() {
         return match error {
@@ -162,6 +165,25 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+
+    #[test]
+    fn a_registry_that_is_away_is_no_fault_of_what_it_was_asked_for() {
+        let of = |class| {
+            let failure = crate::dispatch::Failure { class, ..crate::dispatch::Failure::poison("no schema", "x") };
+            Failure::from(anyhow::Error::new(StateError::Undecodable { offset: 7, failure })).exit()
+        };
+        let away = crate::engine::Class::Systemic(crate::engine::Dependency::SchemaRegistry);
+        assert_eq!((of(away), of(crate::engine::Class::Poison)), (Exit::Unavailable, Exit::No));
+    }
+
+    #[test]
+    fn a_cluster_that_is_away_is_told_from_one_without_topics() {
+        let silent = ClusterError::Silent { servers: "h:1".into() };
+        let failure = Failure::from(Err::<(), _>(silent).context("nothing can be done").unwrap_err());
+        assert_eq!(failure.exit(), Exit::Unavailable);
+        let missing = ClusterError::Missing { topics: vec!["t".into()] };
+        assert_eq!(Failure::from(anyhow::Error::new(missing)).exit(), Exit::No);
+    }
 
     #[test]
     fn what_is_down_is_found_under_what_was_attempted() {

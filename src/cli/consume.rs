@@ -23,7 +23,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// topics have partitions; on one machine each needs its own --slot and http.listen.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coafi consume\n  coafi consume --exit-when-idle 5s --output json\n  \
-                        COAFI__HTTP__LISTEN=0.0.0.0:8090 coafi consume --slot b")]
+                        COAFI__HTTP__LISTEN=0.0.0.0:8090 coafi consume --slot b\n\n\
+                        Exit codes: 0 ended in good order (SIGTERM, or nothing left with --exit-when-idle), 1 it failed for good,\n\
+                        2 the command line, the configuration or the routes are wrong. What is away at its start is waited for.")]
 pub(super) struct Consume {
     /// End, with a summary, once nothing has been left to do for this long.
     #[arg(long, value_name = "DURATION", value_parser = duration)]

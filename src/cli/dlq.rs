@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 use super::{Context, Exit, Failure};
 pub(super) use acting::{Acting, Journal, Sending, actor};
-pub(super) use list::{Columns, Listing};
+pub(super) use list::{Columns, Extent, Listing};
 pub(super) use which::Within;
 
 /// Dead letters: find them, send them again, give them up.

@@ -4,9 +4,9 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use super::output::cell;
 use super::{Answer, Failure};
-use crate::bitt::{Replayed, Story, StoryStep, Trail};
-use crate::kafka::scan::Progress;
+use crate::bitt::{Heard, Replayed, Story, StoryStep, Trail};
 use crate::schema::Codec;
 use crate::schema::payloads::{Outcome, OutcomeKind, Receipt};
 
@@ -18,7 +18,7 @@ use crate::schema::payloads::{Outcome, OutcomeKind, Receipt};
   coafi event show 4711 --source /orders
 
 Exit codes: 0 found, 1 no audit record has this id, or it was received and is not decided yet, or only replays have handled
-it, 2 events of several sources have it.")]
+it, 2 events of several sources have it, 3 Kafka or the schema registry does not answer.")]
 pub(crate) struct Show {
     /// CloudEvents id of the event.
     pub id: String,
@@ -28,22 +28,17 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    /// `progress` hears how far reading has come. The answer is no unless the event has an outcome.
+    /// `heard` is told how far reading has come, and what is passed over. The answer is no unless the event has an outcome.
     ///
     /// # Errors
     /// The topic cannot be read or decoded ([`crate::bitt::TrailError`]); several events have the id.
-    pub(crate) async fn run(
-        &self,
-        trail: &Trail,
-        codec: &Codec,
-        progress: impl Fn(Progress),
-    ) -> anyhow::Result<Answer> {
-        let outcomes = trail.outcomes(&self.id, codec, &progress).await?;
+    pub(crate) async fn run(&self, trail: &Trail, codec: &Codec, heard: impl Fn(Heard)) -> anyhow::Result<Answer> {
+        let outcomes = trail.outcomes(&self.id, codec, &heard).await?;
         let was_put_away = |outcome: &Outcome<'_>| {
             matches!(outcome.outcome, OutcomeKind::DeadLettered | OutcomeKind::Unprocessed) || outcome.redrive > 0
         };
         let interventions = match outcomes.iter().any(was_put_away) {
-            true => trail.interventions(&self.id, codec, &progress).await?,
+            true => trail.interventions(&self.id, codec, &heard).await?,
             false => Vec::new(),
         };
         let stories = Story::by_source(outcomes, &interventions);
@@ -52,7 +47,7 @@ impl Show {
         }
         // Receipts name no source, so they answer only for an id that no other source has used.
         let receipts = match stories.is_empty() {
-            true => trail.receipts(&self.id, codec, &progress).await?,
+            true => trail.receipts(&self.id, codec, &heard).await?,
             false => Vec::new(),
         };
         Ok(self.undecided(receipts))
@@ -91,11 +86,11 @@ impl Show {
 }
 
 fn text(story: &Story) -> String {
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), cell);
     let outcome = story.outcome.map_or_else(|| "- (only replays have handled it)".to_owned(), name);
     let mut text = format!(
         "event       {}\ntype        {}\nsource      {}\ncorrelation {}\noutcome     {outcome}",
-        story.event_id,
+        cell(&story.event_id),
         or_none(&story.event_type),
         or_none(&story.source),
         or_none(&story.correlation_id),
@@ -120,7 +115,8 @@ fn table(steps: &[StoryStep]) -> Table {
         } else {
             step.detail.to_string()
         };
-        table.add_row([step.at.clone(), step.attempt.to_string(), step.place.clone(), step.kind.clone(), detail]);
+        let row = [step.at.clone(), step.attempt.to_string(), step.place.clone(), step.kind.clone(), detail];
+        table.add_row(row.map(|text| cell(&text)));
     }
     table
 }

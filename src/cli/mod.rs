@@ -38,8 +38,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app;
-use crate::bitt::Trail;
-use crate::kafka::scan::Progress;
+use crate::bitt::{Heard, Trail};
 
 use answer::Answer;
 pub use context::Context;
@@ -212,7 +211,12 @@ impl Noun {
 async fn show(command: event::Show, context: &Context) -> Result<Exit, Failure> {
     let trail = Trail::new(context.places().reader(), app::AUDIT_TOPIC);
     let bar = context.output().bar("reading audit records", None);
-    let progress = |progress: Progress| bar.set(progress.done, Some(progress.total), String::new());
-    let answer = command.run(&trail, &context.codec()?, progress).await?;
+    let heard = |heard: Heard| match heard {
+        Heard::Progress(progress) => bar.set(progress.done, Some(progress.total), String::new()),
+        Heard::Rubbish { place, failure } => {
+            context.output().remark(&format!("passed over: {place} is no audit record that can be read: {failure}"));
+        }
+    };
+    let answer = command.run(&trail, &context.codec()?, heard).await?;
     context.output().answer(&answer)
 }

@@ -97,6 +97,32 @@ impl Output {
     }
 }
 
+/// Characters of a table's cell; what is longer is cut, and whole in the JSON.
+const CELL_CHARS_MAX: usize = 1_000;
+
+/// Text as a table or a line for people may have it: what is in records may be written by anybody, and moves no cursor and hides
+/// nothing on a terminal.
+#[must_use]
+pub(super) fn cell(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for (index, c) in text.chars().enumerate() {
+        if index == CELL_CHARS_MAX {
+            safe.push('…');
+            break;
+        }
+        match c {
+            c if c.is_control() || is_bidi_control(c) => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Changes the order in which characters around it are shown.
+const fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Rows under a header. Columns from `numbers_from` on are numbers and flush right.
 #[must_use]
 pub(crate) fn table<R>(header: &[&str], numbers_from: usize, rows: impl IntoIterator<Item = R>) -> String
@@ -106,7 +132,7 @@ where
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     for row in rows {
-        table.add_row(row.into_iter().map(Cell::new));
+        table.add_row(row.into_iter().map(|text| Cell::new(cell(&text))));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -121,6 +147,22 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_moves_no_cursor_and_has_an_end() {
+        for (text, expected) in [
+            ("plain ä", "plain ä"),
+            ("two\nlines\t", "two\\nlines\\t"),
+            ("\u{1b}[2J\u{9b}1m\u{7f}", "\\u{1b}[2J\\u{9b}1m\\u{7f}"),
+            ("\u{202e}gpj", "\\u{202e}gpj"),
+        ] {
+            assert_eq!(cell(text), expected, "{text:?}");
+        }
+        assert_eq!(cell(&"ä".repeat(CELL_CHARS_MAX)), "ä".repeat(CELL_CHARS_MAX));
+        assert_eq!(cell(&"ä".repeat(CELL_CHARS_MAX + 1)), format!("{}…", "ä".repeat(CELL_CHARS_MAX)));
+        let shown = table(&["error"], 1, [["a\u{1b}[31m\nb".to_owned()]]);
+        assert_eq!(shown, "error\na\\u{1b}[31m\\nb");
+    }
 
     #[test]
     fn numbers_are_flush_right_and_lines_carry_no_trailing_space() {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::table;
 use super::{Between, Context, Exit, Failure, Selecting};
 use crate::app::{self, replay};
+use crate::kafka::DriverError;
 use crate::kafka::scan::ScanError;
 use crate::runtime::{Shutdown, unix_ms};
 
@@ -194,6 +195,7 @@ impl Replay {
         let running = replay.run(stop, |done| bar.set(done, Some(events as u64), String::new()));
         let replayed = running.await.map_err(|error| match error.downcast::<replay::Overtaken>() {
             Ok(overtaken) => overtaken_by(&name, &asked, &overtaken),
+            Err(error) if is_turned_out(&error) => turned_out(&name),
             Err(error) => error.into(),
         })?;
         drop(bar);
@@ -255,6 +257,19 @@ fn overtaken_by(name: &str, asked: &replay::Asked, overtaken: &replay::Overtaken
                 .next("once that one has ended, the same command goes on with it if there is something left")
         }
     }
+}
+
+/// A replica would be told to have a slot of its own; every replay of a name has the same one.
+fn is_turned_out(error: &anyhow::Error) -> bool {
+    let by_another =
+        |error: &DriverError| matches!(error, DriverError::SlotConflict { .. } | DriverError::InstanceConflict { .. });
+    error.chain().any(|cause| cause.downcast_ref::<DriverError>().is_some_and(by_another))
+}
+
+fn turned_out(name: &str) -> Failure {
+    Failure::failed(format!("--name {name}: another command goes on with this replay")).next(
+        "leave it to that one; once it has ended, the same command compares, and goes on if there is something left",
+    )
 }
 
 /// Where an isolated replay has its database and artifacts.
@@ -328,6 +343,7 @@ fn text(shown: &Shown<'_>) -> String {
         replayed_only,
         recorded_only,
         undecided,
+        not_reached,
         outcomes,
         differences,
     } = shown.comparison;
@@ -340,10 +356,11 @@ fn text(shown: &Shown<'_>) -> String {
         text += &table(&["event", "differs in", "recorded", "replayed"], 4, rows);
         text += "\n\n";
     }
+    let not_reached = if *not_reached > 0 { format!(", not reached {not_reached}") } else { String::new() };
     let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     text += &format!(
         "{} events: {}\nsame {same} ({same_failed} of them failed, then as now), different {different}, replayed only {replayed_only}, recorded only {recorded_only}, \
-         undecided {undecided}",
+         undecided {undecided}{not_reached}",
         shown.events,
         if outcomes.is_empty() { "no outcome".to_owned() } else { outcomes.join(", ") },
     );
@@ -367,4 +384,20 @@ fn name(text: &str) -> Result<String, String> {
         return Err(format!("allowed: 1 to {MAX_NAME_BYTES} letters, digits, '-' and '_'"));
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_turned_out_of_a_replay_is_told_who_goes_on_with_it() {
+        let conflict = DriverError::SlotConflict { id: "g.replay.x/replay".to_owned(), times: 3 };
+        let error = Err::<(), _>(conflict).context("the replica has ended").unwrap_err();
+        assert!(is_turned_out(&error));
+        assert!(!is_turned_out(&anyhow::Error::new(DriverError::Panicked("poll"))));
+        assert_eq!(turned_out("x").to_string(), "--name x: another command goes on with this replay");
+    }
 }

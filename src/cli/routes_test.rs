@@ -8,7 +8,7 @@ use serde_json::json;
 use super::answer::table;
 use super::{Answer, Context, Exit, Failure};
 use crate::app::{self, Decided, Decision};
-use crate::kafka::scan::{Bound, Wanted};
+use crate::kafka::scan::{Bound, ScanError, Wanted};
 
 /// Tell what another routes file would decide differently about recorded events.
 ///
@@ -19,7 +19,8 @@ use crate::kafka::scan::{Bound, Wanted};
   coafi routes test --since 2h --routes candidate.yaml
   coafi routes test --since 2026-01-31T12:00:00Z --routes candidate.yaml --topic coafi.git --output json
 
-Exit codes: 0 nothing is decided differently, 1 something is, 2 a file is refused.")]
+Exit codes: 0 nothing is decided differently, 1 something is, 2 a file, a topic or a bound is refused, 3 Kafka or the schema
+registry does not answer.")]
 pub(crate) struct Test {
     /// The first event: how long ago (2h), a time, an offset, or beginning.
     #[arg(long, value_name = "BOUND", allow_hyphen_values = true)]
@@ -55,10 +56,21 @@ impl Test {
             app::decide(&reader, wanted, (&now, &candidate), &codec, |progress| {
                 bar.set(progress.done, Some(progress.total), String::new());
             })
-            .await?
+            .await
+            .map_err(untested)?
         };
         context.output().answer(&answer(&decided, now.version(), candidate.version())?)
     }
+}
+
+/// What cannot be read is no difference, and has another exit code.
+fn untested(error: anyhow::Error) -> Failure {
+    let next = match error.downcast_ref() {
+        Some(ScanError::NoTopic { .. }) => "name another topic, or make it with `coafi topics apply`",
+        Some(ScanError::Expired { .. } | ScanError::Overtaken { .. }) => "begin later, or with --since beginning",
+        _ => return error.into(),
+    };
+    Failure::usage(error.to_string()).next(next)
 }
 
 fn answer(decided: &[Decided], now: &str, candidate: &str) -> anyhow::Result<Answer> {
@@ -66,7 +78,7 @@ fn answer(decided: &[Decided], now: &str, candidate: &str) -> anyhow::Result<Ans
     let different: u64 = decided.iter().filter(|one| one.differs()).map(|one| one.events).sum();
     let rows = decided.iter().map(|one| {
         let (change, examples) = match one.differs() {
-            true => (say(&one.candidate), one.examples.join("\n")),
+            true => (say(&one.candidate), one.examples.join(", ")),
             false => ("same".to_owned(), String::new()),
         };
         [one.event_type.clone(), one.events.to_string(), say(&one.now), change, examples]
@@ -96,6 +108,12 @@ fn say(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_no_difference() {
+        let missing = ScanError::NoTopic { topic: "nosuch".to_owned() };
+        assert_eq!(untested(anyhow::Error::new(missing)).exit(), Exit::Usage);
+    }
 
     #[test]
     fn the_answer_is_no_if_anything_differs() {

@@ -17,7 +17,8 @@ pub(crate) enum Schemas {
     #[command(after_help = "Examples:\n  coafi schemas check\n  coafi schemas check --output json")]
     Check,
     /// Register the schemas, after the same check.
-    #[command(after_help = "Example:\n  coafi schemas register")]
+    #[command(after_help = "Examples:\n  coafi schemas register\n  \
+                            COAFI__TOPICS_DIR=./topics coafi schemas register    # those of other declarations")]
     Register,
 }
 

@@ -11,7 +11,9 @@ use crate::runtime::unix_ms;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coafi event send --type git.commit --data @commit.json\n  \
                         echo '{...}' | coafi event send --type git.commit --data @- --output json\n  \
-                        coafi event send --type git.push --data '{\"repository\": ...}'")]
+                        coafi event send --type git.push --data '{\"repository\": ...}'\n\n\
+                        Exit codes: 0 published, 1 the registry refuses its schema, 2 the data or the command line is wrong,\n\
+                        3 Kafka or the schema registry does not answer.")]
 pub(super) struct Send {
     /// CloudEvents type, e.g. git.commit.
     #[arg(long = "type", value_name = "TYPE")]

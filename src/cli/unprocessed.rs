@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::dlq::{Acting, Columns, Journal, Listing, Sending, Within, actor};
+use super::dlq::{Acting, Columns, Extent, Journal, Listing, Sending, Within, actor};
 use super::{Context, Exit, Failure};
 use crate::app;
 use crate::dlq::{Meant, Order, Redrive};
@@ -73,7 +73,8 @@ impl Unprocessed {
 impl List {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let found = self.within.found(&context.places().reader(), &app::unprocessed_topic()).await?;
-        self.listing.show(context, &found, &self.within.selection()?, Columns::Reasons).await
+        let extent = if self.within.is_everything() { Extent::Everything } else { Extent::Part };
+        self.listing.show(context, &found, (&self.within.selection()?, extent), Columns::Reasons).await
     }
 }
 

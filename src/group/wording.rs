@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::span;
+use crate::dispatch::ConsumedTopic;
 use crate::schema::payloads::{ReplicaPartition, ReplicaReason, ReplicaStatus};
 
 /// For people.
@@ -89,8 +90,12 @@ pub(super) fn of_reason(reason: &ReplicaReason, report: &ReplicaStatus, said: &R
     let since = reason.since.or(said.head_since);
     let wait = reason.until.map_or_else(|| "a while".to_owned(), |until| span(until - now_ms));
     let because = error_of(reason);
+    let is_one_lane = ConsumedTopic::parse(&said.topic).tier.is_some();
     let behind = match reason.records {
         ..=1 => String::new(),
+        // What is in a retry topic is handled in its order, whatever the keys.
+        2 if is_one_lane => " One more record waits behind it, whatever its key.".to_owned(),
+        records if is_one_lane => format!(" {} more records wait behind it, whatever their keys.", records - 1),
         2 => " One more of its key waits behind it.".to_owned(),
         records => format!(" {} more of its key wait behind it.", records - 1),
     };

@@ -41,8 +41,9 @@ pub(super) fn latest(
     let left = || deadline.saturating_duration_since(Instant::now());
     let metadata = consumer.fetch_metadata(None, left())?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found else { return Ok(Latest::default()) };
     let mut unread = Vec::new();
-    for partition in found.map_or(&[][..], |found| found.partitions()) {
+    for partition in found.partitions() {
         let (start, end) = consumer.fetch_watermarks(topic, partition.id(), left())?;
         unread.push(Unread { partition: partition.id(), start, end });
     }

@@ -72,21 +72,30 @@ pub struct Comparison {
     pub different: u64,
     /// The live group has no outcome of these, or it is not kept any more.
     pub replayed_only: u64,
-    /// The replay has not come to an outcome of these.
+    /// The replay is through, and has no outcome of these.
     pub recorded_only: u64,
-    /// Neither has.
+    /// Neither has one.
     pub undecided: u64,
+    /// The replay was stopped before it came to an outcome of these.
+    pub not_reached: u64,
     /// Replayed events by outcome.
     pub outcomes: BTreeMap<String, u64>,
     /// The first [`MAX_SHOWN`].
     pub differences: Vec<Difference>,
 }
 
+/// How far the replay has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Through,
+    Stopped,
+}
+
 impl Comparison {
     /// Every event was replayed, and to what is recorded of it, if anything is.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.different + self.recorded_only + self.undecided == 0
+        self.different + self.recorded_only + self.undecided + self.not_reached == 0
     }
 }
 
@@ -104,6 +113,7 @@ pub(super) async fn compare(
     plan: &Plan,
     recorded: &Trail,
     replayed: &Trail,
+    extent: Extent,
 ) -> anyhow::Result<Comparison> {
     let mut pairs: HashMap<TopicPartition, HashMap<i64, Pair>> = HashMap::new();
     for (source, offset) in plan.places() {
@@ -136,7 +146,8 @@ pub(super) async fn compare(
     }
     let mut take =
         |source: &TopicPartition, offset: i64| pairs.get_mut(source).and_then(|of_source| of_source.remove(&offset));
-    Ok(judge(plan.places().map(|(source, offset)| ((source, offset), take(source, offset).unwrap_or_default()))))
+    let pairs = plan.places().map(|(source, offset)| ((source, offset), take(source, offset).unwrap_or_default()));
+    Ok(judge(pairs, extent))
 }
 
 fn side(outcome: &Outcome<'_>) -> Side {
@@ -164,9 +175,13 @@ fn comparable(result: &str) -> String {
     value.to_string()
 }
 
-fn judge<'a>(pairs: impl Iterator<Item = ((&'a TopicPartition, i64), Pair)>) -> Comparison {
+fn judge<'a>(pairs: impl Iterator<Item = ((&'a TopicPartition, i64), Pair)>, extent: Extent) -> Comparison {
     let mut comparison = Comparison::default();
     for ((source, offset), Pair { recorded, replayed }) in pairs {
+        if replayed.is_none() && extent == Extent::Stopped {
+            comparison.not_reached += 1;
+            continue;
+        }
         if let Some(side) = &replayed {
             *comparison.outcomes.entry(name(side.outcome)).or_default() += 1;
         }
@@ -246,13 +261,23 @@ mod tests {
             Pair { recorded: None, ..pair(|_| {}) },
             Pair::default(),
         ];
-        let comparison = judge((0..).zip(pairs).map(|(offset, pair)| ((&source, offset), pair)));
+        let comparison = judge((0..).zip(pairs).map(|(offset, pair)| ((&source, offset), pair)), Extent::Through);
         assert_eq!((comparison.same, comparison.different), (3, 3), "a version alone is none");
         assert_eq!(comparison.same_failed, 1);
         assert_eq!((comparison.recorded_only, comparison.replayed_only, comparison.undecided), (1, 1, 1));
         let what: Vec<_> =
             comparison.differences.iter().map(|difference| (difference.offset, &*difference.what)).collect();
         assert_eq!(what[..3], [(3, &["error"][..]), (4, &["route"][..]), (5, &["result"][..])]);
+        assert!(!comparison.is_clean());
+    }
+
+    #[test]
+    fn what_a_replay_that_was_stopped_has_not_reached_differs_in_nothing() {
+        let source = TopicPartition { topic: "t".into(), partition: 0 };
+        let pairs = [pair(|_| {}), Pair { replayed: None, ..pair(|_| {}) }, Pair::default()];
+        let comparison = judge((0..).zip(pairs).map(|(offset, pair)| ((&source, offset), pair)), Extent::Stopped);
+        assert_eq!((comparison.same, comparison.not_reached), (1, 2));
+        assert_eq!((comparison.recorded_only, comparison.undecided, comparison.differences.len()), (0, 0, 0));
         assert!(!comparison.is_clean());
     }
 

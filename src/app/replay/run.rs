@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::compare::{self, Trail};
+use super::compare::{self, Extent, Trail};
 use super::{Asked, Comparison, Passing, Plan, positions};
 use crate::app::{Backing, Consumer, ConsumerParts, Places};
 use crate::bitt::REPLAY;
@@ -93,7 +93,8 @@ impl Replay<'_> {
         let codec = crate::schema::Codec::new(crate::schema::registry::Client::new(places.registry.clone())?, false);
         let recorded = Trail { group: self.group.clone(), run: self.settings.kafka.run.clone() };
         let replayed = Trail { group: own.clone(), run: own };
-        let comparison = compare::compare(&places.reader(), &codec, &self.plan, &recorded, &replayed).await?;
+        let extent = if complete { Extent::Through } else { Extent::Stopped };
+        let comparison = compare::compare(&places.reader(), &codec, &self.plan, &recorded, &replayed, extent).await?;
         Ok(Replayed { complete, handled: passing.done(), comparison })
     }
 

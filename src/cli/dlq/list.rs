@@ -86,6 +86,13 @@ impl Status {
 /// What [`States::of`] says of a letter.
 type State<'a> = Result<Option<&'a LetterState>, Refusal>;
 
+/// Whether something says which letters are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Extent {
+    Everything,
+    Part,
+}
+
 /// Which columns a table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Columns {
@@ -98,7 +105,8 @@ impl List {
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
         let selection = self.which.selection()?;
         let found = self.which.found(context, &context.places().reader(), &declarations).await?;
-        self.listing.show(context, &found, &selection, Columns::Failures).await
+        let extent = if self.which.is_everything() { Extent::Everything } else { Extent::Part };
+        self.listing.show(context, &found, (&selection, extent), Columns::Failures).await
     }
 }
 
@@ -107,7 +115,7 @@ impl Listing {
         &self,
         context: &Context,
         found: &[Found],
-        selection: &Selection,
+        (selection, extent): (&Selection, Extent),
         columns: Columns,
     ) -> Result<Exit, Failure> {
         let (reader, codec) = (context.places().reader(), context.codec()?);
@@ -143,7 +151,7 @@ impl Listing {
             }
         }
         drop(bar);
-        let last = last_line(shown.len(), more);
+        let last = last_line(shown.len(), more, undecided, extent);
         let header = match columns {
             Columns::Failures => {
                 ["letter", "put away", "type", "event", "class", "handler", "attempts", "status", "error"]
@@ -168,9 +176,12 @@ pub(super) async fn states(
     }
 }
 
-fn last_line(shown: usize, more: u64) -> String {
+fn last_line(shown: usize, more: u64, undecided: u64, extent: Extent) -> String {
     match (shown, more) {
+        (0, 0) if undecided > 0 => format!("nothing matches, and {undecided} could not be asked"),
+        (0, 0) if extent == Extent::Part => "nothing matches".to_owned(),
         (0, 0) => "nothing is waiting".to_owned(),
+        (shown, 0) if undecided > 0 => format!("{shown} listed, {undecided} more could not be asked"),
         (shown, 0) => format!("{shown} listed"),
         (shown, more) => format!("{shown} listed, {more} more; narrow it, or raise --limit"),
     }
@@ -284,6 +295,14 @@ mod tests {
     fn what_is_cut_says_so() {
         assert_eq!(short("ä"), "ä");
         assert_eq!(short(&"ä".repeat(100)).chars().count(), ERROR_CHARS + 1);
-        assert_eq!(last_line(2, 3), "2 listed, 3 more; narrow it, or raise --limit");
+        assert_eq!(last_line(2, 3, 0, Extent::Part), "2 listed, 3 more; narrow it, or raise --limit");
+    }
+
+    #[test]
+    fn nothing_that_matches_is_not_nothing_that_waits() {
+        assert_eq!(last_line(0, 0, 0, Extent::Everything), "nothing is waiting");
+        assert_eq!(last_line(0, 0, 0, Extent::Part), "nothing matches");
+        assert_eq!(last_line(0, 0, 4, Extent::Part), "nothing matches, and 4 could not be asked");
+        assert_eq!(last_line(2, 0, 4, Extent::Part), "2 listed, 4 more could not be asked");
     }
 }

@@ -3,8 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::output::cell;
 use super::super::{Answer, Context, Exit, Failure};
 use super::list::{as_json, states};
+use crate::app;
 use crate::dlq::{Letter, LetterId, stretches_of};
 use crate::event::Event;
 use crate::schema::Codec;
@@ -19,7 +21,8 @@ const RAW_BYTES: usize = 256;
   coafi dlq show coafi.git.dlq/3/42 --output json | jq .data
   coafi dlq show coafi.unprocessed/0/7
 
-Exit codes: 0 shown, 1 there is no such record (any more).")]
+Exit codes: 0 shown, 1 there is no such record (any more), 2 the topic holds no dead letters, 3 Kafka or the schema registry
+does not answer.")]
 pub(in crate::cli) struct Show {
     /// As `list` names it: TOPIC/PARTITION/OFFSET.
     letter: LetterId,
@@ -28,6 +31,10 @@ pub(in crate::cli) struct Show {
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (reader, codec) = (context.places().reader(), context.codec()?);
+        if *self.letter.topic != *app::unprocessed_topic() {
+            let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+            app::holds_dead_letters(&declarations, &self.letter.topic)?;
+        }
         let count = reader.partitions(&self.letter.topic).await.map_err(anyhow::Error::new)?;
         let named = std::collections::BTreeSet::from([self.letter.clone()]);
         let wanted = crate::kafka::scan::Wanted {
@@ -81,11 +88,11 @@ fn text(json: &Value) -> String {
     let members = json.as_object().into_iter().flatten();
     for (name, value) in members.filter(|(name, value)| !value.is_null() && !matches!(&***name, "headers" | "data")) {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        lines.push(format!("{name:<15} {text}"));
+        lines.push(format!("{name:<15} {}", cell(&text)));
     }
     lines.push("headers".to_owned());
     for header in json["headers"].as_array().into_iter().flatten() {
-        let text = |member: &str| header[member].as_str().unwrap_or("(null)").to_owned();
+        let text = |member: &str| cell(header[member].as_str().unwrap_or("(null)"));
         lines.push(format!("  {}: {}", text("name"), text("value")));
     }
     lines.push("data".to_owned());

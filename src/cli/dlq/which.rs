@@ -76,7 +76,7 @@ impl Which {
         self.within.is_named()
     }
 
-    fn is_everything(&self) -> bool {
+    pub(in crate::cli) fn is_everything(&self) -> bool {
         let Self { topics, classes, handlers, within } = self;
         topics.is_empty() && classes.is_empty() && handlers.is_empty() && within.is_everything()
     }
@@ -114,7 +114,7 @@ impl Within {
         Ok(Selection { records: self.selecting.selection()?, classes: Vec::new(), handlers: Vec::new() })
     }
 
-    fn is_everything(&self) -> bool {
+    pub(in crate::cli) fn is_everything(&self) -> bool {
         let Self { letters, selecting: Selecting { types, sources, keys, filter }, between } = self;
         let anywhere = between.from == Bound::Beginning && between.to == Bound::End && between.partitions.is_empty();
         letters.is_empty() && types.is_empty() && sources.is_empty() && keys.is_empty() && filter.is_none() && anywhere

@@ -35,7 +35,9 @@ const HEADER: [&str; 11] = [
 /// place). Whatever is left in a retry topic is retrying.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coafi group lag\n  coafi group lag --group coafi --topic coafi.git\n  \
-                        coafi group lag --max 1000 || echo 'too far behind'\n  coafi group why    # if it does not move")]
+                        coafi group lag --max 1000 || echo 'too far behind'\n  coafi group why    # if it does not move\n\n\
+                        Exit codes: 0 shown, 1 the total is above --max or a topic is not there, 2 the command line is wrong,\n\
+                        3 Kafka does not answer.")]
 pub(in crate::cli) struct Lag {
     #[command(flatten)]
     asked: Asked,

@@ -112,13 +112,23 @@ fn text(shown: &Shown<'_>, now_ms: i64) -> String {
         lines
             .push(format!("replica {slot} (process {pid} on {host}) said {ago} ago: {state}, {partitions} partitions"));
     }
-    let stand = shown.partitions.len();
-    lines.push(match (stand, shown.looked_at) {
-        (0, 0) => format!("group {} has no partitions", shown.group),
-        (0, all) => format!("all {all} partitions of group {} move or have nothing left", shown.group),
-        (some, all) => format!("{some} of {all} partitions of group {} stand still", shown.group),
-    });
+    let stand = shown.partitions.iter().filter(|finding| finding.partition.is_some()).count();
+    lines.push(last_line(shown.group, stand, shown.looked_at, shown.partitions.len() - stand));
     lines.join("\n")
+}
+
+/// `missing`: topics that are not there, and so have no partitions that could stand still.
+fn last_line(group: &str, stand: usize, looked_at: usize, missing: usize) -> String {
+    let missing = match missing {
+        0 => String::new(),
+        1 => "; 1 topic is missing".to_owned(),
+        several => format!("; {several} topics are missing"),
+    };
+    match (stand, looked_at) {
+        (0, 0) => format!("group {group} has no partitions{missing}"),
+        (0, all) => format!("all {all} partitions of group {group} move or have nothing left{missing}"),
+        (some, all) => format!("{some} of {all} partitions of group {group} stand still{missing}"),
+    }
 }
 
 /// `topic[0, 1, 5]`, by topic.
@@ -136,4 +146,21 @@ fn places(findings: &[&Finding]) -> String {
         numbers => format!("{topic}[{}]", numbers.join(", ")),
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_missing_is_no_partition_that_stands() {
+        for (stand, all, missing, expected) in [
+            (0, 0, 0, "group g has no partitions"),
+            (0, 0, 2, "group g has no partitions; 2 topics are missing"),
+            (0, 4, 1, "all 4 partitions of group g move or have nothing left; 1 topic is missing"),
+            (3, 4, 0, "3 of 4 partitions of group g stand still"),
+        ] {
+            assert_eq!(last_line("g", stand, all, missing), expected);
+        }
+    }
 }
