@@ -165,15 +165,14 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::dispatch::Failure as Unread;
+    use crate::engine::Dependency;
 
     #[test]
     fn a_registry_that_is_away_is_no_fault_of_what_it_was_asked_for() {
-        let of = |class| {
-            let failure = crate::dispatch::Failure { class, ..crate::dispatch::Failure::poison("no schema", "x") };
-            Failure::from(anyhow::Error::new(StateError::Undecodable { offset: 7, failure })).exit()
-        };
-        let away = crate::engine::Class::Systemic(crate::engine::Dependency::SchemaRegistry);
-        assert_eq!((of(away), of(crate::engine::Class::Poison)), (Exit::Unavailable, Exit::No));
+        let of = |failure| Failure::from(anyhow::Error::new(StateError::Undecodable { offset: 7, failure })).exit();
+        let away = Unread::systemic(Dependency::SCHEMA_REGISTRY, "registry_unavailable", "refused");
+        assert_eq!((of(away), of(Unread::poison("not_avro", "x"))), (Exit::Unavailable, Exit::No));
     }
 
     #[test]

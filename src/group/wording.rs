@@ -108,6 +108,7 @@ pub(super) fn of_reason(reason: &ReplicaReason, report: &ReplicaStatus, said: &R
         ("head", &number(said.head)),
         ("waiting", &waiting(reason.records)),
         ("behind", &behind),
+        ("others", if is_one_lane { "" } else { " Other keys go on." }),
         ("route", reason.route.as_deref().unwrap_or("?")),
         ("limit", limit),
         ("tenant", &reason.tenant.as_ref().map_or_else(|| NO_TENANT.to_owned(), |tenant| format!("tenant {tenant}"))),
@@ -160,7 +161,7 @@ fn words(reason: &ReplicaReason) -> Words {
             "Wait: running handlers may finish. Its next owner goes on from what is committed.",
         ),
         "parked" if reason.attempts > 0 => Words(
-            "Record {offset} waits for {wait}, after attempt {attempts} has failed{because}.{behind} Other keys go on.",
+            "Record {offset} waits for {wait}, after attempt {attempts} has failed{because}.{behind}{others}",
             "Wait, or mend what it fails for: the next attempt follows by itself.",
         ),
         "parked" => Words(

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use coafi_testcontainers::Kafka;
 use serde_json::{Value, json};
 
 use crate::event::{Subject, attributes};
 use crate::process::{Ended, Process, eventually, found};
-use crate::stack::unique;
-use crate::topic::{Positions, Read, Record, ends, read};
+use crate::stack::{Stack, unique};
+use crate::topic::{Positions, Read, Record, ends, read, reset};
 use crate::world::World;
 
 const DRILL: &str = "org.coafi.events.DrillStepEventPayload";
@@ -25,7 +26,11 @@ struct Drills {
 
 impl Drills {
     fn new(name: &str) -> Self {
-        let world = World::with_schema(name, DRILL, "coafi.dlq.state");
+        Self::on(Stack::shared(), name)
+    }
+
+    fn on(stack: Stack, name: &str) -> Self {
+        let world = World::with_schema_on(stack, name, DRILL, "coafi.dlq.state");
         let route =
             format!("  - name: drills\n    match: {{type: drill.step, topic: {}}}\n    {FAILING}\n", world.topic);
         world.change_routes(|routes| routes + &route);
@@ -81,6 +86,19 @@ impl Drills {
     /// Where the source topic ends, whatever of it is committed.
     fn written(&self) -> i64 {
         ends(&self.world.stack.kafka, &self.world.topic)[&0]
+    }
+
+    /// The group passes all that is in the source topic, and nothing is handled.
+    fn pass(&self) {
+        let World { stack, group, topic, .. } = &self.world;
+        reset(&stack.kafka, group, topic, &ends(&stack.kafka, topic));
+    }
+
+    /// The program with another address for one of its servers, where nobody answers.
+    fn without(&self, server: &str, arguments: &[&str]) -> Ended {
+        let mut command = self.world.command(&[&["--output", "json"], arguments].concat());
+        command.env(server, if server.ends_with("URL") { "http://127.0.0.1:1" } else { "127.0.0.1:1" });
+        Process::start(command).ended()
     }
 
     /// What a redrive put into the source topic.
@@ -149,6 +167,12 @@ fn dead_letters_are_found_by_what_they_are_and_shown_with_what_they_hold() {
     }
     let table = drills.world.run(&["dlq", "list", "--topic", &drills.world.topic, "--limit", "1"]).well();
     assert!(table.contains("permanent") && table.contains("1 listed, 2 more"), "{table}");
+
+    let list = |filter: &str| {
+        drills.world.run(&["dlq", "list", "--topic", &drills.world.topic, "--class", "permanent", "--filter", filter])
+    };
+    assert_eq!(list("data.key == 'z'").well().trim(), "nothing matches");
+    assert_eq!(list("data.nosuch == 1").well().trim(), "nothing matches, and 2 could not be asked");
 
     let letters = drills.listed(&["--class", "permanent", "--key", "a"]);
     assert_eq!((&letters[0]["errorCode"], &letters[0]["attempts"]), (&"drill_permanent".into(), &1.into()));
@@ -291,6 +315,16 @@ fn what_was_sent_and_has_no_outcome_for_long_is_sent_once_more_or_given_up() {
     let table = drills.world.run(&["dlq", "list", "--topic", &drills.world.topic]).well();
     assert_eq!(table.matches("redriving for ").count(), 2, "{table}");
     assert_eq!(drills.redrive(&["--lost", "1h", "--no-wait"]).1.len(), 0, "it was sent just now");
+    let lost_b = ["dlq", "purge", "--topic", &*drills.world.topic, "--lost", "1ms", "--key", "b"];
+    let purge_b = [&lost_b[..], &["--reason", "by hand", "--yes"]].concat();
+    let (code, fates, _) = drills.redrive(&["--lost", "1ms", "--no-wait"]);
+    assert_eq!((code, by_word(&fates, "fate")), (Some(1), BTreeMap::from([("refused".to_owned(), 2)])));
+    let why = fates[0]["reason"].as_str().unwrap();
+    assert!(why.contains("it is not lost: ") && why.contains(" is still to be handled by group "), "{why}");
+    let purged = drills.run(&purge_b);
+    assert!(purged.code() == Some(1) && purged.stderr.contains("is left alone: it is not lost"), "{}", purged.stderr);
+
+    drills.pass();
     let (_, fates, _) = drills.redrive(&["--lost", "1ms", "--key", "a", "--dry-run"]);
     assert_eq!((fates.len(), &fates[0]["fate"], &fates[0]["redrive"]), (1, &"would_be_sent".into(), &2.into()));
     assert_eq!(drills.redriven().len(), 2, "nothing was sent by these");
@@ -299,8 +333,7 @@ fn what_was_sent_and_has_no_outcome_for_long_is_sent_once_more_or_given_up() {
     assert_eq!((fates.len(), &fates[0]["fate"], &fates[0]["redrive"]), (1, &"sent".into(), &2.into()), "{fates:?}");
     let last = drills.redriven().pop().expect("three were sent");
     is_the_original(&originals[0], &last.record, "2");
-    let lost_b = ["dlq", "purge", "--topic", &*drills.world.topic, "--lost", "1ms", "--key", "b"];
-    let purged = drills.run(&[&lost_b[..], &["--reason", "by hand", "--yes"]].concat());
+    let purged = drills.run(&purge_b);
     assert_eq!(purged.json(), json!({"purged": 1}));
     assert_eq!(drills.listed(&["--status", "purged"])[0]["key"], "b");
 
@@ -326,6 +359,145 @@ fn what_has_come_to_an_outcome_is_not_given_up_as_lost() {
 }
 
 #[test]
+fn what_a_replay_makes_of_a_record_is_no_outcome_of_its_redrive() {
+    let drills = Drills::new("dlq_replayed");
+    drills.dead(&[drills.permanent("a")]);
+    drills.repair();
+    assert_eq!(drills.redrive(&["--no-wait"]).1.len(), 1);
+    let topic = &*drills.world.topic;
+    drills.world.run(&["replay", "--topic", topic, "--from", "1", "--name", "beside"]);
+    let replayed = drills.world.outcomes_of(&format!("{}.replay.beside", drills.world.group));
+    assert_eq!((replayed.len(), &*replayed[0].outcome), (1, "processed"));
+
+    drills.pass();
+    let lost = ["--lost", "1ms", "--dry-run"];
+    let (_, fates, _) = drills.redrive(&lost);
+    assert_eq!((fates.len(), &fates[0]["fate"]), (1, &"would_be_sent".into()), "{fates:?}");
+    let purge = [&["dlq", "purge", "--topic", topic], &lost[..]].concat();
+    assert_eq!(drills.run(&purge).json(), json!({"wouldBePurged": 1}));
+    let of_another = drills.run(&[&purge[..], &["--group", &format!("{}.replay.beside", drills.world.group)]].concat());
+    assert_eq!(of_another.json(), json!({"wouldBePurged": 0}), "its outcome is there");
+    let purge = ["dlq", "purge", "--topic", topic, "--lost", "1ms", "--reason", "by hand", "--yes"];
+    assert_eq!(drills.run(&purge).json(), json!({"purged": 1}));
+    assert_eq!(drills.listed(&["--status", "redriven"]).len(), 0);
+}
+
+#[test]
+fn a_letter_goes_back_to_its_partition_whoever_its_producer_is() {
+    const PARTITIONS: i32 = 4;
+    let world = World::spread(Stack::shared(), "dlq_placed", 4);
+    world.also_declare("coafi.dlq.state");
+    let dlq = format!("{}.dlq", world.topic);
+    for partition in 0..PARTITIONS {
+        // So that no partition looks as if it were new.
+        world.producer.send_to(&world.topic, partition, &world.push("key"));
+        let number = partition.to_string();
+        let letter = world.push("key").with("coafi-origin-topic", &*world.topic).with("coafi-origin-offset", "0");
+        world.producer.send(&dlq, &letter.with("coafi-origin-partition", &*number).with("x-home", &*number));
+    }
+    let redrive = ["dlq", "redrive", "--topic", &*world.topic, "--no-wait", "--output", "json"];
+    let (_, fates, _) = fates(&world.run(&redrive));
+    assert_eq!(by_word(&fates, "fate"), BTreeMap::from([("sent".to_owned(), 4)]), "{fates:?}");
+    let all = read(&world.stack.kafka, &world.topic, &Positions::new());
+    let redriven = all.iter().filter(|read| read.record.header("coafi-redrive").is_some());
+    let homes: Vec<_> = redriven.map(|read| (read.partition.to_string(), read.record.header("x-home"))).collect();
+    assert_eq!(homes.len(), 4);
+    assert!(homes.iter().all(|(partition, home)| Some(&**partition) == *home), "{homes:?}");
+}
+
+#[test]
+fn rubbish_among_the_outcomes_is_passed_over_and_said() {
+    let kafka = Kafka::start().unwrap();
+    let drills = Drills::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "dlq_rubbish");
+    let original = drills.permanent("a");
+    let id = original.header("ce_id").unwrap().to_owned();
+    drills.dead(&[original]);
+    drills.repair();
+    let (partition, _) = drills.world.outcomes()[0].place;
+    assert_eq!(drills.redrive(&["--no-wait"]).1.len(), 1);
+    for kind in ["bitt.outcome", "bitt.intervention"] {
+        let rubbish = Record { value: Some(b"nonsense".to_vec()), ..attributes(kind, "/forged") };
+        let rubbish = Record { key: Some(id.clone().into_bytes()), ..rubbish };
+        drills.world.producer.send_to("coafi.bitt.records", partition, &rubbish);
+    }
+    drills.world.consume();
+    let said = |ended: &Ended| {
+        assert!(ended.stderr.contains(&format!("passed over: coafi.bitt.records[{partition}]@")), "{}", ended.stderr);
+    };
+    let shown = drills.run(&["event", "show", &id]);
+    said(&shown);
+    assert_eq!(shown.json()["outcome"], "processed");
+    let rehearsed = drills.run(&["dlq", "redrive", "--lost", "1ms", "--dry-run"]);
+    said(&rehearsed);
+    assert_eq!(fates(&rehearsed).1.len(), 0, "its outcome is there");
+    let resumed = drills.run(&["dlq", "redrive", "--resume"]);
+    said(&resumed);
+    let (code, fates, _) = fates(&resumed);
+    assert_eq!((code, &fates[0]["outcome"]), (Some(0), &"processed".into()), "{fates:?}");
+}
+
+#[test]
+fn what_is_away_is_said_with_its_exit_code_and_without_a_table() {
+    let drills = Drills::new("dlq_away");
+    drills.dead(&[drills.permanent("a")]);
+    let topic = &*drills.world.topic;
+    for command in [
+        &["dlq", "redrive", "--topic", topic, "--no-wait"][..],
+        &["dlq", "purge", "--topic", topic, "--reason", "r", "--yes"],
+    ] {
+        for (server, next) in [
+            ("COAFI__KAFKA__BOOTSTRAP_SERVERS", "check kafka.bootstrap_servers"),
+            ("COAFI__SCHEMA_REGISTRY__URL", "check schema_registry.url"),
+        ] {
+            let ended = drills.without(server, command);
+            assert_eq!(ended.code(), Some(3), "{command:?} without {server}: {}", ended.stderr);
+            assert!(ended.stderr.contains(next), "{command:?} without {server}: {}", ended.stderr);
+            assert_eq!(ended.stdout, "", "nothing was done: {command:?} without {server}");
+        }
+    }
+    assert_eq!(drills.listed(&["--status", "waiting"]).len(), 1);
+}
+
+#[test]
+fn letters_that_are_named_are_each_answered_for() {
+    let drills = Drills::new("dlq_answered");
+    drills.dead(&[drills.permanent("a"), drills.permanent("b"), drills.permanent("c")]);
+    let letter = |key: &str, status: &str| {
+        let listed = drills.listed(&["--key", key, "--status", status]);
+        listed[0]["letter"].as_str().unwrap().to_owned()
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|key| letter(key, "waiting"));
+    let why = |letter: &str, arguments: &[&str]| {
+        let (code, fates, _) = fates(&drills.run(&[&["dlq", "redrive", letter], arguments].concat()));
+        assert_eq!((code, fates.len(), &fates[0]["fate"]), (Some(1), 1, &"refused".into()), "{fates:?}");
+        fates[0]["reason"].as_str().unwrap().to_owned()
+    };
+    let purge = |letter: &str| drills.run(&["dlq", "purge", letter, "--reason", "r", "--yes", "--by", "ada"]);
+    assert_eq!(purge(&a).json(), json!({"purged": 1}));
+    assert!(why(&a, &[]).starts_with("it is purged already, by ada at "));
+    assert!(why(&a, &["--dry-run"]).starts_with("it is purged already"));
+
+    assert_eq!(drills.redrive(&["--key", "b", "--no-wait"]).1.len(), 1);
+    let left = purge(&b);
+    assert!(left.code() == Some(1) && left.stderr.contains("is left alone: it is redriving: "), "{}", left.stderr);
+    drills.world.consume();
+    assert_eq!(drills.redrive(&["--key", "b", "--resume"]).0, Some(1), "it failed again");
+    let said = why(&b, &[]);
+    assert!(said.starts_with("it is redriven already") && said.contains("came out dead_lettered: "), "{said}");
+
+    drills.repair();
+    let replica = drills.world.replica();
+    let of_c = ["dlq", "redrive", &*c];
+    for sent in [1, 1] {
+        let (code, fates, _) = fates(&drills.run(&of_c));
+        assert_eq!((code, &fates[0]["outcome"], &fates[0]["redrive"]), (Some(0), &"processed".into(), &sent.into()));
+    }
+    replica.terminate();
+    let again = drills.run(&["dlq", "redrive", "--topic", &drills.world.topic, "--key", "b", "--no-wait"]);
+    assert!(again.stderr.contains("1 that were redriven before came out otherwise than processed"), "{}", again.stderr);
+}
+
+#[test]
 fn what_is_purged_is_hidden_and_never_sent() {
     let drills = Drills::new("dlq_purge");
     drills.dead(&[drills.permanent("a"), drills.permanent("b")]);
@@ -334,6 +506,7 @@ fn what_is_purged_is_hidden_and_never_sent() {
     assert_eq!(purge(&[&of_a[..], &["--yes"]].concat()).code(), Some(2), "without a reason");
     assert_eq!(purge(&["--yes", "--reason", "r"]).code(), Some(2), "without a filter");
     assert_eq!(purge(&[&of_a[..], &["--reason", "r"]].concat()).code(), Some(1), "nobody confirmed it");
+    assert_eq!(purge(&[&of_a[..], &["--dry-run"]].concat()).json(), json!({"wouldBePurged": 1}));
     assert_eq!(drills.listed(&[]).len(), 2);
     assert_eq!(purge(&[&of_a[..], &["--reason", "a mistake", "--yes"]].concat()).json(), json!({"purged": 1}));
     let left = drills.listed(&[]);
@@ -370,6 +543,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
     for (arguments, said) in [
         (&["purge", &*live, "--reason", "r", "--yes"][..], "holds no dead letters; allowed: "),
         (&["redrive", &*live, "--into", &*drills.world.topic], "holds no dead letters; allowed: "),
+        (&["show", &*live], "holds no dead letters; allowed: "),
         (&["list", "--topic", "coafi.dlq.state"], "holds no dead letters; allowed: "),
         (&["redrive", "--all", "--into", "coafi.dlq.state"], "is no source topic; allowed: "),
         (&["redrive", "--class", "permanant"], "possible values: poison, invalid, permanent"),

@@ -87,6 +87,8 @@ fn an_isolated_replay_leaves_only_its_audit_and_shows_what_new_routes_change() {
 
     let decided = world.run(&["routes", "test", "--since", "1h", "--topic", &world.topic, "--output", "json"]);
     assert_eq!(decided.code(), Some(0), "against itself: {}{}", decided.stdout, decided.stderr);
+    let decided = world.run(&["routes", "test", "--since", "1h", "--topic", "nosuch"]);
+    assert_eq!(decided.code(), Some(2), "what is not there is no difference: {}", decided.stderr);
 }
 
 #[test]
@@ -135,6 +137,37 @@ fn a_replay_that_is_killed_goes_on_under_its_name() {
     let offsets: Vec<i64> = outcomes_of(&world, "killed").iter().map(|outcome| outcome.offset).collect();
     assert_eq!((offsets.len(), offsets.into_iter().collect::<BTreeSet<_>>().len()), (EVENTS, EVENTS), "each once");
     assert_eq!(read(&world.stack.kafka, &world.topic, &Positions::new()).len(), EVENTS);
+}
+
+#[test]
+fn a_command_that_takes_a_replay_over_turns_the_first_one_out_which_says_so() {
+    const EVENTS: usize = 200;
+    let world = World::new("taken_over");
+    handled(&world, EVENTS);
+    let arguments = ["--name", "taken", "--rate", "1"];
+    let begun = |replay: &mut Process, events: usize| {
+        eventually("some events are replayed", || {
+            assert!(replay.is_running(), "it ended: {}", replay.log());
+            outcomes_of(&world, "taken").len() >= events
+        });
+    };
+    let mut first = replay(&world, &arguments);
+    begun(&mut first, 1);
+    let mut second = replay(&world, &arguments);
+    let first = first.ended();
+    assert_eq!(first.code(), Some(1), "{}", first.stderr);
+    assert!(first.stderr.contains("--name taken: another command goes on with this replay"), "{}", first.stderr);
+    assert!(!first.stderr.contains("slot"), "{}", first.stderr);
+    let before = outcomes_of(&world, "taken").len();
+    begun(&mut second, before + 1);
+    second.terminate();
+
+    let (code, said) = ended(second);
+    let count = |member: &str| said[member].as_u64().unwrap();
+    assert_eq!((code, &said["complete"]), (Some(1), &false.into()), "{said}");
+    assert_eq!((count("recordedOnly"), count("different")), (0, 0), "{said}");
+    assert!(count("notReached") > 0, "{said}");
+    assert_eq!(count("same") + count("notReached"), EVENTS as u64, "{said}");
 }
 
 #[test]

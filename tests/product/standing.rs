@@ -1,12 +1,12 @@
 //! Partitions that do not move, and what `coafi group why` says of them.
 
-use coafi_testcontainers::Postgres;
+use coafi_testcontainers::{Kafka, Postgres};
 use serde_json::{Value, json};
 
 use crate::event::attributes;
 use crate::process::{Process, eventually, found};
 use crate::stack::Stack;
-use crate::topic::Record;
+use crate::topic::{Record, delete};
 use crate::world::World;
 
 /// A route for drills, with `POLICY` as its further lines.
@@ -64,6 +64,18 @@ fn why(said: &Value) -> &str {
 fn end(replica: Process) {
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
+}
+
+#[test]
+fn without_the_topic_of_reports_nothing_is_said_to_be_read_too_late() {
+    let kafka = Kafka::start().unwrap();
+    let world = World::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "unreported");
+    world.send(&world.push("key"));
+    delete(&world.stack.kafka, "coafi.status");
+    let said = world.run(&["group", "why"]);
+    assert_eq!(said.code(), Some(1), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("Nobody handles it"), "{}", said.stdout);
+    assert!(!said.stderr.contains("incomplete"), "{}", said.stderr);
 }
 
 #[test]

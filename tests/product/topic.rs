@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::metadata::MetadataPartition;
@@ -166,6 +166,18 @@ pub(crate) fn delete(bootstrap: &str, name: &str) {
         let metadata = admin.inner().fetch_metadata(None, PATIENCE).unwrap();
         metadata.topics().iter().all(|topic| topic.name() != name)
     });
+}
+
+/// Moves a group that has no members to these positions, as `kafka-consumer-groups.sh --reset-offsets` does.
+pub(crate) fn reset(bootstrap: &str, group: &str, topic: &str, positions: &Positions) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in positions {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+    }
+    // Its last member may not have left yet.
+    eventually("the group is moved", || consumer.commit(&list, CommitMode::Sync).is_ok());
 }
 
 /// Next offset by partition.

@@ -284,6 +284,20 @@ fn outages() {
 }
 
 #[test]
+fn a_retry_topic_is_one_lane_whatever_the_keys() {
+    let mut situation = Situation::because("parked", failed);
+    let topic = "coafi.git.retry.1m";
+    situation.facts.lag.partitions[0].topic = topic.to_owned();
+    situation.facts.membership.members[0].partitions = BTreeMap::from([(topic.to_owned(), vec![3])]);
+    situation.partition().topic = topic.to_owned();
+    let why = |situation: &Situation| situation.found().remove(0).text.why;
+    let said = why(&situation);
+    assert!(said.ends_with(" 2 more records wait behind it, whatever their keys."), "{said}");
+    situation.partition().reasons[0].records = 2;
+    assert!(why(&situation).contains("One more record waits behind it, whatever its key."));
+}
+
+#[test]
 fn what_has_its_time() {
     let until = |reason: &mut ReplicaReason| {
         failed(reason);
