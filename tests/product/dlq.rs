@@ -388,9 +388,11 @@ fn a_letter_goes_back_to_its_partition_whoever_its_producer_is() {
     let world = World::spread(Stack::shared(), "dlq_placed", 4);
     world.also_declare("coafi.dlq.state");
     let dlq = format!("{}.dlq", world.topic);
+    // So that no partition looks as if it were newer than a letter.
     for partition in 0..PARTITIONS {
-        // So that no partition looks as if it were new.
         world.producer.send_to(&world.topic, partition, &world.push("key"));
+    }
+    for partition in 0..PARTITIONS {
         let number = partition.to_string();
         let letter = world.push("key").with("coafi-origin-topic", &*world.topic).with("coafi-origin-offset", "0");
         world.producer.send(&dlq, &letter.with("coafi-origin-partition", &*number).with("x-home", &*number));
