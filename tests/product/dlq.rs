@@ -30,7 +30,7 @@ impl Drills {
     }
 
     fn on(stack: Stack, name: &str) -> Self {
-        let world = World::with_schema_on(stack, name, DRILL, "coafi.dlq.state");
+        let world = World::with_schema(stack, name, DRILL, "coafi.dlq.state");
         let route =
             format!("  - name: drills\n    match: {{type: drill.step, topic: {}}}\n    {FAILING}\n", world.topic);
         world.change_routes(|routes| routes + &route);

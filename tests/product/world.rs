@@ -98,12 +98,7 @@ impl World {
     }
 
     /// With one more schema in its topic, and one more of the repository's topics.
-    pub(crate) fn with_schema(name: &str, record: &str, topic: &str) -> Self {
-        Self::with_schema_on(Stack::shared(), name, record, topic)
-    }
-
-    /// [`Self::with_schema`] on these servers.
-    pub(crate) fn with_schema_on(stack: Stack, name: &str, record: &str, topic: &str) -> Self {
+    pub(crate) fn with_schema(stack: Stack, name: &str, record: &str, topic: &str) -> Self {
         let world = Self::on(stack, name);
         let source = world.path("topics").join("source.yaml");
         let declared = std::fs::read_to_string(&source).unwrap();
