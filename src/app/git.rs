@@ -97,6 +97,7 @@ fn connector_over(
     let publisher = PublisherSettings::new(places.client_config(), codec.clone());
     let mut connector = GitConnector::new(watched?, codec, publisher);
     connector.repositories = repositories;
+    connector.wakes = Some(places.reader());
     Ok(connector)
 }
 

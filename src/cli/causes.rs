@@ -113,6 +113,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
             ConnectorError::Sources(_) | ConnectorError::Twice(_) => Some((Exit::Usage, Some("see git.repositories"))),
             ConnectorError::NoTopic(_) => Some((Exit::No, Some("run `coafi topics apply`"))),
             ConnectorError::Kafka(_) => Some((Exit::Unavailable, Some(KAFKA))),
+            ConnectorError::Wakes(error) => meaning(error),
         };
     }
     // Transparent, as the next ones.

@@ -161,6 +161,7 @@ fn failure(error: ConnectorError) -> Failure {
         ConnectorError::Kafka(source) => Failure::unavailable(message)
             .because(source)
             .next("check kafka.bootstrap_servers; `make up` starts a cluster"),
+        ConnectorError::Wakes(source) => Failure::failed(message).because(source),
         ConnectorError::Failed(_) => {
             Failure::failed(message).next("correct what is named and run it again; it continues")
         }

@@ -21,6 +21,7 @@ mod publisher;
 pub mod schedule;
 mod source_offset;
 mod trace_parent;
+mod wakes;
 
 pub use admission::{Admission, AdmissionError, LagBased, Open};
 pub use avro_json::{FieldError, to_avro};
@@ -31,3 +32,4 @@ pub use producer::{EventProducer, Placed, ProduceError};
 pub use publisher::{Delivery, Parts, PublishError, Publisher, PublisherSettings};
 pub use source_offset::{OFFSETS_TOPIC, SourceId};
 pub use trace_parent::of as traceparent_of;
+pub use wakes::{WAKES_TOPIC, wake};

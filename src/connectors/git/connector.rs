@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,9 @@ use super::events::GIT_TOPIC;
 use super::progress::{Phase, Progress};
 use super::source::{CONNECTOR, Shared, Source, SourceError};
 use super::{Repositories, RepositorySettings};
+use crate::connectors::wakes::Wakes;
 use crate::connectors::{Admission, Open, Ownership, PublisherSettings, Sharing, SourceId};
+use crate::kafka::scan::{Reader, ScanError};
 use crate::schema::Codec;
 
 /// More repositories than this in one connector are an error: each has a producer of its own.
@@ -28,6 +30,8 @@ pub struct GitConnector {
     pub topic: Arc<str>,
     pub admission: Arc<dyn Admission>,
     pub sharing: Sharing,
+    /// With what the topic of wakes is followed; `None`: repositories are looked at by the clock alone.
+    pub wakes: Option<Reader>,
     /// For people who look at who owns a source, e.g. host and process id.
     pub instance: String,
     /// Publish what is there and end, instead of watching on.
@@ -44,6 +48,8 @@ pub enum ConnectorError {
     NoTopic(String),
     #[error("the group that shares out sources: {0}")]
     Kafka(#[from] KafkaError),
+    #[error("the topic of wakes: {0}")]
+    Wakes(#[from] ScanError),
     /// With `once`, or where offsets cannot be read. The others are published.
     #[error("{} of the repositories could not be published: {}", .0.len(), list(.0))]
     Failed(BTreeMap<String, SourceError>),
@@ -61,6 +67,7 @@ impl GitConnector {
             topic: GIT_TOPIC.into(),
             admission: Arc::new(Open),
             sharing: Sharing::Group(format!("coafi.connect.{CONNECTOR}")),
+            wakes: None,
             instance: format!("pid {}", std::process::id()),
             once: false,
         }
@@ -77,11 +84,14 @@ impl GitConnector {
         progress: watch::Sender<Progress>,
     ) -> Result<Progress, ConnectorError> {
         self.check()?;
+        let wakes = self.wakes.as_ref().filter(|_| !self.once).map(Wakes::follow).transpose()?;
         let mut running = Running {
             partitions: match self.sharing {
                 Sharing::Alone => None,
                 Sharing::Group(_) => Some(self.partitions()?),
             },
+            woken: self.watched.iter().map(|settings| (Source::id(settings), Arc::default())).collect(),
+            wakes,
             waiting: self.watched.into_iter().map(|settings| (Source::id(&settings), Arc::new(settings))).collect(),
             active: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -138,6 +148,9 @@ struct Running {
     shared: Shared,
     /// Of the offsets topic; `None`: every source is ours.
     partitions: Option<i32>,
+    wakes: Option<Wakes>,
+    /// How each source, whoever runs it, is told to look.
+    woken: BTreeMap<SourceId, Arc<Notify>>,
     /// Not run by this process (now).
     waiting: BTreeMap<SourceId, Arc<RepositorySettings>>,
     active: BTreeMap<SourceId, (Arc<RepositorySettings>, CancellationToken)>,
@@ -167,6 +180,12 @@ impl Running {
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
                 Ok(()) = owned.changed() => {}
+                Some(source) = next(&mut self.wakes) => {
+                    // One that is not watched here is somebody else's.
+                    if let Some(woken) = self.woken.get(&source) {
+                        woken.notify_one();
+                    }
+                }
             }
         }
         // Each source ends after its transaction; their tokens are children of ours.
@@ -187,7 +206,12 @@ impl Running {
         for id in ours {
             let Some(settings) = self.waiting.remove(&id) else { continue };
             let stop = self.stop.child_token();
-            let source = Source { settings: Arc::clone(&settings), shared: self.shared.clone(), stop: stop.clone() };
+            let source = Source {
+                settings: Arc::clone(&settings),
+                shared: self.shared.clone(),
+                woken: self.woken.get(&id).cloned().unwrap_or_default(),
+                stop: stop.clone(),
+            };
             self.active.insert(id.clone(), (settings, stop));
             self.tasks.spawn(async move { (id, source.run().await) });
         }
@@ -215,6 +239,11 @@ impl Running {
             Ok(()) => {}
         }
     }
+}
+
+/// The next source that is woken; `None` if nothing wakes any.
+async fn next(wakes: &mut Option<Wakes>) -> Option<SourceId> {
+    wakes.as_mut()?.next(CONNECTOR).await
 }
 
 fn list(failed: &BTreeMap<String, SourceError>) -> String {

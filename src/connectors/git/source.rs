@@ -3,10 +3,15 @@
 //! Reads ahead by one batch while the previous one is published, so at most two batches are in memory. An error of the
 //! repository is retried with back-off and does not concern other repositories; an error of Kafka drops the publisher and
 //! claims the source anew, which finds out what was committed.
+//!
+//! A wake (see `wakes`) ends the wait between two looks, not the one after an error: somebody who wakes often must not make a
+//! server that fails be asked often.
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -25,6 +30,10 @@ pub(super) const CONNECTOR: &str = "git";
 
 /// With `once`, a repository is given up after this many failures in a row that may pass.
 const ONCE_ATTEMPTS: u32 = 3;
+
+/// A server may tell of a push before every replica of its own can be asked for it: after a wake that found nothing, it is
+/// looked again after these times, unless the poll interval is shorter.
+const AGAIN_AFTER_WAKE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 /// What all sources of a connector share.
 #[derive(Clone, Debug)]
@@ -78,6 +87,8 @@ impl SourceError {
 pub(super) struct Source {
     pub(super) settings: Arc<RepositorySettings>,
     pub(super) shared: Shared,
+    /// Told when somebody says that there is something new, also while a look is under way.
+    pub(super) woken: Arc<Notify>,
     pub(super) stop: CancellationToken,
 }
 
@@ -100,14 +111,21 @@ impl Source {
         let poll = self.settings.poll;
         let mut backoff = Backoff::new(poll.backoff, poll.backoff_max);
         let mut claim = None;
+        let mut wakeful = Wakeful::default();
         while !self.stop.is_cancelled() {
-            let wait = match self.look(&mut claim).await {
-                Ok(()) => {
+            match self.look(&mut claim).await {
+                Ok(published) => {
                     backoff.reset();
                     if self.shared.once {
                         return Ok(());
                     }
-                    jittered(poll.interval, random())
+                    let wait = wakeful.wait(published).map_or(poll.interval, |soon| soon.min(poll.interval));
+                    // A repository does not tell by itself when it has changed. A wake ends the wait, and so does a stop.
+                    tokio::select! {
+                        () = tokio::time::sleep(jittered(wait, random())) => {}
+                        () = self.woken.notified() => wakeful.wake(),
+                        () = self.stop.cancelled() => {}
+                    }
                 }
                 Err(error) => {
                     if !matches!(error, SourceError::Git(_)) {
@@ -123,17 +141,17 @@ impl Source {
                     }
                     let wait = backoff.next(random());
                     tracing::warn!(repository = %self.settings.address.id, %error, wait_s = wait.as_secs_f32(), "trying again");
-                    wait
+                    // A stop ends it.
+                    let _told = tokio::time::timeout(wait, self.stop.cancelled()).await;
                 }
-            };
-            // The poll interval, or the back-off after an error; a repository does not tell when it has changed. A stop ends it.
-            let _told = tokio::time::timeout(wait, self.stop.cancelled()).await;
+            }
         }
         Ok(())
     }
 
-    /// Publishes everything that is new right now. Told to stop, it ends after the transaction that is under way.
-    async fn look(&self, claim: &mut Option<Claim>) -> Result<(), SourceError> {
+    /// Publishes everything that is new right now, and says whether there was anything. Told to stop, it ends after the
+    /// transaction that is under way.
+    async fn look(&self, claim: &mut Option<Claim>) -> Result<bool, SourceError> {
         // Nothing is under way yet: neither a slow cluster nor a slow server delays a shutdown.
         let ready = async {
             let claim = match claim {
@@ -145,17 +163,19 @@ impl Source {
         };
         let claim = tokio::select! {
             claim = ready => claim?,
-            () = self.stop.cancelled() => return Ok(()),
+            () = self.stop.cancelled() => return Ok(false),
         };
         let session = match claim.session.take() {
             Some(session) => session,
             None => Session::new(Arc::clone(&self.settings), RepositoryState::from_parts(&claim.offsets)?),
         };
         let (mut session, mut ready) = self.read(session, true).await?;
+        let mut anything = false;
         while let Some(batch) = ready.take() {
             if self.stop.is_cancelled() {
-                return Ok(());
+                return Ok(anything);
             }
+            anything |= !batch.changes.is_empty();
             self.report(|progress| {
                 progress.phase = Phase::Publishing;
                 progress.found = progress.done + (batch.walked + batch.remaining) as u64;
@@ -169,7 +189,7 @@ impl Source {
             progress.phase = Phase::UpToDate;
             progress.error = None;
         });
-        Ok(())
+        Ok(anything)
     }
 
     async fn claim(&self) -> Result<Claim, SourceError> {
@@ -227,6 +247,27 @@ impl Source {
     }
 }
 
+/// How soon to look again after a wake that found nothing yet.
+#[derive(Debug, Default)]
+struct Wakeful {
+    /// Looks without a result since the wake; `None` without a wake.
+    in_vain: Option<usize>,
+}
+
+impl Wakeful {
+    fn wake(&mut self) {
+        self.in_vain = Some(0);
+    }
+
+    /// After a look: the time until the next one, if it is not the usual one.
+    fn wait(&mut self, published: bool) -> Option<Duration> {
+        let before = self.in_vain.take().filter(|_| !published)?;
+        let wait = AGAIN_AFTER_WAKE.get(before).copied()?;
+        self.in_vain = Some(before + 1);
+        Some(wait)
+    }
+}
+
 /// What a record takes in the log, about.
 fn size(record: &crate::event::Outgoing) -> usize {
     const FRAMING: usize = 40;
@@ -236,4 +277,22 @@ fn size(record: &crate::event::Outgoing) -> usize {
 
 fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_that_finds_nothing_is_followed_by_further_looks_and_then_by_the_usual_ones() {
+        let mut wakeful = Wakeful::default();
+        assert_eq!(wakeful.wait(false), None, "nobody woke it");
+        wakeful.wake();
+        let waits: Vec<_> = std::iter::from_fn(|| wakeful.wait(false)).collect();
+        assert_eq!(waits, AGAIN_AFTER_WAKE);
+        assert_eq!(wakeful.wait(false), None);
+        wakeful.wake();
+        assert_eq!(wakeful.wait(true), None, "it found what it was woken for");
+        assert_eq!(wakeful.wait(false), None);
+    }
 }
