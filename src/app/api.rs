@@ -8,6 +8,7 @@ use super::waiting::Waiting;
 use super::{Places, purge};
 use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
+use crate::http::api::webhooks::Webhooks;
 use crate::http::api::{
     Api, Authenticator, BodyLimits, Catalogue, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes, Parts, Rate,
 };
@@ -29,6 +30,7 @@ pub fn api(
     codec: Codec,
     requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
+    webhooks: Webhooks,
 ) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
     let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
@@ -46,6 +48,7 @@ pub fn api(
         requests,
         outcomes: outcomes.clone(),
         wait_max: limits.wait_max,
+        webhooks,
     });
     Ok((api, outcomes))
 }

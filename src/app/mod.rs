@@ -22,6 +22,7 @@ mod status_reports;
 mod tally;
 mod topics;
 mod waiting;
+mod webhooks;
 
 pub use api::{api, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
@@ -38,5 +39,6 @@ pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};
 pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};
+pub use webhooks::webhooks;
 
 pub(crate) use dev::events;

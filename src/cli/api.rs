@@ -105,7 +105,9 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
         let stop = tasks.stop();
         if let Some(requests) = app::requests(settings, &context.places(), &stop).await? {
             let store = database.get_or_init(|| Arc::clone(&requests));
-            let api = app::api(&settings.api, &context.places(), context.codec()?, Arc::clone(store), Arc::new(Open))?;
+            let webhooks = app::webhooks(settings)?;
+            let (codec, admission) = (context.codec()?, Arc::new(Open));
+            let api = app::api(&settings.api, &context.places(), codec, Arc::clone(store), admission, webhooks)?;
             tracing::info!(address = %server.address(), "serving the API");
             let since = unix_ms() - i64::try_from(RESULTS_READ_BACK.as_millis()).unwrap_or_default();
             app::spawn_api(&mut tasks, &settings.api, server, api, requests, Some(since));

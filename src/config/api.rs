@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
+use super::webhooks::{self, Webhook};
 use super::{Endpoint, Secret};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,7 @@ pub struct Api {
     pub jwt: Jwt,
     /// Besides those that coafi brings, and before them.
     pub endpoints: Vec<ApiEndpoint>,
+    pub webhooks: Vec<Webhook>,
     /// How long an id is known: for `Idempotency-Key`, and to ask what became of it.
     pub requests_retention: Duration,
     pub limits: ApiLimits,
@@ -91,11 +93,12 @@ impl Api {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let listen = SocketAddr::from(([0, 0, 0, 0], 8090));
         let allowed = "an address and port, such as 0.0.0.0:8090 or [::1]:8090";
-        Self {
+        let api = Self {
             listen: section.parsed("listen", listen, allowed, |t| t.parse().ok(), ToString::to_string),
             keys: section.sections("keys", "principal", ApiKey::read),
             jwt: section.section("jwt", Jwt::read),
             endpoints: section.sections("endpoints", "path", ApiEndpoint::read),
+            webhooks: webhooks::read(section),
             requests_retention: section.duration(
                 "requests_retention",
                 Duration::from_secs(86_400),
@@ -103,13 +106,20 @@ impl Api {
             ),
             limits: section.section("limits", ApiLimits::read),
             rate_limit: section.section("rate_limit", ApiRate::read),
+        };
+        for (index, endpoint) in api.endpoints.iter().enumerate() {
+            if endpoint.path.split('/').next() == Some("webhooks") {
+                let message = "is where webhooks are; allowed: a path that begins otherwise, or a webhook of this name";
+                section.reject(&format!("endpoints[{index}].path"), message);
+            }
         }
+        api
     }
 
-    /// Whether anybody could be authenticated.
+    /// Whether anybody could be authenticated, or a webhook be believed.
     #[must_use]
     pub const fn knows_anybody(&self) -> bool {
-        !self.keys.is_empty() || self.jwt.jwks_url.is_some() || self.jwt.secret.is_some()
+        !self.webhooks.is_empty() || !self.keys.is_empty() || self.jwt.jwks_url.is_some() || self.jwt.secret.is_some()
     }
 }
 

@@ -30,6 +30,40 @@ impl Section<'_> {
         self.read_secret_file(file_key, &file?)
     }
 
+    /// Secrets that are valid at the same time, one a line, in the file that `file_key` names.
+    pub(super) fn secret_lines(&mut self, file_key: &'static str) -> Vec<Secret> {
+        let file = self.optional_text(file_key);
+        file.and_then(|file| self.read_secret_file(file_key, &file)).map_or_else(Vec::new, |secret| lines(&secret))
+    }
+
+    /// As [`Self::secret_lines`] by names, each in an environment variable of its own: `COAFI__<SECTION>__<KEY>__<NAME>`.
+    pub(super) fn named_secrets(&mut self, key: &'static str) -> BTreeMap<String, Vec<Secret>> {
+        let path = self.path_of(key);
+        let Some(value) = self.find(key) else {
+            self.note(key, "{}", "default".into());
+            return BTreeMap::new();
+        };
+        let mut result = BTreeMap::new();
+        for (name, value) in self.table_of(&path, value) {
+            let path = format!("{path}.{name}");
+            let origin = origin(&path, &value);
+            match plain(&value.kind) {
+                Some(text) if value.origin() == Some(ENVIRONMENT_ORIGIN) => {
+                    self.findings.entries.push(Entry { key: path, value: "***".to_owned(), origin });
+                    result.insert(name, lines(&Secret::new(text)));
+                }
+                _ => {
+                    let message = format!(
+                        "a secret does not belong in a file; allowed: environment variable {}",
+                        variable(&path)
+                    );
+                    self.findings.problems.push(Problem { origin, key: path, message });
+                }
+            }
+        }
+        result
+    }
+
     /// librdkafka properties: `section` maps names to values, `files_section` names to files that hold the value.
     pub(super) fn properties(
         &mut self,
@@ -99,4 +133,8 @@ impl Section<'_> {
             }
         }
     }
+}
+
+fn lines(secret: &Secret) -> Vec<Secret> {
+    secret.expose().lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::new).collect()
 }

@@ -26,6 +26,7 @@ mod services;
 mod settings;
 mod units;
 mod values;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -43,3 +44,4 @@ pub use secret::{Endpoint, Secret};
 pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
 pub use settings::Settings;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
+pub use webhooks::{Webhook, WebhookKind};

@@ -219,6 +219,52 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
 }
 
 #[test]
+fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secrets");
+    std::fs::write(&file, "the first of the secrets\n\nthe second of the secrets\n").unwrap();
+    let yaml = format!("api: {{webhooks: [{{name: git-hub, kind: github, secret_file: {}}}]}}", file.display());
+    let variables = [("COAFI__API__WEBHOOK_SECRETS__GIT_HUB", "the third of the secrets")];
+    let loaded = loaded(&yaml, &variables).unwrap();
+    let secrets = loaded.settings.api.webhooks[0].secrets.iter().map(Secret::expose);
+    assert!(secrets.eq(["the first of the secrets", "the second of the secrets", "the third of the secrets"]));
+    let shown = format!("{:?} {:?}", loaded.settings, loaded.entries);
+    assert!(!shown.contains("of the secrets"), "{shown}");
+
+    check(
+        "api: {webhooks: [{name: A}, {kind: hmac}, {name: b, kind: standard, header: x}], webhook_secrets: {d: hunter2}}",
+        &[("COAFI__API__WEBHOOK_SECRETS__C", "hunter2"), ("COAFI__API__WEBHOOK_SECRETS__B", "hunter2")],
+        expect![[r#"
+            c.yaml: api.webhooks[0].name: "A" is not allowed; allowed: small letters, digits, '-' and '_', such as github
+            c.yaml: api.webhooks[0].name: is missing; allowed: small letters, digits, '-' and '_', such as github
+            c.yaml: api.webhooks[0].kind: is missing; allowed: github, gitlab, standard, hmac
+            c.yaml: api.webhooks[0].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__
+            c.yaml: api.webhooks[1].name: is missing; allowed: small letters, digits, '-' and '_', such as github
+            c.yaml: api.webhooks[1].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__
+            c.yaml: api.webhooks[1].header: is missing; allowed: the name of the header that has the signature
+            c.yaml: api.webhooks[2].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__B is not allowed: a secret is not one of Standard Webhooks; allowed: whsec_ and at least 16 bytes in base64, or whpk_ and an Ed25519 public key in base64
+            default: api.webhooks[1].name: the webhook is listed twice
+            environment variable COAFI__API__WEBHOOK_SECRETS__C: api.webhook_secrets.c: no webhook has this name; allowed: names of api.webhooks
+            c.yaml: api.webhooks[2].header: unknown key (did you mean "api.webhooks[1].header"?); allowed here: name, kind, secret_file, body_max_bytes, tolerance, type, topic, key"#]],
+    );
+    check(
+        "api: {endpoints: [{path: webhooks/a, schema: s}], webhooks: [
+          {name: h, kind: hmac, header: 'a b', timestamp_header: t, signed: '{body}'},
+          {name: h, kind: hmac, header: a, signed: '{id}{timestamp}'}]}",
+        &[("COAFI__API__WEBHOOK_SECRETS__H", "hunter2")],
+        expect![[r#"
+            c.yaml: api.webhooks[0].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__H is not allowed: allowed: at least 16 bytes each
+            c.yaml: api.webhooks[0].header: "a b" is not allowed; allowed: the name of a header, such as X-Signature
+            c.yaml: api.webhooks[0].header: is missing; allowed: the name of the header that has the signature
+            c.yaml: api.webhooks[0].signed: a time that is not signed proves nothing; allowed: {timestamp} and timestamp_header, or neither
+            c.yaml: api.webhooks[1].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__H is not allowed: allowed: at least 16 bytes each
+            c.yaml: api.webhooks[1].signed: "{id}{timestamp}" is not allowed; allowed: text with {body} once, and {timestamp} and {id} where they are signed, such as v0:{timestamp}:{body}
+            c.yaml: api.webhooks[1].name: the webhook is listed twice
+            c.yaml: api.endpoints[0].path: is where webhooks are; allowed: a path that begins otherwise, or a webhook of this name"#]],
+    );
+}
+
+#[test]
 fn values_that_make_no_sense_together_are_refused() {
     check(
         "kafka: {transaction_timeout: 1s, commit: {interval: 1s}}",

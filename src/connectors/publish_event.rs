@@ -120,6 +120,18 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     Ok(record.into_record(&traceparent_of(&tracing::Span::current())))
 }
 
+/// Whether events of this type can be made and have a topic, before there is one.
+///
+/// # Errors
+/// [`SendError::Type`], [`SendError::Internal`], [`SendError::Topic`].
+pub fn check(event_type: &str, topic: Option<&str>) -> Result<(), SendError> {
+    let record = schema_of(event_type)?.record;
+    if topic.is_none() && declared(record).is_none() {
+        return Err(SendError::Topic { record });
+    }
+    Ok(())
+}
+
 /// Publishes one record and waits until all in-sync replicas have it.
 ///
 /// # Errors

@@ -49,6 +49,7 @@ pub use repositories::{Repositories, RepositoriesSettings};
 pub use session::Session;
 pub use settings::{BadStart, PollSettings, RepositorySettings, Start};
 pub use simulate::{complete, resolve};
+pub use source::CONNECTOR;
 pub use source::SourceError;
 pub use state::{RepositoryState, Sha, UnreadableOffset};
 

@@ -26,7 +26,7 @@ use crate::dispatch::Failure;
 use crate::schema::Codec;
 
 /// The connector's name in source ids.
-pub(super) const CONNECTOR: &str = "git";
+pub const CONNECTOR: &str = "git";
 
 /// With `once`, a repository is given up after this many failures in a row that may pass.
 const ONCE_ATTEMPTS: u32 = 3;

@@ -49,16 +49,21 @@ pub(super) struct Body {
 impl Body {
     /// The values of the key's members; `None` if the endpoint has none, or the body has none of them.
     pub(super) fn key(&self, body: &Value) -> Option<String> {
-        let part = |member: &String| match body.get(member)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Null => None,
-            other => Some(other.to_string()),
-        };
-        let parts: Vec<String> = self.key.iter().filter_map(part).collect();
-        let mut key = parts.join("/");
-        key.truncate(key.floor_char_boundary(KEY_BYTES_MAX));
-        (!key.is_empty()).then_some(key)
+        key_of(&self.key, body)
     }
+}
+
+/// The values of these members; `None` if there are none, or the body has none of them.
+pub(super) fn key_of(members: &[String], body: &Value) -> Option<String> {
+    let part = |member: &String| match body.get(member)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    };
+    let parts: Vec<String> = members.iter().filter_map(part).collect();
+    let mut key = parts.join("/");
+    key.truncate(key.floor_char_boundary(KEY_BYTES_MAX));
+    (!key.is_empty()).then_some(key)
 }
 
 /// An endpoint of the configuration.

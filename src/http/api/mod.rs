@@ -24,6 +24,7 @@ mod problem;
 mod rate;
 mod router;
 mod status;
+pub mod webhooks;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::get;
+use axum::routing::{any, get};
 
 use super::accept::accept;
 use super::auth::Authenticator;
@@ -16,6 +16,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
+use super::webhooks::{self, Webhooks};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::schema::Codec;
@@ -42,6 +43,7 @@ pub struct Parts {
     pub outcomes: Outcomes,
     /// What `Prefer: wait` is cut to.
     pub wait_max: Duration,
+    pub webhooks: Webhooks,
 }
 
 /// The API. Cheap to clone.
@@ -63,7 +65,11 @@ impl Api {
 
     /// Its paths.
     pub fn router(self) -> Router {
-        Router::new().route("/requests/{id}", get(status)).fallback(accept).with_state(self)
+        Router::new()
+            .route("/requests/{id}", get(status))
+            .route("/webhooks/{name}", any(webhooks::receive))
+            .fallback(accept)
+            .with_state(self)
     }
 
     pub(super) fn outcomes(&self) -> &Outcomes {
@@ -72,6 +78,10 @@ impl Api {
 
     pub(super) fn wait_max(&self) -> Duration {
         self.0.parts.wait_max
+    }
+
+    pub(super) fn webhooks(&self) -> &Webhooks {
+        &self.0.parts.webhooks
     }
 
     pub(super) fn catalogue(&self) -> &Catalogue {
@@ -105,8 +115,14 @@ impl Api {
     /// 401, 429.
     pub(super) async fn known(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         let principal = self.0.parts.authenticator.principal(headers).await?;
-        self.0.limiter.admit(&principal.name)?;
+        self.within_rate(&principal.name)?;
         Ok(principal)
+    }
+
+    /// # Errors
+    /// 429
+    pub(super) fn within_rate(&self, principal: &str) -> Result<(), Problem> {
+        self.0.limiter.admit(principal)
     }
 
     /// Makes the id this request's, and says whether it is still to be published.

@@ -1,0 +1,166 @@
+//! The configured webhooks, and what each makes of a delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::delivery::DeliveryId;
+use super::refused::{Refused, required};
+use super::{Github, Gitlab, Hmac, Standard, github, gitlab};
+use crate::connectors::git::RepositoryId;
+use crate::connectors::publish_event::{self, SendError};
+use crate::http::api::problem::Problem;
+
+/// Deliveries that are taken at a time: their bodies are read before anybody knows who sends them.
+const RECEIVED_AT_A_TIME_MAX: usize = 64;
+
+/// One webhook.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub name: String,
+    pub body_max_bytes: usize,
+    pub kind: Kind,
+}
+
+/// Who posts to it, and how that is known.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Github(Github, PushedTo),
+    Gitlab(Gitlab, PushedTo),
+    Standard(Standard, EventTarget),
+    Hmac(Hmac, EventTarget),
+}
+
+/// The repository of which every push is. `None`: the one that the payload names.
+pub type PushedTo = Option<RepositoryId>;
+
+/// What deliveries become that are no pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTarget {
+    /// `api.request`, which has the delivery's body as it came, or a type whose data the body is.
+    pub event_type: String,
+    /// Else the one whose declaration names the type's schema.
+    pub topic: Option<String>,
+    /// Members of the body that make the event's key: deliveries that agree in them are handled in order. None: no order.
+    pub key: Vec<String>,
+}
+
+/// A delivery that is believed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Believed<'a> {
+    Github { event: &'a str, pushed_to: &'a PushedTo },
+    Gitlab { event: &'a str, pushed_to: &'a PushedTo },
+    Event { id: DeliveryId, target: &'a EventTarget },
+}
+
+impl Webhook {
+    /// Looks at bytes only; nothing of the body is read yet.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub(super) fn verify<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &[u8],
+        now_ms: i64,
+    ) -> Result<Believed<'a>, Refused> {
+        match &self.kind {
+            Kind::Github(verifier, pushed_to) => {
+                verifier.verify(headers, body)?;
+                Ok(Believed::Github { event: required(headers, github::EVENT)?, pushed_to })
+            }
+            Kind::Gitlab(verifier, pushed_to) => {
+                verifier.verify(headers, body, now_ms)?;
+                Ok(Believed::Gitlab { event: required(headers, gitlab::EVENT)?, pushed_to })
+            }
+            Kind::Standard(verifier, target) => {
+                verifier.verify(headers, body, now_ms).map(|id| Believed::Event { id, target })
+            }
+            Kind::Hmac(verifier, target) => {
+                verifier.verify(headers, body, now_ms).map(|id| Believed::Event { id, target })
+            }
+        }
+    }
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct Webhooks {
+    by_name: BTreeMap<String, Webhook>,
+    /// Repositories that some connector watches; `None`: nobody here knows.
+    watched: Option<BTreeSet<RepositoryId>>,
+    turns: Arc<Semaphore>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WebhooksError {
+    #[error("webhook {name}: {source}")]
+    Event { name: String, source: SendError },
+    /// They would double what the connector publishes.
+    #[error("webhook {name}: events of type {event_type:?} are the git connector's; allowed: kind github or gitlab")]
+    OfGit { name: String, event_type: String },
+    #[error("webhook {name}: nobody watches repository {repository}; allowed: one of git.repositories")]
+    Unwatched { name: String, repository: RepositoryId },
+}
+
+impl Webhooks {
+    /// `watched`: the repositories that the connector has; `None` where that is not known here.
+    ///
+    /// # Errors
+    /// A webhook whose deliveries could become nothing.
+    pub fn new(
+        webhooks: impl IntoIterator<Item = Webhook>,
+        watched: Option<BTreeSet<RepositoryId>>,
+    ) -> Result<Self, WebhooksError> {
+        let turns = Arc::new(Semaphore::new(RECEIVED_AT_A_TIME_MAX));
+        let mut this = Self { by_name: BTreeMap::new(), watched, turns };
+        for webhook in webhooks {
+            this.check(&webhook)?;
+            this.by_name.insert(webhook.name.clone(), webhook);
+        }
+        Ok(this)
+    }
+
+    fn check(&self, webhook: &Webhook) -> Result<(), WebhooksError> {
+        let name = webhook.name.clone();
+        match &webhook.kind {
+            Kind::Github(_, Some(repository)) | Kind::Gitlab(_, Some(repository))
+                if !self.may_be_watched(repository) =>
+            {
+                Err(WebhooksError::Unwatched { name, repository: repository.clone() })
+            }
+            Kind::Github(..) | Kind::Gitlab(..) => Ok(()),
+            Kind::Standard(_, target) | Kind::Hmac(_, target) => {
+                if target.event_type.starts_with("git.") {
+                    return Err(WebhooksError::OfGit { name, event_type: target.event_type.clone() });
+                }
+                let checked = publish_event::check(&target.event_type, target.topic.as_deref());
+                checked.map_err(|source| WebhooksError::Event { name, source })
+            }
+        }
+    }
+
+    /// False only if it is known that nobody watches it.
+    pub(super) fn may_be_watched(&self, repository: &RepositoryId) -> bool {
+        self.watched.as_ref().is_none_or(|watched| watched.contains(repository))
+    }
+
+    /// A place among the deliveries that are taken now.
+    ///
+    /// # Errors
+    /// 503: there are too many.
+    pub(super) fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| {
+            Problem::unavailable(format!("too many deliveries at a time; allowed: {RECEIVED_AT_A_TIME_MAX}"))
+        })
+    }
+
+    /// # Errors
+    /// 404
+    pub(super) fn named(&self, name: &str) -> Result<&Webhook, Problem> {
+        let detail = || format!("there is no webhook {name:?}");
+        self.by_name.get(name).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-webhook", detail()))
+    }
+}
