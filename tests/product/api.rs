@@ -4,6 +4,7 @@ mod accepting;
 mod embedded;
 mod handling;
 mod outcomes;
+mod webhooks;
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,15 +52,20 @@ impl Api {
 
     /// With these environment variables.
     fn with(name: &str, variables: &[(&str, &str)]) -> Self {
+        Self::configured(name, "", &[], variables)
+    }
+
+    /// With more lines in its configuration, which begin within `api`, and more of the repository's topics.
+    fn configured(name: &str, yaml: &str, topics: &[&str], variables: &[(&str, &str)]) -> Self {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let world = World::new(name);
-        for topic in [TOPIC, RESULTS] {
+        for topic in [TOPIC, RESULTS].iter().chain(topics) {
             world.also_declare(topic);
         }
         world.change_routes(|routes| routes + ROUTE);
         let (key, limited) = (made(&world, "all", "api:*"), made(&world, "limited", "api:workflow/start:POST"));
-        let text = format!("api:\n  listen: 127.0.0.1:0\n  keys:\n{}{}", key.entry, limited.entry);
+        let text = format!("api:\n  listen: 127.0.0.1:0\n  keys:\n{}{}{yaml}", key.entry, limited.entry);
         std::fs::write(world.path("api.yaml"), text).unwrap();
         let mut command = serving(&world);
         command.envs(variables.iter().copied());
