@@ -22,7 +22,8 @@ const RESULTS_READ_BACK: Duration = Duration::from_secs(900);
 /// Serve the HTTP API: requests become events on coafi.api.
 ///
 /// Listens on api.listen, and serves /health, /ready and /metrics on http.listen. Answers 202 once every in-sync replica has
-/// the event. As many as wanted may run. Ends on SIGTERM or SIGINT.
+/// the event. What services of others sign and post to /webhooks/{name} is taken as api.webhooks says. As many as wanted may
+/// run. Ends on SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  coafi api\n  \
@@ -89,8 +90,8 @@ impl Key {
 async fn serve(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings();
     if !settings.api.knows_anybody() {
-        let next = "make a key with `coafi api key NAME`, or set api.jwt; see docs/api.md";
-        return Err(Failure::usage("nobody could use the API: api.keys and api.jwt are empty").next(next));
+        let next = "make a key with `coafi api key NAME`, or set api.jwt or api.webhooks; see docs/api.md";
+        return Err(Failure::usage("nobody could use the API: api.keys, api.jwt and api.webhooks are empty").next(next));
     }
     let telemetry = context.start_telemetry()?;
     let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;

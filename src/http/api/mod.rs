@@ -8,6 +8,8 @@
 //! Everything else is for handlers: the API refuses to know what a request does. It keeps no event: what it has answered
 //! with 202 is in Kafka, on every in-sync replica. Errors are RFC 9457 problem documents. Tokens and keys end here; events
 //! carry the principal's name.
+//!
+//! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask.
 
 mod accept;
 mod auth;

@@ -305,7 +305,7 @@ fn a_gitlab_wakes_the_repository_that_its_webhook_is_configured_for() {
     assert_eq!(wakes.iter().filter(|read| read.record.key.as_ref() == Some(&key)).count(), 1, "{wakes:?}");
 }
 
-/// Its configuration, and its commands as somebody types them.
+/// Its configuration, its commands as somebody types them, and its routes.
 #[test]
 fn the_page_about_webhooks_says_what_happens() {
     let page = std::fs::read_to_string(repository().join("docs/webhooks.md")).unwrap();
@@ -321,6 +321,9 @@ fn the_page_about_webhooks_says_what_happens() {
     let yaml = block("# Webhooks", "yaml").replace("/run/secrets", directory.path().to_str().unwrap());
     let (git, webhooks) = yaml.split_once("api:\n").expect("api after git");
     let api = Api::configured("hooks_page", &format!("{webhooks}{git}"), &[], &[]);
+    let routes = block("The shipped route", "yaml");
+    api.world.change_routes(|_| routes);
+    let replica = api.replica();
     let url = api.url("");
     for (after, answer) in [
         ("Try it", "{\"status\":\"accepted\",\"id\":\"order-7-paid\"}\n202"),
@@ -330,6 +333,10 @@ fn the_page_about_webhooks_says_what_happens() {
         assert_eq!(typed(&block(after, "sh"), &url, directory.path()), answer);
     }
     assert_eq!(api.published().len(), 1);
+    let ends = api.world.until_ended(1);
+    assert_eq!((&*ends[0].outcome, ends[0].event_id.as_deref()), ("processed", Some("order-7-paid")), "{ends:?}");
+    replica.terminate();
+    assert_eq!(replica.ended().code(), Some(0));
 }
 
 fn typed(commands: &str, url: &str, directory: &Path) -> String {
