@@ -235,15 +235,15 @@ fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
         "api: {webhooks: [{name: A}, {kind: hmac}, {name: b, kind: standard, header: x}], webhook_secrets: {d: hunter2}}",
         &[("COAFI__API__WEBHOOK_SECRETS__C", "hunter2"), ("COAFI__API__WEBHOOK_SECRETS__B", "hunter2")],
         expect![[r#"
+            c.yaml: api.webhook_secrets.d: a secret does not belong in a file; allowed: environment variable COAFI__API__WEBHOOK_SECRETS__D
             c.yaml: api.webhooks[0].name: "A" is not allowed; allowed: small letters, digits, '-' and '_', such as github
             c.yaml: api.webhooks[0].name: is missing; allowed: small letters, digits, '-' and '_', such as github
             c.yaml: api.webhooks[0].kind: is missing; allowed: github, gitlab, standard, hmac
-            c.yaml: api.webhooks[0].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__
+            c.yaml: api.webhooks[0].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__<NAME>
             c.yaml: api.webhooks[1].name: is missing; allowed: small letters, digits, '-' and '_', such as github
-            c.yaml: api.webhooks[1].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__
+            c.yaml: api.webhooks[1].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__<NAME>
             c.yaml: api.webhooks[1].header: is missing; allowed: the name of the header that has the signature
             c.yaml: api.webhooks[2].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__B is not allowed: a secret is not one of Standard Webhooks; allowed: whsec_ and at least 16 bytes in base64, or whpk_ and an Ed25519 public key in base64
-            default: api.webhooks[1].name: the webhook is listed twice
             environment variable COAFI__API__WEBHOOK_SECRETS__C: api.webhook_secrets.c: no webhook has this name; allowed: names of api.webhooks
             c.yaml: api.webhooks[2].header: unknown key (did you mean "api.webhooks[1].header"?); allowed here: name, kind, secret_file, body_max_bytes, tolerance, type, topic, key"#]],
     );
