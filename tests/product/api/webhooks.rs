@@ -243,6 +243,26 @@ fn a_delivery_is_one_event_however_often_it_is_sent() {
 }
 
 #[test]
+fn a_delivery_that_failed_was_not_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shop");
+    std::fs::write(&file, format!("whsec_{STANDARD}\n")).unwrap();
+    let yaml = format!("  webhooks:\n  - {{name: shop, kind: standard, secret_file: {}}}\n", file.display());
+    let away = [("COAFI__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1"), ("COAFI__API__LIMITS__PUBLISH_TIMEOUT", "1s")];
+    let mut api = Api::configured("hooks_again", &yaml, &[], &away);
+    let failed = standard(&api, "msg_1", now_s(), "{}");
+    problem(&failed, 503, "unavailable");
+    assert!(failed.header("retry-after").is_some(), "{failed:?}");
+    // With Kafka, and the same database.
+    api.restart();
+    for _ in 0..2 {
+        assert_eq!(standard(&api, "msg_1", now_s(), "{}").status, 202);
+    }
+    let ids: Vec<_> = api.published().iter().map(|read| read.record.header("ce_id").unwrap().to_owned()).collect();
+    assert_eq!(ids, ["msg_1"]);
+}
+
+#[test]
 fn what_is_not_believed_or_no_push_is_published_nowhere() {
     let hooked = Hooked::start("hooks_refused", "1d");
     let api = &hooked.api;
