@@ -10,12 +10,14 @@ use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
 use crate::http::api::webhooks::Webhooks;
 use crate::http::api::{
-    Api, Authenticator, BodyLimits, Catalogue, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes, Parts, Rate,
+    Api, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes,
+    Parts, Rate, document,
 };
 use crate::http::{ConnectionLimits, Server};
 use crate::runtime::Tasks;
 use crate::schema::Codec;
 use crate::store::{self, Requests, StoreError};
+use crate::telemetry::Metrics;
 
 /// Of events that wait for their acknowledgement: a second of 5,000 a second of the usual size, or 18 of the largest.
 const QUEUE_BYTES: usize = 16 << 20;
@@ -31,14 +33,14 @@ pub fn api(
     requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
     webhooks: Webhooks,
+    metrics: Option<Arc<Metrics>>,
 ) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
-    let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
     let limits = &configured.limits;
     let outcomes = Outcomes::new(places.reader(), codec.clone(), limits.waiting);
     let api = Api::new(Parts {
         authenticator: Authenticator::new(&keys, &jwt(configured))?,
-        catalogue: Catalogue::build(&endpoints)?,
+        catalogue: catalogue(configured)?,
         codec,
         producer: EventProducer::new(&places.client_config(), QUEUE_BYTES, limits.publish_timeout)?,
         admission,
@@ -49,6 +51,7 @@ pub fn api(
         outcomes: outcomes.clone(),
         wait_max: limits.wait_max,
         webhooks,
+        metrics,
     });
     Ok((api, outcomes))
 }
@@ -101,6 +104,19 @@ pub fn spawn_api(
     tasks.spawn("the API's server", server.run_within(api.router(), connections(configured), stop.clone()));
     tasks.spawn("the API's follower of results", outcomes.follow(results_since, stop.clone()));
     tasks.spawn("the requests' purge", purge::requests(requests, configured.requests_retention, stop));
+}
+
+/// The configured API as an OpenAPI 3.1 document.
+///
+/// # Errors
+/// A schema that cannot be used.
+pub fn api_document(configured: &Configured) -> anyhow::Result<serde_json::Value> {
+    Ok(document(&catalogue(configured)?))
+}
+
+fn catalogue(configured: &Configured) -> Result<Catalogue, CatalogueError> {
+    let endpoints: Vec<EndpointFile> = configured.endpoints.iter().map(endpoint).collect();
+    Catalogue::build(&endpoints)
 }
 
 fn key(key: &ApiKey) -> KeyEntry {

@@ -24,7 +24,7 @@ mod topics;
 mod waiting;
 mod webhooks;
 
-pub use api::{api, requests, spawn_api};
+pub use api::{api, api_document, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
 pub use cluster::ClusterError;
 pub use consumer::{AUDIT_TOPIC, Consumer, ConsumerParts};

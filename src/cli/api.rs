@@ -40,6 +40,9 @@ enum Verb {
     #[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  \
                             coafi api key ops --permission 'api:*' --output json")]
     Key(Key),
+    /// Write the OpenAPI 3.1 document of the configured endpoints to stdout, as /openapi.json serves it.
+    #[command(after_help = "Examples:\n  coafi api openapi > openapi.json")]
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +67,11 @@ impl Api {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self.verb {
             Some(Verb::Key(key)) => key.run(context),
+            Some(Verb::Openapi) => {
+                let document = app::api_document(&context.settings().api)?;
+                context.output().line(&serde_json::to_string_pretty(&document).expect("JSON is text"))?;
+                Ok(Exit::Ok)
+            }
             None => serve(context).await,
         }
     }
@@ -107,8 +115,9 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
         if let Some(requests) = app::requests(settings, &context.places(), &stop).await? {
             let store = database.get_or_init(|| Arc::clone(&requests));
             let webhooks = app::webhooks(settings)?;
-            let (codec, admission) = (context.codec()?, Arc::new(Open));
-            let api = app::api(&settings.api, &context.places(), codec, Arc::clone(store), admission, webhooks)?;
+            let (places, store, metrics) = (context.places(), Arc::clone(store), Some(telemetry.metrics()));
+            let codec = context.codec()?;
+            let api = app::api(&settings.api, &places, codec, store, Arc::new(Open), webhooks, metrics)?;
             tracing::info!(address = %server.address(), "serving the API");
             let since = unix_ms() - i64::try_from(RESULTS_READ_BACK.as_millis()).unwrap_or_default();
             app::spawn_api(&mut tasks, &settings.api, server, api, requests, Some(since));

@@ -48,10 +48,12 @@ pub struct KnownRequest {
 /// The table of requests, in the same database as everything else.
 #[async_trait]
 pub trait Requests: Store {
-    async fn reserve(&self, request: &NewRequest) -> Result<Reserved, StoreError>;
+    /// Reserves all of them or, where one is a conflict, none; what is known of each, in their order. Every id is to be there
+    /// once. A reservation that nobody waits for any more may still be made.
+    async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError>;
 
-    /// Notes that it is published.
-    async fn published(&self, id: &str, source: &str) -> Result<(), StoreError>;
+    /// Notes that they are published.
+    async fn published(&self, requests: &[NewRequest]) -> Result<(), StoreError>;
 
     /// The principal's request of this id, of this source if one is given; the newest if there are several.
     async fn request(

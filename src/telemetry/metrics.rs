@@ -42,6 +42,7 @@ pub struct Metrics {
     routes: Arc<Routes>,
     commit_duration: Histogram<f64>,
     handler_duration: Histogram<f64>,
+    request_duration: Histogram<f64>,
     registry: prometheus::Registry,
     provider: SdkMeterProvider,
 }
@@ -73,6 +74,11 @@ impl Metrics {
         Ok(Self {
             commit_duration: durations(&meter, "coafi_commit_duration", "Time from a commit's start to its end"),
             handler_duration: durations(&meter, "coafi_handler_duration", "Time that one attempt of a route took"),
+            request_duration: durations(
+                &meter,
+                "coafi_api_request_duration",
+                "Time from a request's head to its answer",
+            ),
             state,
             sources,
             routes,
@@ -123,6 +129,16 @@ impl Metrics {
     /// How long a commit took, successful or not.
     pub fn commit_took(&self, duration: Duration) {
         self.commit_duration.record(duration.as_secs_f64(), &[]);
+    }
+
+    /// How long the API took to answer a request. `endpoint` is a label: one of few, whatever the caller asked for.
+    pub fn request_took(&self, endpoint: &str, method: &'static str, status: u16, duration: Duration) {
+        let labels = [
+            KeyValue::new("endpoint", endpoint.to_owned()),
+            KeyValue::new("method", method),
+            KeyValue::new("status", i64::from(status)),
+        ];
+        self.request_duration.record(duration.as_secs_f64(), &labels);
     }
 
     /// The clock of one route's handlers; made once, when routes are loaded.
@@ -199,6 +215,7 @@ mod tests {
         metrics.set_circuit("database", CircuitState::Open);
         metrics.commit_took(Duration::from_millis(20));
         metrics.route_timer("git_commits").took(Duration::from_micros(300));
+        metrics.request_took("/registry/update", "POST", 202, Duration::from_millis(3));
         metrics.routes_in_force("aa");
         metrics.routes_reloaded(Some("bb"));
         metrics.routes_reloaded(None);
@@ -211,6 +228,7 @@ mod tests {
             r#"coafi_incidents_total{kind="events_lost"} 2"#,
             r#"coafi_incidents_total{kind="halted"} 0"#,
             "coafi_records_in_flight 3",
+            r#"coafi_api_request_duration_seconds_count{endpoint="/registry/update",method="POST",status="202"} 1"#,
             "coafi_buffered_bytes 4096",
             "coafi_records_beyond_quota 6",
             r#"coafi_lag{partition="2",state="unfetched",topic="coafi.git"} 10"#,

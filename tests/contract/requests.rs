@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coafi::store::{self, NewRequest, Reserved};
+use coafi::store::{self, NewRequest, Requests, Reserved};
 
 use crate::store::databases::{execute, on_every_address};
 
@@ -10,19 +10,23 @@ fn request(id: &str, content: &str) -> NewRequest {
     NewRequest { id: id.into(), source: "/s".into(), principal: "key:a".into(), digest: content.into() }
 }
 
+async fn reserve(store: &dyn Requests, request: &NewRequest) -> Reserved {
+    store.reserve(std::slice::from_ref(request)).await.unwrap().remove(0)
+}
+
 #[tokio::test]
 async fn an_id_belongs_to_who_sent_it_first_with_what_was_sent() {
     on_every_address(|url| async move {
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
-        assert_eq!(store.reserve(&request("1", "x")).await, Ok(Reserved::New));
-        assert_eq!(store.reserve(&request("1", "x")).await, Ok(Reserved::Again { published: false }));
-        store.published("1", "/s").await.unwrap();
-        assert_eq!(store.reserve(&request("1", "x")).await, Ok(Reserved::Again { published: true }));
-        assert_eq!(store.reserve(&request("1", "y")).await, Ok(Reserved::Conflict));
+        assert_eq!(reserve(&*store, &request("1", "x")).await, Reserved::New);
+        assert_eq!(reserve(&*store, &request("1", "x")).await, Reserved::Again { published: false });
+        store.published(&[request("1", "x")]).await.unwrap();
+        assert_eq!(reserve(&*store, &request("1", "x")).await, Reserved::Again { published: true });
+        assert_eq!(reserve(&*store, &request("1", "y")).await, Reserved::Conflict);
         let other = NewRequest { principal: "key:b".into(), ..request("1", "x") };
-        assert_eq!(store.reserve(&other).await, Ok(Reserved::Conflict));
+        assert_eq!(reserve(&*store, &other).await, Reserved::Conflict);
         let elsewhere = NewRequest { source: "/t".into(), ..request("1", "y") };
-        assert_eq!(store.reserve(&elsewhere).await, Ok(Reserved::New));
+        assert_eq!(reserve(&*store, &elsewhere).await, Reserved::New);
     })
     .await;
 }
@@ -32,9 +36,9 @@ async fn of_many_that_reserve_an_id_at_once_one_is_the_first() {
     on_every_address(|url| async move {
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
         let (content, all) = (request("1", "x"), 16);
-        let reserved = futures_util::future::join_all((0..all).map(|_| store.reserve(&content))).await;
-        let new = reserved.iter().filter(|reserved| **reserved == Ok(Reserved::New)).count();
-        let again = reserved.iter().filter(|reserved| **reserved == Ok(Reserved::Again { published: false })).count();
+        let reserved = futures_util::future::join_all((0..all).map(|_| reserve(&*store, &content))).await;
+        let new = reserved.iter().filter(|reserved| **reserved == Reserved::New).count();
+        let again = reserved.iter().filter(|reserved| **reserved == Reserved::Again { published: false }).count();
         assert_eq!((new, again), (1, all - 1), "{reserved:?}");
     })
     .await;
@@ -45,7 +49,7 @@ async fn a_request_is_known_to_its_principal_until_it_is_purged() {
     on_every_address(|url| async move {
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
         for id in ["old", "new"] {
-            store.reserve(&request(id, "x")).await.unwrap();
+            reserve(&*store, &request(id, "x")).await;
         }
         let found =
             async |id, source, principal| store.request(id, source, principal).await.unwrap().map(|known| known.source);
@@ -61,7 +65,42 @@ async fn a_request_is_known_to_its_principal_until_it_is_purged() {
         execute(&url, statement).await;
         assert_eq!(store.purge_requests(Duration::from_secs(60), 10).await, Ok(1));
         assert_eq!((found("old", None, "key:a").await, found("new", None, "key:a").await.is_some()), (None, true));
-        assert_eq!(store.reserve(&request("old", "y")).await, Ok(Reserved::New), "its id is free again");
+        assert_eq!(reserve(&*store, &request("old", "y")).await, Reserved::New, "its id is free again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_all_are_reserved_or_none() {
+    on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let (new, again) = (Reserved::New, |published| Reserved::Again { published });
+        let batch = |ids: &[&str]| ids.iter().map(|id| request(id, "x")).collect::<Vec<_>>();
+        assert_eq!(store.reserve(&batch(&["b", "a"])).await, Ok(vec![new.clone(), new.clone()]));
+        store.published(&batch(&["a"])).await.unwrap();
+        assert_eq!(store.reserve(&batch(&["c", "a", "b"])).await, Ok(vec![new.clone(), again(true), again(false)]));
+        let conflicting = [request("d", "x"), request("a", "y"), request("e", "x")];
+        assert_eq!(store.reserve(&conflicting).await, Ok(vec![new.clone(), Reserved::Conflict, new.clone()]));
+        assert_eq!(store.reserve(&batch(&["e", "d"])).await, Ok(vec![new.clone(), new]), "nothing was reserved");
+        assert_eq!(store.reserve(&[]).await, Ok(Vec::new()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn batches_with_ids_in_common_do_not_block_each_other_for_ever() {
+    on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let ids: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let batches = (0..8).map(|n| {
+            let mut batch: Vec<_> = ids.iter().map(|id| request(id, "x")).collect();
+            batch.rotate_left(n * 12);
+            batch
+        });
+        let batches: Vec<_> = batches.collect();
+        let reserved = futures_util::future::join_all(batches.iter().map(|batch| store.reserve(batch))).await;
+        let all = reserved.into_iter().flat_map(Result::unwrap);
+        assert_eq!(all.filter(|reserved| *reserved == Reserved::New).count(), ids.len());
     })
     .await;
 }

@@ -103,6 +103,7 @@ fn every_verb_has_help_with_examples() {
         &["api"],
         &["api", "key"],
         &["connect", "schedule"],
+        &["api", "openapi"],
         &["event", "send"],
         &["event", "show"],
         &["group", "lag"],

@@ -3,6 +3,7 @@
 mod accepting;
 mod embedded;
 mod handling;
+mod ingesting;
 mod outcomes;
 mod webhooks;
 
@@ -18,6 +19,7 @@ use crate::topic::{Positions, Read, ends, read};
 use crate::world::World;
 
 const TOPIC: &str = "coafi.api";
+const EVENTS: &str = "coafi.ai";
 const RESULTS: &str = "coafi.results";
 const REPLY: &str = "org.coafi.events.ApiReplyEventPayload";
 const REQUEST: &str = "org.coafi.events.ApiRequestEventPayload";
@@ -60,7 +62,7 @@ impl Api {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let world = World::new(name);
-        for topic in [TOPIC, RESULTS].iter().chain(topics) {
+        for topic in [TOPIC, RESULTS, EVENTS].iter().chain(topics) {
             world.also_declare(topic);
         }
         world.change_routes(|routes| routes + ROUTE);

@@ -3,16 +3,17 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, http::HeaderValue};
+use axum::response::Response;
 use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::answer::{Patience, answer};
 use super::endpoint::Endpoint;
-use super::outcomes::Outcome;
-use super::problem::{PROBLEM_JSON, Problem};
+use super::problem::Problem;
 use super::router::{API_SOURCE, API_TOPIC, Api};
-use super::{body, idempotency, prefer};
-use crate::connectors::{NewSourceEvent, ProduceError, traceparent_of};
+use super::{body, idempotency, trace};
+use crate::connectors::{NewSourceEvent, ProduceError};
 use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::engine::Class;
 use crate::event::Outgoing;
@@ -22,11 +23,13 @@ use crate::schema::{AVRO_CONTENT_TYPE, Payload as _};
 use crate::store::NewRequest;
 
 /// The answer to a request that is in Kafka and not handled yet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Accepted {
     request_id: String,
+    /// `pending`
     status: &'static str,
+    /// Where to ask what became of it.
     status_url: String,
 }
 
@@ -43,7 +46,7 @@ pub(super) async fn accept(
     let principal = api.admitted(&headers, &endpoint.permission()).await?;
     body::check_is_json(&headers)?;
     let bytes = body::read(&headers, body, api.body_limits()).await?;
-    let value = body::parse(&bytes)?;
+    let value: Value = body::parse(&bytes)?;
     let errors = takes.shape.errors(&value);
     if !errors.is_empty() {
         let detail = format!("the body does not fit {}", endpoint.schema_id());
@@ -55,15 +58,11 @@ pub(super) async fn accept(
         // The later, the greater: requests are listed in the order in which they came.
         None => uuid::Uuid::now_v7().to_string(),
     };
-    let new = NewRequest {
-        source: format!("{API_SOURCE}/{}", endpoint.name),
-        digest: idempotency::digest(&[&bytes]),
-        principal: principal.name.clone(),
-        id: id.clone(),
-    };
-    let to_publish = api.reserve(&new).await?;
-    // Before it is published: its outcome cannot be missed then.
-    let waiting = prefer::wait(&headers).and_then(|wait| Some((wait, api.outcomes().wait_for(&id, &new.source)?)));
+    let source = format!("{API_SOURCE}/{}", endpoint.name);
+    let digest = idempotency::digest(&[&bytes]);
+    let new = [NewRequest { id: id.clone(), source: source.clone(), principal: principal.name.clone(), digest }];
+    let to_publish = api.reserve(&new).await? == [true];
+    let patience = Patience::of(&api, &headers, &id, &source);
     if to_publish {
         let request = ApiRequest {
             endpoint: endpoint.name,
@@ -73,21 +72,15 @@ pub(super) async fn accept(
             principal: principal.name,
             received_at: unix_ms(),
         };
-        let event = event(&api, &request, &new.source, takes.key(&value), &headers).await?;
+        let event = event(&api, &request, &source, takes.key(&value), &headers).await?;
         api.publish(&event).await?;
         if key.is_some() {
             api.note_published(&new).await;
         }
     }
-    let Some((wait, waiting)) = waiting else { return Ok(accepted(&id)) };
-    let wait = wait.min(api.wait_max());
-    let mut response = match waiting.within(wait).await {
-        Some(outcome) => answered(&id, &outcome),
-        None => accepted(&id),
-    };
-    let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs())).expect("a number is printable ASCII");
-    response.headers_mut().insert("preference-applied", applied);
-    Ok(response)
+    let url = format!("/requests/{id}");
+    let accepted = Accepted { request_id: id, status: "pending", status_url: url.clone() };
+    Ok(answer(&url, patience, accepted).await)
 }
 
 fn no_such(api: &Api, endpoint: &Endpoint) -> Problem {
@@ -129,49 +122,7 @@ async fn event(
         content_type: AVRO_CONTENT_TYPE,
         data: encoded,
     };
-    Ok(event.into_record(&traceparent(headers)))
-}
-
-/// The caller's trace goes on in the event; else one begins here.
-fn traceparent(headers: &HeaderMap) -> String {
-    let given = headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| is_traceparent(text));
-    given.map_or_else(|| traceparent_of(&tracing::Span::current()), str::to_owned)
-}
-
-/// W3C Trace Context, version 00.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex =
-        |part: &str, digits| part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    match parts[..] {
-        ["00", trace, span, flags] => {
-            let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-            hex(trace, 32) && hex(span, 16) && hex(flags, 2) && !zero(trace) && !zero(span)
-        }
-        _ => false,
-    }
-}
-
-fn accepted(id: &str) -> Response {
-    let accepted = Accepted { request_id: id.to_owned(), status: "pending", status_url: status_url(id) };
-    located(id, (StatusCode::ACCEPTED, Json(accepted)).into_response())
-}
-
-/// As the outcome says, which is what the caller waited for.
-fn answered(id: &str, outcome: &Outcome) -> Response {
-    let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let media = if status.is_client_error() || status.is_server_error() { PROBLEM_JSON } else { "application/json" };
-    located(id, (status, [(header::CONTENT_TYPE, media)], outcome.body.clone()).into_response())
-}
-
-fn status_url(id: &str) -> String {
-    format!("/requests/{id}")
-}
-
-fn located(id: &str, mut response: Response) -> Response {
-    let location = HeaderValue::from_str(&status_url(id)).expect("our own ids are printable ASCII");
-    response.headers_mut().insert(header::LOCATION, location);
-    response
+    Ok(event.into_record(&trace::of_request(headers)))
 }
 
 impl From<ProduceError> for Problem {
@@ -187,20 +138,5 @@ impl From<ProduceError> for Problem {
                 Self::unavailable("whether the request was published is not known")
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_of_the_caller_goes_on() {
-        let check = |text: &str, expected: bool| assert_eq!(is_traceparent(text), expected, "{text}");
-        check("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true);
-        check("00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
-        check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false);
-        check("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false);
-        check("", false);
     }
 }

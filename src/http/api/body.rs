@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::problem::Problem;
 
@@ -53,14 +53,29 @@ fn is_limit(error: &axum::Error) -> bool {
     false
 }
 
+/// What the body says that it is, without parameters, in lower case; empty if it says nothing.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    essence(given)
+}
+
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a content type is JSON's: `application/json`, or one that ends in `+json`.
+pub(super) fn is_json(content_type: &str) -> bool {
+    let media = essence(content_type);
+    media == "application/json" || media.ends_with("+json")
+}
+
 /// Whether the body says that it is JSON.
 ///
 /// # Errors
 /// 415
 pub(super) fn check_is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "application/json" || media.ends_with("+json") {
+    let media = media_type(headers);
+    if is_json(&media) {
         return Ok(());
     }
     let detail = format!("content type {media:?} is not taken; allowed: application/json");
@@ -69,7 +84,7 @@ pub(super) fn check_is_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// # Errors
 /// 400; the message has line and column.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "not-json", format!("the body is not JSON: {error}")))
 }

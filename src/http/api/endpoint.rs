@@ -11,6 +11,9 @@ use crate::schema::{Shape, api_schema_files};
 const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 /// Of an event's key, which comes from a body.
 const KEY_BYTES_MAX: usize = 512;
+/// Pages of the API's own, and what begins the names of all that are below.
+const OWN_PAGES: [&str; 3] = ["", "openapi.json", "api/ingest/event"];
+const OWN_FOLDERS: [&str; 3] = ["requests", "events", "webhooks"];
 
 /// A name and a method. The name has no leading slash, whoever wrote it: it becomes part of schema ids and permissions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,8 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) shape: Shape,
+    /// The JSON Schema as it was written.
+    pub(super) schema: Value,
     /// Members that make the event's key.
     key: Vec<String>,
 }
@@ -86,6 +91,8 @@ pub enum CatalogueError {
     File { path: PathBuf, source: std::io::Error },
     #[error("schema {name}: {message}")]
     Schema { name: String, message: String },
+    #[error("endpoint {name} is the API's own; allowed: another path")]
+    OwnPage { name: String },
 }
 
 impl Catalogue {
@@ -101,9 +108,12 @@ impl Catalogue {
             let endpoint = Endpoint::new(member("x-coafi-endpoint"), member("x-coafi-method"));
             let key = schema["x-coafi-key"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let key = key.map(str::to_owned).collect();
-            endpoints.insert(endpoint, body(name, &schema, key)?);
+            endpoints.insert(endpoint, body(name, schema, key)?);
         }
         for EndpointFile { endpoint, schema, key } in configured {
+            if is_own_page(&endpoint.name) {
+                return Err(CatalogueError::OwnPage { name: endpoint.name.clone() });
+            }
             let name = schema.display().to_string();
             let failed = |source| CatalogueError::File { path: schema.clone(), source };
             let size = std::fs::metadata(schema).map_err(failed)?.len();
@@ -111,7 +121,7 @@ impl Catalogue {
                 return Err(failed(std::io::Error::other(format!("{size} bytes; allowed: {SCHEMA_BYTES_MAX}"))));
             }
             let parsed = parse(&name, &std::fs::read(schema).map_err(failed)?)?;
-            endpoints.insert(endpoint.clone(), body(&name, &parsed, key.clone())?);
+            endpoints.insert(endpoint.clone(), body(&name, parsed, key.clone())?);
         }
         Ok(Self { endpoints })
     }
@@ -120,10 +130,19 @@ impl Catalogue {
         self.endpoints.get(endpoint)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Endpoint, &Body)> {
+        self.endpoints.iter()
+    }
+
     /// The methods that an endpoint of this name has.
     pub(super) fn methods(&self, name: &str) -> Vec<&str> {
         self.endpoints.keys().filter(|known| known.name == name).map(|known| known.method.as_str()).collect()
     }
+}
+
+/// Whether the router has a page of this name, which would hide an endpoint.
+fn is_own_page(name: &str) -> bool {
+    OWN_PAGES.contains(&name) || OWN_FOLDERS.contains(&name.split('/').next().unwrap_or_default())
 }
 
 fn parse(name: &str, text: &[u8]) -> Result<Value, CatalogueError> {
@@ -131,10 +150,10 @@ fn parse(name: &str, text: &[u8]) -> Result<Value, CatalogueError> {
         .map_err(|error| CatalogueError::Schema { name: name.to_owned(), message: error.to_string() })
 }
 
-fn body(name: &str, schema: &Value, key: Vec<String>) -> Result<Body, CatalogueError> {
-    let shape = Shape::compile(schema);
+fn body(name: &str, schema: Value, key: Vec<String>) -> Result<Body, CatalogueError> {
+    let shape = Shape::compile(&schema);
     let shape = shape.map_err(|message| CatalogueError::Schema { name: name.to_owned(), message })?;
-    Ok(Body { shape, key })
+    Ok(Body { shape, schema, key })
 }
 
 #[cfg(test)]
@@ -189,5 +208,9 @@ mod tests {
         assert_eq!(catalogue.methods("orders/place"), ["POST"]);
         std::fs::write(&schema, r#"{"type": "no type"}"#).unwrap();
         assert!(Catalogue::build(&[file("x")]).is_err());
+        for own in ["requests/place", "/openapi.json", "api/ingest/event/"] {
+            let error = Catalogue::build(&[file(own)]).unwrap_err().to_string();
+            assert!(error.contains("the API's own"), "{error}");
+        }
     }
 }

@@ -12,20 +12,27 @@
 //! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask.
 
 mod accept;
+mod answer;
 mod auth;
 mod body;
+mod cloud_events;
 mod endpoint;
 mod idempotency;
+mod ingest;
 mod jwks;
 mod jwt;
 mod keys;
+mod measured;
+mod openapi;
 mod outcomes;
+mod page;
 mod prefer;
 mod principal;
 mod problem;
 mod rate;
 mod router;
 mod status;
+mod trace;
 pub mod webhooks;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};
@@ -36,3 +43,9 @@ pub use outcomes::Outcomes;
 pub use problem::Problem;
 pub use rate::Rate;
 pub use router::{API_SOURCE, API_TOPIC, Api, Parts};
+
+/// The API with these endpoints as an OpenAPI 3.1 document.
+#[must_use]
+pub fn document(catalogue: &Catalogue) -> serde_json::Value {
+    openapi::document(catalogue)
+}

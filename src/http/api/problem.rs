@@ -5,6 +5,9 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::NewRequest;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -20,14 +23,19 @@ pub struct Problem {
     headers: Vec<(HeaderName, String)>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document {
+    /// `urn:coafi:problem:` and a constant.
     r#type: String,
-    title: &'a str,
+    title: &'static str,
     status: u16,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    errors: &'a [String],
+    /// For people.
+    detail: String,
+    /// Single errors of a body, each with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
 }
 
 impl Problem {
@@ -35,7 +43,9 @@ impl Problem {
         Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
-    pub(super) fn with_errors(mut self, errors: Vec<String>) -> Self {
+    /// The first [`ERRORS_MAX`] of them are told.
+    pub(super) fn with_errors(mut self, mut errors: Vec<String>) -> Self {
+        errors.truncate(ERRORS_MAX);
         self.errors = errors;
         self
     }
@@ -56,6 +66,14 @@ impl Problem {
             .with_header(header::WWW_AUTHENTICATE, "Bearer realm=\"coafi\"")
     }
 
+    /// Others were made under these ids.
+    pub(super) fn id_conflict<'a>(requests: impl IntoIterator<Item = &'a NewRequest>) -> Self {
+        let name = |request: &NewRequest| format!("id {:?} of source {:?}", request.id, request.source);
+        let errors = requests.into_iter().map(name).collect();
+        let detail = "something else was sent under this id, or by somebody else; nothing was published";
+        Self::new(StatusCode::CONFLICT, "id-conflict", detail).with_errors(errors)
+    }
+
     /// A bug of ours.
     pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this is a bug; the log has more")
@@ -67,6 +85,8 @@ impl Problem {
     }
 }
 
+/// Single errors that a document names.
+const ERRORS_MAX: usize = 20;
 /// When to ask again what did not answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(1);
 
@@ -76,8 +96,8 @@ impl IntoResponse for Problem {
             r#type: format!("urn:coafi:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            errors: &self.errors,
+            detail: self.detail,
+            errors: self.errors,
         };
         let body = serde_json::to_vec(&document).expect("texts and numbers are JSON");
         let mut response = (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();

@@ -1,26 +1,33 @@
 //! What the API is made of, and which path leads where.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{any, get};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get, post};
 
 use super::accept::accept;
 use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
+use super::measured::measured;
 use super::outcomes::Outcomes;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
 use super::webhooks::{self, Webhooks};
+use super::{ingest, openapi, page};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::schema::Codec;
 use crate::store::{KnownRequest, NewRequest, Requests, Reserved, StoreError};
+use crate::telemetry::Metrics;
 
 /// Where requests go.
 pub const API_TOPIC: &str = "coafi.api";
@@ -44,6 +51,8 @@ pub struct Parts {
     /// What `Prefer: wait` is cut to.
     pub wait_max: Duration,
     pub webhooks: Webhooks,
+    /// Where nobody reads any, there are none.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// The API. Cheap to clone.
@@ -54,22 +63,40 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     parts: Parts,
     limiter: Limiter,
+    /// The OpenAPI document, and the page of it.
+    document: String,
+    page: String,
 }
 
 impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let limiter = Limiter::new(parts.rate);
-        Self(Arc::new(Inner { parts, limiter }))
+        let (limiter, document) = (Limiter::new(parts.rate), openapi::document(&parts.catalogue));
+        let (page, document) = (page::page(&document), document.to_string());
+        Self(Arc::new(Inner { parts, limiter, document, page }))
     }
 
     /// Its paths.
     pub fn router(self) -> Router {
         Router::new()
+            .route("/", get(reference))
+            .route("/openapi.json", get(document))
             .route("/requests/{id}", get(status))
             .route("/webhooks/{name}", any(webhooks::receive))
+            .route(ingest::PATH, post(ingest::ingest).options(ingest::handshake))
+            .method_not_allowed_fallback(not_allowed)
             .fallback(accept)
+            .layer(middleware::from_fn_with_state(self.clone(), measured))
             .with_state(self)
+    }
+
+    pub(super) fn metrics(&self) -> Option<&Metrics> {
+        self.0.parts.metrics.as_deref()
+    }
+
+    /// Of one principal.
+    pub(super) fn per_second(&self) -> u32 {
+        self.0.parts.rate.per_second.get()
     }
 
     pub(super) fn outcomes(&self) -> &Outcomes {
@@ -122,28 +149,40 @@ impl Api {
     /// # Errors
     /// 429
     pub(super) fn within_rate(&self, principal: &str) -> Result<(), Problem> {
-        self.0.limiter.admit(principal)
+        self.0.limiter.admit(principal, NonZeroU32::MIN)
     }
 
-    /// Makes the id this request's, and says whether it is still to be published.
+    /// Counts that many more requests of one that was admitted already.
     ///
     /// # Errors
-    /// 409: it is another's. 503.
-    pub(super) async fn reserve(&self, request: &NewRequest) -> Result<bool, Problem> {
-        match self.0.parts.requests.reserve(request).await.map_err(unavailable)? {
-            Reserved::New => Ok(true),
-            Reserved::Again { published } => Ok(!published),
-            Reserved::Conflict => {
-                let detail = "another request was made under this id";
-                Err(Problem::new(StatusCode::CONFLICT, "id-conflict", detail))
-            }
-        }
+    /// 429
+    pub(super) fn count_more(&self, principal: &Principal, more: usize) -> Result<(), Problem> {
+        let Some(more) = NonZeroU32::new(u32::try_from(more).unwrap_or(u32::MAX)) else { return Ok(()) };
+        self.0.limiter.admit(&principal.name, more)
     }
 
-    /// Notes that a request is published. That it could not be noted costs no more than publishing it again.
-    pub(super) async fn note_published(&self, request: &NewRequest) {
-        if let Err(error) = self.0.parts.requests.published(&request.id, &request.source).await {
-            tracing::warn!(%error, id = request.id, "that a request is published could not be noted");
+    /// Makes the ids these requests', and says of each whether it is still to be published.
+    ///
+    /// # Errors
+    /// 409: one is another's, and none was reserved. 503.
+    pub(super) async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<bool>, Problem> {
+        let reserved = self.0.parts.requests.reserve(requests).await.map_err(unavailable)?;
+        let conflicts = requests.iter().zip(&reserved).filter(|(_, reserved)| **reserved == Reserved::Conflict);
+        let conflicts: Vec<_> = conflicts.map(|(request, _)| request).collect();
+        if !conflicts.is_empty() {
+            return Err(Problem::id_conflict(conflicts));
+        }
+        Ok(reserved.iter().map(|reserved| *reserved != Reserved::Again { published: true }).collect())
+    }
+
+    /// Notes that requests are published. That it could not be noted costs no more than publishing them again.
+    pub(super) async fn note_published(&self, requests: &[NewRequest]) {
+        if requests.is_empty() {
+            return;
+        }
+        if let Err(error) = self.0.parts.requests.published(requests).await {
+            let count = requests.len();
+            tracing::warn!(%error, count, first = requests[0].id, "that requests are published could not be noted");
         }
     }
 
@@ -174,6 +213,19 @@ impl Api {
         parts.producer.send(event).await?;
         Ok(())
     }
+}
+
+async fn document(State(api): State<Api>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], api.0.document.clone()).into_response()
+}
+
+async fn reference(State(api): State<Api>) -> Response {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(api.0.page.clone())).into_response()
+}
+
+async fn not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this page does not take this method")
 }
 
 fn unavailable(error: StoreError) -> Problem {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{KnownRequest, NewRequest, RESERVE, RESERVED, Requests, Reserved, ReservedRow, reserved};
 use crate::store::StoreError;
+use crate::store::commit::Refusal;
 use crate::store::sqlite::Sqlite;
 
 const PUBLISHED: &str = "UPDATE http_request SET published_at = unixepoch() WHERE id = $1 AND source = $2";
@@ -16,26 +17,44 @@ const REQUEST: &str = "SELECT source, created_at * 1000 FROM http_request \
 const PURGE: &str = "DELETE FROM http_request WHERE rowid IN ( \
      SELECT rowid FROM http_request WHERE created_at < unixepoch() - $1 ORDER BY created_at LIMIT $2)";
 
+impl Sqlite {
+    async fn reserve_all(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, Refusal> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut all = Vec::with_capacity(requests.len());
+        for request in requests {
+            let insert = sqlx::query(RESERVE).bind(&request.id).bind(&request.source).bind(&request.principal);
+            let inserted = insert.bind(&request.digest).execute(&mut *transaction).await?;
+            if inserted.rows_affected() == 1 {
+                all.push(Reserved::New);
+                continue;
+            }
+            let row = sqlx::query_as(RESERVED).bind(&request.id).bind(&request.source);
+            let row: Option<ReservedRow> = row.fetch_optional(&mut *transaction).await?;
+            all.push(reserved(request, row).map_err(Refusal::Contract)?);
+        }
+        match all.contains(&Reserved::Conflict) {
+            true => transaction.rollback().await?,
+            false => transaction.commit().await?,
+        }
+        Ok(all)
+    }
+}
+
 #[async_trait]
 impl Requests for Sqlite {
-    async fn reserve(&self, request: &NewRequest) -> Result<Reserved, StoreError> {
-        let insert = sqlx::query(RESERVE).bind(&request.id).bind(&request.source).bind(&request.principal);
-        let inserted = insert.bind(&request.digest).execute(&self.writer).await.map_err(|e| self.errors.map(&e))?;
-        if inserted.rows_affected() == 1 {
-            return Ok(Reserved::New);
-        }
-        let row: Option<ReservedRow> = sqlx::query_as(RESERVED)
-            .bind(&request.id)
-            .bind(&request.source)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|e| self.errors.map(&e))?;
-        reserved(request, row)
+    async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
+        self.reserve_all(requests).await.map_err(|refusal| match refusal {
+            Refusal::Contract(error) => error,
+            Refusal::Database(error) => self.errors.map(&error),
+        })
     }
 
-    async fn published(&self, id: &str, source: &str) -> Result<(), StoreError> {
-        let update = sqlx::query(PUBLISHED).bind(id).bind(source).execute(&self.writer).await;
-        update.map(drop).map_err(|e| self.errors.map(&e))
+    async fn published(&self, requests: &[NewRequest]) -> Result<(), StoreError> {
+        for request in requests {
+            let update = sqlx::query(PUBLISHED).bind(&request.id).bind(&request.source).execute(&self.writer).await;
+            update.map_err(|e| self.errors.map(&e))?;
+        }
+        Ok(())
     }
 
     async fn request(

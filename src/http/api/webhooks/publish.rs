@@ -33,7 +33,7 @@ pub(super) async fn publish(
     let source = format!("{API_SOURCE}/{endpoint}");
     let digest = idempotency::digest(&[&bytes]);
     let new = NewRequest { id: id.clone(), source: source.clone(), principal: principal.clone(), digest };
-    if !api.reserve(&new).await? {
+    if api.reserve(std::slice::from_ref(&new)).await? == [false] {
         return Ok(id);
     }
     let now_ms = unix_ms();
@@ -50,7 +50,7 @@ pub(super) async fn publish(
     let event = event(target, data, &id, source, key);
     let record = publish_event::prepare(api.codec(), event, now_ms).await.map_err(problem)?;
     api.publish(&record).await?;
-    api.note_published(&new).await;
+    api.note_published(std::slice::from_ref(&new)).await;
     Ok(id)
 }
 

@@ -1,0 +1,60 @@
+//! How long requests take, by endpoint, method and status. A caller that goes away before it is answered is not counted.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::endpoint::{Catalogue, Endpoint};
+use super::ingest;
+use super::router::Api;
+
+/// Of whatever is none of the API's: callers make paths up, and a label must have few values.
+const OTHER: &str = "other";
+
+pub(super) async fn measured(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let Some(metrics) = api.metrics() else { return next.run(request).await };
+    let (endpoint, method) = (endpoint(api.catalogue(), request.uri().path()), method(request.method()));
+    let started = Instant::now();
+    let response = next.run(request).await;
+    metrics.request_took(&endpoint, method, response.status().as_u16(), started.elapsed());
+    response
+}
+
+fn endpoint(catalogue: &Catalogue, path: &str) -> String {
+    let name = Endpoint::new(path, "").name;
+    match path {
+        "/" | "/openapi.json" | ingest::PATH => path.to_owned(),
+        path if path.starts_with("/requests/") => "/requests/{id}".to_owned(),
+        _ if catalogue.methods(&name).is_empty() => OTHER.to_owned(),
+        _ => format!("/{name}"),
+    }
+}
+
+fn method(method: &Method) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+        .into_iter()
+        .find(|known| method == known)
+        .unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_few_values_whatever_is_asked_for() {
+        let catalogue = Catalogue::build(&[]).unwrap();
+        let check = |path: &str, expected: &str| assert_eq!(endpoint(&catalogue, path), expected, "{path}");
+        check("/registry/update", "/registry/update");
+        check("//registry/update/", "/registry/update");
+        check("/requests/1", "/requests/{id}");
+        check("/api/ingest/event", "/api/ingest/event");
+        check("/", "/");
+        check("/wp-login.php", OTHER);
+        assert_eq!(method(&Method::POST), "POST");
+        assert_eq!(method(&Method::from_bytes(b"BREW").unwrap()), OTHER);
+    }
+}
