@@ -37,4 +37,5 @@ mod trace;
 mod vacancies;
 mod values;
 mod verdict;
+mod workflows;
 mod world;
