@@ -102,8 +102,6 @@ impl Dev {
             delivery: Delivery::AtLeastOnce,
             // Nobody could read it: the cluster is gone with this process.
             publishes_status: false,
-            // Of a history only what the commits themselves come to is wanted, and soon.
-            runs_workflows: !options.once,
             tally: Some(Arc::clone(&tally)),
             metrics: None,
             hangup: None,

@@ -23,8 +23,6 @@ mod tally;
 mod topics;
 mod waiting;
 mod webhooks;
-mod workflow_timers;
-mod workflows;
 
 pub use api::{api, api_document, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
@@ -42,6 +40,5 @@ pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};
 pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};
 pub use webhooks::webhooks;
-pub use workflows::{check_workflows, known_emitted, workflow_texts, workflows};
 
 pub(crate) use dev::events;

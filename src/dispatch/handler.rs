@@ -62,8 +62,6 @@ pub struct Services {
     pub repositories: Arc<crate::connectors::git::Repositories>,
     /// JSON Schemas by type and path.
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
-    /// Definitions of workflows.
-    pub workflows: Arc<crate::workflow::Definitions>,
 }
 
 /// How a handler registers itself.

@@ -1,5 +1,4 @@
-//! The project's database: registry entries, the inbox, partition ownership, requests over HTTP, runs
-//! of workflows. SQLite embedded, Postgres otherwise; one
+//! The project's database: registry entries, the inbox, partition ownership, requests over HTTP. SQLite embedded, Postgres otherwise; one
 //! contract (`tests/contract/store.rs`) over both.
 //!
 //! It refuses to know what a handler does; it keeps two invariants for it: nothing is written under an epoch that is over
@@ -14,13 +13,9 @@ mod postgres;
 mod requests;
 mod sql;
 mod sqlite;
-mod workflows;
 
 pub use open::{Settings, open};
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
-pub use workflows::{
-    DueTimer, NewTimer, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep, Workflows,
-};
 
 use std::time::Duration;
 
@@ -105,8 +100,6 @@ pub struct UnitOfWork {
     pub inbox: InboxKey,
     pub fence: Fence,
     pub changes: Vec<EntryChange>,
-    /// The workflow's run that is taken on, if one is.
-    pub run: Option<RunChange>,
     /// The handler's complete result (a serialised `Success`); given back on a re-run (I9).
     pub result: Bytes,
 }
@@ -138,7 +131,7 @@ pub enum StoreError {
 }
 
 #[async_trait]
-pub trait Store: Workflows + std::fmt::Debug {
+pub trait Store: Send + Sync + std::fmt::Debug {
     /// Answers within a second or fails; for `/ready` and probes.
     async fn ping(&self) -> Result<(), StoreError>;
 

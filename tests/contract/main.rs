@@ -5,4 +5,3 @@ mod older_database;
 mod registry;
 mod requests;
 mod store;
-mod workflows;

@@ -37,5 +37,4 @@ mod trace;
 mod vacancies;
 mod values;
 mod verdict;
-mod workflows;
 mod world;

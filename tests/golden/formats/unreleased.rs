@@ -5,7 +5,6 @@
 
 use coafi::schema::payloads::{
     ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus, ScheduleDecision, ScheduleFired,
-    WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file};
@@ -68,12 +67,4 @@ async fn fires_and_decisions_of_schedules_are_written_and_read_as_before() {
     for decision in ["fired", "skipped"] {
         check::<ScheduleDecision>(&format!("schedule.decision.{decision}")).await;
     }
-}
-
-#[tokio::test]
-async fn events_of_workflows_are_written_and_read_as_before() {
-    check::<WorkflowStep>("workflow.step").await;
-    check::<WorkflowCompleted>("workflow.completed").await;
-    check::<WorkflowFailed>("workflow.failed").await;
-    check::<WorkflowCommand>("workflow.command").await;
 }
