@@ -176,6 +176,12 @@ impl<P: Clone, R> Engine<P, R> {
         for together in &mut self.revocations {
             together.retain(|id| !partitions.contains(id));
         }
+        // Nobody is to give up what was drained just now and is gone.
+        self.effects.retain_mut(|effect| {
+            let Effect::Release(released) = effect else { return true };
+            released.retain(|id| !partitions.contains(id));
+            !released.is_empty()
+        });
         self.release_drained();
         if abort {
             self.abort();
@@ -227,7 +233,12 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(partition) = self.live(id, epoch) else { return };
         let Phase::Draining { cancel_at, give_up_at, cancelled } = &mut partition.phase else { return };
         if now >= *give_up_at {
+            // After a freeze the time to cancel may have passed as well.
+            let runs_on = !*cancelled && partition.in_flight > 0;
             partition.phase = Phase::Drained;
+            if runs_on {
+                self.effects.push_back(Effect::Cancel { partition: id, epoch });
+            }
             self.release_drained();
         } else if now >= *cancel_at && !std::mem::replace(cancelled, true) && partition.in_flight > 0 {
             self.effects.push_back(Effect::Cancel { partition: id, epoch });

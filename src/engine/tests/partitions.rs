@@ -272,3 +272,17 @@ fn records_of_a_partition_that_leaves_are_released_at_once() {
     bench.poll(&[(1, 1), (2, 1)]);
     assert_eq!(bench.engine.census().released, 2);
 }
+
+#[test]
+fn what_is_lost_before_its_release_was_taken_up_is_not_released() {
+    let mut bench = Bench::new();
+    bench.assign(&assignment(P1, 0, ""));
+    bench.holds_commits = true;
+    bench.revoke(&[P0, P1]);
+    // The driver hears of the commit and of the loss before it looks at what is to be done.
+    let transaction = bench.held_commit.take().expect("the clean marks are committed");
+    bench.engine.transaction_ended(bench.now, transaction, CommitResult::Committed);
+    bench.lose(&[P0]);
+    let released: Vec<_> = bench.others.iter().filter(|effect| matches!(effect, Effect::Release(_))).collect();
+    assert!(matches!(released[..], [Effect::Release(ids)] if *ids == [P1]), "{released:?}");
+}
