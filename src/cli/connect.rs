@@ -1,20 +1,17 @@
 //! `coafi connect`.
 
+mod beside;
 mod schedule;
 
 use clap::{Args, Subcommand};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::consume::flush;
+use self::beside::Beside;
 use super::output::table;
-use super::serving::serve_connector;
 use super::{Bar, Context, Exit, Failure};
 use crate::app;
 use crate::config::{GitStart, Repository};
 use crate::connectors::git::{ConnectorError, Progress, Start};
-use crate::runtime::{Shutdown, TaskError, Tasks};
-use crate::schema::registry;
+use crate::runtime::Shutdown;
 
 /// Publish a source's events to Kafka.
 #[derive(Debug, Subcommand)]
@@ -72,29 +69,8 @@ impl Git {
         let mut connector = app::lone_connector(&git, &context.places(), context.codec()?)?;
         connector.once = self.once;
 
-        let (report, mut reports) = watch::channel(Progress::default());
-        // The pages are there before the connector, and end after it.
-        let serving = CancellationToken::new();
-        let mut tasks = Tasks::new(serving.clone());
-        if !self.once {
-            let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
-            let http = &context.settings().http;
-            serve_connector(&mut tasks, http, reports.clone(), registry, telemetry.metrics()).await?;
-        }
-        let stop = shutdown.token();
-        let running = connector.run(stop.clone(), report);
-        let bar = context.output().bar("commits", None);
-        let showing = async {
-            while reports.changed().await.is_ok() {
-                show(&bar, &reports.borrow_and_update());
-            }
-        };
-        let working = async { tokio::join!(running, showing).0 };
-        let (ended, pages) = shutdown.watch(beside_pages(working, tasks, serving, &stop)).await;
-        drop(bar);
-        flush(context, telemetry).await;
-        let progress = ended.map_err(failure)?;
-        pages.map_err(|error| Failure::failed(error.to_string()).because(error))?;
+        let beside = Beside { context, telemetry, shutdown, pages: !self.once, counts: "commits" };
+        let progress = beside.run(show, |stop, report| connector.run(stop, report)).await?.map_err(failure)?;
         let rows: Vec<_> = progress.repositories.iter().map(|(name, r)| (name.clone(), r.found, r.published)).collect();
         let json = serde_json::json!({
             "repositories": rows.iter().map(|(name, commits, events)| {
@@ -122,28 +98,6 @@ impl Git {
         };
         repository
     }
-}
-
-/// A connector beside its pages, which end after it. Pages that fail end the connector; it is never without them.
-async fn beside_pages<T>(
-    working: impl Future<Output = T>,
-    tasks: Tasks,
-    serving: CancellationToken,
-    stop: &CancellationToken,
-) -> (T, Result<(), TaskError>) {
-    let working = async {
-        let ended = working.await;
-        serving.cancel();
-        ended
-    };
-    let watching = async {
-        let pages = tasks.join().await;
-        if pages.is_err() {
-            stop.cancel();
-        }
-        pages
-    };
-    tokio::join!(working, watching)
 }
 
 fn show(bar: &Bar, progress: &Progress) {

@@ -23,7 +23,7 @@ use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
 pub(super) use api::{Database, serve_api_pages};
-pub(super) use connector::serve_connector;
+pub(super) use connector::{Watched, serve_connector};
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);

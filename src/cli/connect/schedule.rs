@@ -1,18 +1,13 @@
 //! `coafi connect schedule`.
 
 use clap::Args;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::super::consume::flush;
 use super::super::output::table;
-use super::super::serving::serve_connector;
 use super::super::{Bar, Context, Exit, Failure};
-use super::beside_pages;
+use super::beside::Beside;
 use crate::app;
 use crate::connectors::schedule::{Phase, Progress};
-use crate::runtime::{Shutdown, Tasks};
-use crate::schema::registry;
+use crate::runtime::Shutdown;
 
 /// Every due time of the configured schedules as an event on coafi.schedule.
 ///
@@ -36,26 +31,9 @@ impl Schedule {
         let telemetry = context.start_quiet_telemetry("warn")?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
         let connector = app::schedule_connector(context.settings(), &context.places(), context.codec()?);
-        let (report, mut reports) = watch::channel(Progress::default());
-        let serving = CancellationToken::new();
-        let mut tasks = Tasks::new(serving.clone());
-        let registry = registry::Client::new(context.places().registry).map_err(anyhow::Error::new)?;
-        let http = &context.settings().http;
-        serve_connector(&mut tasks, http, reports.clone(), registry, telemetry.metrics()).await?;
-        let stop = shutdown.token();
-        let running = connector.run(stop.clone(), report);
-        let bar = context.output().bar("fires", None);
-        let showing = async {
-            while reports.changed().await.is_ok() {
-                show(&bar, &reports.borrow_and_update());
-            }
-        };
-        let working = async { tokio::join!(running, showing).0 };
-        let (ended, pages) = shutdown.watch(beside_pages(working, tasks, serving, &stop)).await;
-        drop(bar);
-        flush(context, telemetry).await;
+        let beside = Beside { context, telemetry, shutdown, pages: true, counts: "fires" };
+        let ended = beside.run(show, |stop, report| connector.run(stop, report)).await?;
         let progress = ended.map_err(anyhow::Error::new)?;
-        pages.map_err(|error| Failure::failed(error.to_string()).because(error))?;
         let rows = progress.schedules.iter().map(|(name, schedule)| (name.clone(), schedule.fired, schedule.skipped));
         let rows: Vec<_> = rows.collect();
         let json = serde_json::json!({"schedules": rows.iter().map(|(name, fired, skipped)| {
