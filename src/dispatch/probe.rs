@@ -5,10 +5,14 @@ use std::time::Duration;
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use super::Services;
+use crate::connectors::git::GIT_HOST;
 use crate::engine::Dependency;
 
 /// An answer that takes longer is none. What is back while it is waited for is noticed this much later.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// As much for a server that may be on another continent: name, connection, TLS and answer.
+const HOST_PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Written where artifacts go: a full disk answers reads.
 const PROBE_OBJECT: &str = ".coafi-probe";
@@ -19,6 +23,7 @@ pub const DEPENDENCIES: [&str; 3] = [Dependency::DATABASE, Dependency::SCHEMA_RE
 
 /// A dependency that a handler names and nobody here knows is tried with the next event instead: `true`.
 pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
+    let host = dependency.0.strip_prefix(GIT_HOST);
     let asked = async {
         match &*dependency.0 {
             Dependency::DATABASE => services.store.ping().await.map_err(|error| error.to_string()),
@@ -27,11 +32,15 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
                 let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
                 put.map(drop).map_err(|error| error.to_string())
             }
-            _ => Ok(()),
+            _ => match host {
+                Some(origin) => services.repositories.host_answers(origin).await,
+                None => Ok(()),
+            },
         }
     };
-    let answer = tokio::time::timeout(PROBE_TIMEOUT, asked).await;
-    match answer.unwrap_or_else(|_| Err(format!("no answer within {PROBE_TIMEOUT:?}"))) {
+    let timeout = if host.is_some() { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
+    let answer = tokio::time::timeout(timeout, asked).await;
+    match answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
         Ok(()) => true,
         Err(error) => {
             // That it is down has been said.

@@ -55,7 +55,10 @@ fn meaning(error: &sqlx::Error) -> Meaning {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Meaning::Unavailable,
+        | sqlx::Error::WorkerCrashed
+        // The connection is not where the driver takes it to be. No event is to blame.
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::InvalidSavePointStatement => Meaning::Unavailable,
         _ => Meaning::Other,
     }
 }
@@ -166,6 +169,7 @@ mod tests {
         let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(meaning(&sqlx::Error::Io(io)), Meaning::Unavailable);
         assert_eq!(meaning(&sqlx::Error::PoolTimedOut), Meaning::Unavailable);
+        assert_eq!(meaning(&sqlx::Error::InvalidSavePointStatement), Meaning::Unavailable);
         assert_eq!(meaning(&sqlx::Error::RowNotFound), Meaning::Other);
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
@@ -72,7 +72,8 @@ impl Sqlite {
         let file = options.get_filename().to_owned();
         let lock = migration_lock(&file).await.map_err(|e| errors.unavailable(e))?;
         let pool = |connections, timeout| {
-            SqlitePoolOptions::new().max_connections(connections).acquire_timeout(timeout).connect_with(options.clone())
+            let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(timeout);
+            pool.before_acquire(|connection, _| Box::pin(is_usable(connection))).connect_with(options.clone())
         };
         let writer = pool(1, WRITER_TIMEOUT).await.map_err(|e| errors.map(&e))?;
         let mut migrations = Migrator { ..Migrator::DEFAULT };
@@ -94,6 +95,14 @@ impl Sqlite {
         }
         Ok(committed)
     }
+}
+
+/// A transaction that SQLite itself rolls back (a full disk, for one) cannot be rolled back by the driver, which then takes it
+/// to be open for ever and begins no other. Such a connection is replaced.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be queued; its connection does one thing after the other.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// SQLite has no advisory locks, and two processes that migrate a new file at once would collide: a lock on a file beside

@@ -5,6 +5,7 @@
 //!   directory, to be killed, paused and restarted at will. They end with their handle. If the whole process dies first,
 //!   however it dies, the [`reaper`] ends them.
 //! - [`KafkaCluster`] is several brokers, any of which may be broken, for tests of what a single one cannot show.
+//! - [`GitHost`] is a git repository over HTTP that may go away.
 //! - [`Stack`] is all three under a name, on fixed ports, outliving whoever started it: `make up` and `make down`.
 //! - The binary `coafi-testcontainers` is both for the command line; its verb `run` gives a command a stack of its own.
 //!
@@ -16,6 +17,7 @@
 
 mod backup;
 mod docker;
+mod git_host;
 mod native;
 mod port;
 mod probe;
@@ -28,6 +30,7 @@ mod service;
 mod stack;
 mod tools;
 
+pub use git_host::GitHost;
 pub use proxied::KafkaCluster;
 pub use server::{Kafka, Postgres, Registry, Server};
 pub use service::Service;

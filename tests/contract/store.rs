@@ -423,6 +423,23 @@ async fn a_directory_that_cannot_be_is_an_outage() {
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
 }
 
+/// As it does where the disk is full, which a trigger stands for here.
+#[tokio::test]
+async fn a_transaction_that_sqlite_ends_by_itself_leaves_a_database_that_goes_on() {
+    const TRIGGER: &str = "CREATE TRIGGER full BEFORE INSERT ON registry_history \
+         BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END";
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/store.db", directory.path().display());
+    let store = store::open(&url, &store::Settings::default()).await.unwrap();
+    let fence = fence(&*store).await;
+    let work = work(&fence, "1", vec![put("a", json!(1))]);
+    databases::execute(&url, TRIGGER).await;
+    let error = store.commit(work.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("disk is full"), "{error:?}");
+    databases::execute(&url, "DROP TRIGGER full").await;
+    assert_eq!(store.commit(work).await, Ok(Committed::Written(vec![1])));
+}
+
 #[tokio::test]
 async fn a_database_that_is_gone_is_an_outage_and_comes_back() {
     let database = Postgres::create().await;

@@ -1,5 +1,6 @@
 //! What can go wrong with a repository, and which class of failure each is.
 
+use super::hosts::GIT_HOST;
 use crate::dispatch::Failure;
 
 /// An error about one repository. Cheap to clone: texts only, gix's own errors stop here.
@@ -14,7 +15,12 @@ pub enum GitError {
     #[error("no repository at {url}: {detail}")]
     Missing { url: String, detail: String },
     #[error("repository {url} is unreachable: {detail}")]
-    Unreachable { url: String, detail: String },
+    Unreachable {
+        url: String,
+        detail: String,
+        /// The server, if it does not answer at all and this process has been told of it: see `hosts`.
+        host: Option<String>,
+    },
     #[error("repository {url} did not answer within {seconds} s")]
     TimedOut { url: String, seconds: u64 },
     #[error("repository {url} is being cloned or fetched, which goes on; it was waited for {seconds} s")]
@@ -44,17 +50,21 @@ impl GitError {
     ///
     /// | error | class |
     /// |---|---|
+    /// | a configured server does not answer | systemic (`git:https://host`) |
     /// | not there, unreachable, time-out, still being cloned, the machine's own trouble | transient |
     /// | anything that reading again cannot change | permanent |
     ///
-    /// Never systemic: the URL is the event's, and an outage stops everything that shares the dependency. One event that
-    /// names a repository that never was would hold its key for ever, and with it those of other repositories. For the same
+    /// A server that only an event names is no dependency: an outage stops everything that shares it, and one event that
+    /// names a server that never was would hold its key for ever, and with it those of other repositories. For the same
     /// reason such failures are about their repository, and are not the same error in different ones; the machine's trouble
     /// is.
     #[must_use]
     pub fn failure(&self) -> Failure {
         match self {
             Self::Missing { url, .. } => Failure::transient("git_repository_missing", self).about(url),
+            Self::Unreachable { host: Some(host), .. } => {
+                Failure::systemic(&format!("{GIT_HOST}{host}"), "git_host_unreachable", self)
+            }
             Self::Unreachable { url, .. } => Failure::transient("git_unreachable", self).about(url),
             Self::TimedOut { url, .. } => Failure::transient("git_timeout", self).about(url),
             Self::Machine { .. } => Failure::transient("git_io", self),

@@ -18,18 +18,32 @@ use super::{GitError, RepositoryId, machine};
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
 /// Brings the mirror in `directory` up to date; makes it where there is none, completely or not at all. Blocks until done,
-/// failed or `interrupt`ed.
+/// failed or `interrupt`ed. `host` is named where it does not answer.
 ///
 /// # Errors
 /// [`GitError::Missing`] where the server says so, [`GitError::Unreachable`], [`GitError::Corrupt`].
-pub(super) fn fetch(id: &RepositoryId, url: &str, directory: &Path, interrupt: &AtomicBool) -> Result<(), GitError> {
+pub(super) fn fetch(
+    id: &RepositoryId,
+    url: &str,
+    host: Option<&str>,
+    directory: &Path,
+    interrupt: &AtomicBool,
+) -> Result<(), GitError> {
+    let remote_error = |error: &gix::Error| match remote_error(id, error) {
+        // gix says so of a connection that cannot be made or is too slow, and of the server's own errors (5xx).
+        GitError::Unreachable { url, detail, .. } if error.is_retryable() => {
+            GitError::Unreachable { url, detail, host: host.map(str::to_owned) }
+        }
+        error => error,
+    };
     if directory.join("HEAD").is_file() {
         let repository = gix::open_opts(directory, mirror_options()).map_err(|error| unreadable(id, &error))?;
-        return update(&repository, url, interrupt).map_err(|error| remote_error(id, &error));
+        return update(&repository, url, interrupt).map_err(|error| remote_error(&error));
     }
     let local = |error: &dyn std::fmt::Display| GitError::Unreachable {
         url: id.to_string(),
         detail: format!("the mirror in {} cannot be made: {error}", directory.display()),
+        host: None,
     };
     let unfinished = directory.with_extension("unfinished");
     if unfinished.exists() {
@@ -39,7 +53,7 @@ pub(super) fn fetch(id: &RepositoryId, url: &str, directory: &Path, interrupt: &
     let create = gix::create::Options::default();
     let made = gix::ThreadSafeRepository::init_opts(&unfinished, gix::create::Kind::Bare, create, mirror_options());
     let repository = made.map_err(|error| local(&chain(&error)))?.to_thread_local();
-    update(&repository, url, interrupt).map_err(|error| remote_error(id, &error))?;
+    update(&repository, url, interrupt).map_err(|error| remote_error(&error))?;
     drop(repository);
     std::fs::rename(&unfinished, directory).map_err(|error| local(&error))
 }
@@ -107,13 +121,13 @@ fn remote_error(id: &RepositoryId, error: &gix::Error) -> GitError {
     let detail = detail.split_whitespace().map(without_userinfo).collect::<Vec<_>>().join(" ");
     if machine::is_to_blame(error) {
         // Of the network too, where the server is to blame: either way it may be over soon.
-        GitError::Unreachable { url, detail }
+        GitError::Unreachable { url, detail, host: None }
     } else if error.is_corrupted() {
         GitError::Corrupt { url, detail }
     } else if error.is_not_found() || error.is_permission_denied() || error.is_unauthenticated() {
         GitError::Missing { url, detail }
     } else {
-        GitError::Unreachable { url, detail }
+        GitError::Unreachable { url, detail, host: None }
     }
 }
 

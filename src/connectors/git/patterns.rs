@@ -7,6 +7,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 #[derive(Clone, Debug)]
 pub struct Patterns {
     set: GlobSet,
+    texts: Vec<String>,
     /// No pattern was given: everything matches.
     any: bool,
 }
@@ -23,13 +24,13 @@ impl Patterns {
     /// Matches everything.
     #[must_use]
     pub fn any() -> Self {
-        Self { set: GlobSet::empty(), any: true }
+        Self { set: GlobSet::empty(), texts: Vec::new(), any: true }
     }
 
     /// Matches nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self { set: GlobSet::empty(), any: false }
+        Self { set: GlobSet::empty(), texts: Vec::new(), any: false }
     }
 
     /// Matches what one of `patterns` does; everything if there is none.
@@ -42,7 +43,14 @@ impl Patterns {
             set.add(glob(pattern.as_ref())?);
         }
         let set = set.build().map_err(|error| BadPattern { pattern: String::new(), reason: error.to_string() })?;
-        Ok(Self { set, any: patterns.is_empty() || patterns.iter().any(|pattern| pattern.as_ref() == "*") })
+        let texts: Vec<String> = patterns.iter().map(|pattern| pattern.as_ref().to_owned()).collect();
+        let any = texts.is_empty() || texts.iter().any(|text| text == "*");
+        Ok(Self { set, texts, any })
+    }
+
+    /// As they were given.
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
     }
 
     #[must_use]

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::fetches::Fetches;
+use super::hosts::Hosts;
 use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId, mirror};
 
 #[derive(Clone, Debug)]
@@ -27,7 +28,8 @@ pub struct RepositoriesSettings {
     /// For one clone or fetch.
     pub fetch_timeout: Duration,
     /// How long a handler's read waits for a clone or fetch, which goes on afterwards. Less than a route's deadline: an
-    /// attempt that outlives that is taken for a handler that hangs.
+    /// attempt that outlives that is taken for a handler that hangs. More than gix waits for a connection (20 s), so that a
+    /// server that says nothing is told from one that is slow.
     pub wait_max: Duration,
     /// Identities (see [`RepositoryId`]) that may be read besides those of [`Self::known`]. An event's URL is somebody's input: where not everybody who can
     /// publish is trusted, this keeps them from reading any directory or asking any host.
@@ -43,7 +45,7 @@ impl Default for RepositoriesSettings {
             open_max: 32,
             reading_max: 8,
             fetch_timeout: Duration::from_secs(300),
-            wait_max: Duration::from_secs(20),
+            wait_max: Duration::from_secs(25),
             allowed: Patterns::any(),
             known: Vec::new(),
         }
@@ -62,6 +64,7 @@ struct Inner {
     /// Open and unused, the longest unused first.
     idle: Mutex<VecDeque<Handle>>,
     fetches: Fetches,
+    hosts: Hosts,
 }
 
 impl Default for Repositories {
@@ -76,7 +79,8 @@ impl Repositories {
         let known = settings.known.iter().map(|known| (known.id.clone(), known.location.clone())).collect();
         let reading = Arc::new(Semaphore::new(settings.reading_max.max(1)));
         let fetches = Fetches::new(settings.fetch_timeout);
-        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetches }))
+        let hosts = Hosts::new(settings.known.iter(), settings.allowed.texts());
+        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetches, hosts }))
     }
 
     /// What `url`, a URL or a path, names, and where that is read from.
@@ -153,6 +157,14 @@ impl Repositories {
             Some(fetch) => self.0.fetches.fresh(&address.id, fetch).await,
             None => Ok(()),
         }
+    }
+
+    /// Whether a configured server, `https://host`, answers; a failure that is about it names it so.
+    ///
+    /// # Errors
+    /// What stands in the way, for people.
+    pub async fn host_answers(&self, origin: &str) -> Result<(), String> {
+        self.0.hosts.answers(origin).await
     }
 
     /// Interrupts fetches and waits for their end. For shutdown: nothing is fetched afterwards.
@@ -248,8 +260,8 @@ impl Inner {
     ) -> Result<Option<impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static>, GitError> {
         let directory = self.directory(address)?;
         let Location::Remote(url) = &address.location else { return Ok(None) };
-        let (id, url) = (address.id.clone(), url.clone());
-        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &url, &directory, interrupt)))
+        let (id, url, host) = (address.id.clone(), url.clone(), self.hosts.of(url));
+        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &url, host.as_deref(), &directory, interrupt)))
     }
 }
 
