@@ -26,9 +26,14 @@ const RESULTS_READ_BACK: Duration = Duration::from_secs(900);
 /// run. Ends on SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  coafi api\n  \
-                        curl -H \"X-API-Key: $KEY\" --json '{\"registryId\":\"parts\",\"entryId\":\"wing-7\",\"data\":{}}' \\\n    \
-                        http://localhost:8090/registry/update")]
+#[command(after_help = "Examples:
+  coafi api key ci --permission 'api:registry/update:POST'
+  coafi api
+  curl -H \"X-API-Key: $KEY\" --json '{\"registryId\":\"parts\",\"entryId\":\"wing-7\",\"data\":{}}' \\
+    http://localhost:8090/registry/update
+
+Exit codes: 0 stopped, 1 it failed for good, or its port is taken, 2 the configuration is wrong, or
+nobody could use it. What is away is waited for.")]
 pub(super) struct Api {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -37,11 +42,17 @@ pub(super) struct Api {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make an API key: prints it once, with what to write under api.keys.
-    #[command(after_help = "Examples:\n  coafi api key ci --permission 'api:registry/update:POST'\n  \
-                            coafi api key ops --permission 'api:*' --output json")]
+    #[command(after_help = "Examples:
+  coafi api key ci --permission 'api:registry/update:POST'
+  coafi api key ops --permission 'api:*' --output json
+
+Exit codes: 0 made, 2 the command line or the configuration is wrong.")]
     Key(Key),
     /// Write the OpenAPI 3.1 document of the configured endpoints to stdout, as /openapi.json serves it.
-    #[command(after_help = "Examples:\n  coafi api openapi > openapi.json")]
+    #[command(after_help = "Examples:
+  coafi api openapi > openapi.json
+
+Exit codes: 0 written, 2 the configuration is wrong.")]
     Openapi,
 }
 

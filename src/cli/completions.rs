@@ -9,9 +9,11 @@ use super::{Cli, Exit, Failure};
 
 /// Write a shell's completion script to stdout.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  coafi completions bash > /etc/bash_completion.d/coafi\n  source <(coafi completions zsh)"
-)]
+#[command(after_help = "Examples:
+  coafi completions bash > /etc/bash_completion.d/coafi
+  source <(coafi completions zsh)
+
+Exit codes: 0 written, 1 stdout takes no more, 2 there is no such shell here.")]
 pub(super) struct Completions {
     shell: Shell,
 }

@@ -9,8 +9,12 @@ use crate::config::Entry;
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
     /// Print every setting in force and where it came from; secrets are shown as ***.
-    #[command(after_help = "Examples:\n  coafi config show\n  coafi config show --changed\n  \
-                            COAFI__KAFKA__GROUP_ID=test coafi config show --output json")]
+    #[command(after_help = "Examples:
+  coafi config show
+  coafi config show --changed
+  COAFI__KAFKA__GROUP_ID=test coafi config show --output json
+
+Exit codes: 0 shown, 2 the configuration is wrong.")]
     Show {
         /// Only settings that differ from the defaults' place: from a file or from the environment.
         #[arg(long)]

@@ -20,9 +20,14 @@ pub(super) enum Connect {
     ///
     /// Continues where the last connector of the repository stopped; a second one stands by. Ends on SIGTERM or SIGINT, or
     /// with --once when everything is published. Without --once it serves /health, /ready and /metrics on http.listen.
-    #[command(after_help = "Examples:\n  coafi connect git --repo . --once\n  \
-                            coafi connect git --repo https://github.com/octocat/Hello-World.git --branch main --path 'docs/**' --start now\n  \
-                            coafi connect git")]
+    #[command(after_help = "Examples:
+  coafi connect git --repo . --once
+  coafi connect git --repo https://github.com/octocat/Hello-World.git --branch main --path 'docs/**' --start now
+  coafi connect git
+
+Exit codes: 0 stopped, or everything is published with --once, 1 a topic is not there, or a
+repository cannot be read with --once, 2 no repository is named or the configuration is wrong, 3
+Kafka does not answer.")]
     Git(Git),
     Schedule(schedule::Schedule),
 }

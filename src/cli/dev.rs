@@ -29,10 +29,15 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// at least once, holds a bounded number of records, and is gone at exit. Where api.keys or api.jwt are configured, the API is
 /// served too, on api.listen.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  coafi dev\n  coafi dev --once --repo ../project --output json\n  \
-                        coafi dev --repo https://github.com/octocat/Hello-World.git")]
+#[command(after_help = "Examples:
+  coafi dev
+  coafi dev --once --repo ../project --output json
+  coafi dev --repo https://github.com/octocat/Hello-World.git
+
+Exit codes: 0 stopped, or everything is handled with --once, 1 it failed, or a repository cannot be
+read with --once, 2 the command line, the configuration or the routes are wrong.")]
 pub(super) struct Dev {
-    /// End once every commit has been handled; exit code 0.
+    /// End once every commit has been handled.
     #[arg(long)]
     once: bool,
     /// A repository's path or URL; by default the configured ones, else the working directory.

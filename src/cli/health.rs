@@ -11,10 +11,14 @@ use super::{Context, Exit, Failure};
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Ask a running replica whether it is alive.
-///
-/// Exit code 0 if its poll loop goes round, 1 if it stands still, 3 if nobody answers.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  coafi health\n  coafi health --ready\n  coafi health --url http://10.0.0.7:8080")]
+#[command(after_help = "Examples:
+  coafi health
+  coafi health --ready
+  coafi health --url http://10.0.0.7:8080
+
+Exit codes: 0 its poll loop goes round (with --ready: it may be given work), 1 it stands still (may
+not), 2 the configuration is wrong, 3 nobody answers.")]
 pub(super) struct Health {
     /// Base URL of the replica; by default the configured http.listen on this machine.
     #[arg(long)]

@@ -22,9 +22,9 @@ const MAX_NAME_BYTES: usize = 64;
 /// The replay is a consumer group of its own, <group>.replay.<name>, with the routes and handlers in force now. When it is
 /// through, its outcomes are compared with those that are recorded of the live group. It leaves nothing behind but audit
 /// records, unless effects are asked for: with --effects handlers write to the configured database and artifact store, and
-/// derived events are published, marked with the header coafi-run. Attempts are made in place only; what fails for good is reported, and neither dead-lettered nor put
-/// on a retry topic, for it is still where it was. An interrupted replay goes on with the same --name; a name stands for what
-/// it was first used for, and is refused with other events or effects.
+/// derived events are published, marked with the header coafi-run. Attempts are made in place only; what fails for good is
+/// reported, and neither dead-lettered nor put on a retry topic, for it is still where it was. An interrupted replay goes on
+/// with the same --name; a name stands for what it was first used for, and is refused with other events or effects.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi replay --topic coafi.git --from 2h --dry-run
@@ -32,8 +32,9 @@ const MAX_NAME_BYTES: usize = 64;
   coafi replay --topic coafi.git --partition 3 --from 4711 --to 4800 --type 'git.push' --filter \"data.branch == 'main'\"
   coafi replay --topic coafi.git --effects --name fix-42 --rate 50
 
-Exit codes: 0 every event was replayed, and to what is recorded of it; 1 something differs, failed or is left to do; 2 the
-command line or the configuration is wrong; 3 Kafka, the schema registry or the database does not answer.")]
+Exit codes: 0 every event was replayed, and to what is recorded of it; 1 something differs, failed
+or is left to do; 2 the command line or the configuration is wrong; 3 Kafka, the schema registry or
+the database does not answer.")]
 pub(super) struct Replay {
     /// Source topics to replay.
     #[arg(long = "topic", value_name = "TOPIC", required = true)]

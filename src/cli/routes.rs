@@ -30,7 +30,10 @@ pub(crate) enum Routes {
   coafi routes explain --type git.commit --topic coafi.git.retry.1m
   coafi routes explain --data event.json
 
-event.json is a structured CloudEvent; its filter is evaluated. Exit codes: 0 a route takes it, 1 none does.")]
+event.json is a structured CloudEvent; its filter is evaluated.
+
+Exit codes: 0 a route takes it, 1 none does, or event.json is no event, 2 the command line or the
+routes file is wrong.")]
 pub(crate) struct Explain {
     /// CloudEvents type.
     #[arg(long = "type", required_unless_present = "data")]

@@ -13,12 +13,21 @@ use crate::schema::registry::{Client, Settings};
 /// The schemas of `avro/` in the registry, one subject per topic and record.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Schemas {
-    /// Check that data of every registered version can still be read. Exit code 1 if not, with what breaks.
-    #[command(after_help = "Examples:\n  coafi schemas check\n  coafi schemas check --output json")]
+    /// Check that data of every registered version can still be read.
+    #[command(after_help = "Examples:
+  coafi schemas check
+  coafi schemas check --output json
+
+Exit codes: 0 it can, 1 something breaks, which is shown, 2 the configuration or a declaration is
+wrong, 3 the schema registry does not answer.")]
     Check,
     /// Register the schemas, after the same check.
-    #[command(after_help = "Examples:\n  coafi schemas register\n  \
-                            COAFI__TOPICS_DIR=./topics coafi schemas register    # those of other declarations")]
+    #[command(after_help = "Examples:
+  coafi schemas register
+  COAFI__TOPICS_DIR=./topics coafi schemas register    # those of other declarations
+
+Exit codes: 0 registered, 1 something would break and nothing is registered, or the registry refuses
+one, 2 the configuration or a declaration is wrong, 3 the schema registry does not answer.")]
     Register,
 }
 

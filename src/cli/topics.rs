@@ -20,20 +20,30 @@ const NAMED_OBSTACLES: usize = 5;
 /// The cluster's topics, as `topics/*.yaml` declares them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topics {
-    /// Show how the cluster differs from the declarations. Exit code 1 if something would be lost.
-    #[command(after_help = "Examples:\n  coafi topics plan\n  coafi topics plan --output json --replication-factor 1")]
+    /// Show how the cluster differs from the declarations.
+    #[command(after_help = "Examples:
+  coafi topics plan
+  coafi topics plan --output json --replication-factor 1
+
+Exit codes: 0 `coafi topics apply` can do all of it, 1 something would be lost, or the order of keys,
+and is refused, 2 the command line, the configuration or a declaration is wrong, 3 Kafka does not
+answer.")]
     Plan(Options),
     /// Make the cluster as declared. Nothing is done if anything would be lost.
     ///
     /// A topic with keys and records gets more partitions with --drain only, after its publishers have been stopped: the
     /// command waits until nobody publishes and everything is handled, adds the partitions, looks that nothing came in
-    /// between, and waits until the replicas have taken them up. Exit code 1 if it is not drained in time (nothing is
-    /// changed) or if records came in between (the message says which).
-    #[command(
-        after_help = "Examples:\n  coafi topics apply\n  coafi topics apply --topics topics/ --replication-factor 1\n  \
-                            coafi topics apply --drain --timeout 10m\n  \
-                            coafi topics apply --drain --group coafi --group reports"
-    )]
+    /// between, and waits until the replicas have taken them up.
+    #[command(after_help = "Examples:
+  coafi topics apply
+  coafi topics apply --topics topics/ --replication-factor 1
+  coafi topics apply --drain --timeout 10m
+  coafi topics apply --drain --group coafi --group reports
+
+Exit codes: 0 the cluster is as declared, 1 something would be lost and nothing is done, or it is
+not drained in time (nothing is changed), or records came in between, or Kafka refuses something
+(the message says which), 2 the command line, the configuration or a declaration is wrong, 3 Kafka
+does not answer.")]
     Apply(Apply),
 }
 

@@ -94,43 +94,57 @@ fn help_names_every_noun_and_the_exit_codes() {
     .assert_eq(&text(&output.stdout).lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>());
 }
 
+/// What `--help` says of a command.
+fn help(command: &[String]) -> String {
+    let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
+    let output = run(&arguments, &[]);
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    text(&output.stdout).to_owned()
+}
+
+/// The commands below one, as its help lists them.
+fn below(help: &str) -> Vec<String> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What does not fit beside a name goes on further to the right.
+    let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect()
+}
+
+/// Every command of the tree with its help.
+fn tree(command: Vec<String>) -> Vec<(Vec<String>, String)> {
+    let help = help(&command);
+    let below = below(&help);
+    let further = below.into_iter().flat_map(|name| tree([command.clone(), vec![name]].concat()));
+    std::iter::once((command.clone(), help.clone())).chain(further.collect::<Vec<_>>()).collect()
+}
+
 #[test]
-fn every_verb_has_help_with_examples() {
-    for verb in [
-        &["dev"][..],
-        &["consume"],
-        &["connect", "git"],
-        &["api"],
-        &["api", "key"],
-        &["connect", "schedule"],
-        &["api", "openapi"],
-        &["event", "send"],
-        &["event", "show"],
-        &["group", "lag"],
-        &["group", "why"],
-        &["topics", "plan"],
-        &["topics", "apply"],
-        &["schemas", "check"],
-        &["schemas", "register"],
-        &["routes", "lint"],
-        &["routes", "explain"],
-        &["schedule", "list"],
-        &["schedule", "next"],
-        &["schedule", "history"],
-        &["schedule", "trigger"],
-        &["schedule", "backfill"],
-        &["schedule", "pause"],
-        &["schedule", "resume"],
-        &["config", "show"],
-        &["health"],
-        &["completions"],
-    ] {
-        let output = run(&[verb, &["--help"]].concat(), &[]);
-        assert!(output.status.success(), "{verb:?}");
-        let help = text(&output.stdout);
-        assert!(help.contains("Example") && help.contains("coafi "), "{verb:?} shows no example:\n{help}");
-        assert!(help.lines().all(|line| line.chars().count() <= 120), "{verb:?} is too wide:\n{help}");
+fn every_command_has_help_with_examples_and_exit_codes() {
+    let tree = tree(Vec::new());
+    for known in ["api", "api key", "routes test", "dlq redrive", "schedule backfill", "completions"] {
+        assert!(tree.iter().any(|(command, _)| command.join(" ") == known), "{known} was not found: {tree:#?}");
     }
+    let mut wrong = Vec::new();
+    for (command, help) in &tree {
+        let name = format!("coafi {}", command.join(" "));
+        if let Some(wide) = help.lines().find(|line| line.chars().count() > 120) {
+            wrong.push(format!("{name}: too wide: {wide}"));
+        }
+        // A command that has others below it, and is run by itself all the same, takes them in brackets.
+        if !below(help).is_empty() && !help.contains("[COMMAND]") {
+            continue;
+        }
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_default();
+        let examples = examples.lines().take_while(|line| !line.is_empty());
+        if !examples.into_iter().any(|line| line.contains(&name)) {
+            wrong.push(format!("{name}: no example of it"));
+        }
+        let codes = help.lines().find_map(|line| line.strip_prefix("Exit codes: 0 "));
+        if codes.is_none() {
+            wrong.push(format!("{name}: nothing says what its exit codes mean"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

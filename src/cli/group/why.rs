@@ -16,11 +16,14 @@ use crate::schema::payloads::ReplicaStatus;
 /// say every second in topic coafi.status what their records wait for; what they said last, and how long ago that was, is
 /// put together with what Kafka knows of the group. So it works while a replica hangs, and while the database or the schema
 /// registry is away.
-///
-/// Exit codes: 0 everything moves or has nothing left, 1 something stands still, 3 Kafka does not answer.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  coafi group why\n  coafi group why --topic coafi.git\n  \
-                        coafi group why --output json | jq -r '.partitions[].reason' | sort | uniq -c")]
+#[command(after_help = "Examples:
+  coafi group why
+  coafi group why --topic coafi.git
+  coafi group why --output json | jq -r '.partitions[].reason' | sort | uniq -c
+
+Exit codes: 0 everything moves or has nothing left, 1 something stands still or a topic is not
+there, 2 the command line is wrong, 3 Kafka does not answer.")]
 pub(in crate::cli) struct Why {
     #[command(flatten)]
     asked: Asked,
