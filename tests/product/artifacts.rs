@@ -41,7 +41,8 @@ fn a_full_disk_holds_events_until_there_is_room() {
     assert_eq!(pages(&store.directory), 1);
 }
 
-fn pages(directory: &Path) -> usize {
+/// How many pages are below it.
+pub(crate) fn pages(directory: &Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(

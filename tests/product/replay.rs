@@ -1,14 +1,20 @@
 //! `coafi replay`: recorded events are handled again, and the live group does not notice.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use coafi_testcontainers::Kafka;
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::artifacts::pages;
+use crate::event::{attributes, commit_data};
 use crate::journal::{self, Outcome};
 use crate::process::{Process, eventually};
-use crate::stack::Stack;
-use crate::topic::{Positions, delete, ends, read};
+use crate::repositories::Repository;
+use crate::stack::{Stack, block_on};
+use crate::topic::{Positions, Record, delete, ends, read};
 use crate::world::World;
 
 const EFFECTS: &str = "SELECT count(*) FROM registry_history";
@@ -37,6 +43,18 @@ fn ended(replay: Process) -> (Option<i32>, Value) {
 
 fn outcomes_of(world: &World, name: &str) -> Vec<Outcome> {
     world.outcomes_of(&format!("{}.replay.{name}", world.group))
+}
+
+/// Kills a replay once it has come to its first outcomes, and before its last.
+fn kill_in_the_middle(world: &World, name: &str, arguments: &[&str], events: usize) {
+    let mut slow = replay(world, &[arguments, &["--name", name, "--rate", "5"]].concat());
+    eventually("some events are replayed", || {
+        assert!(slow.is_running(), "it ended: {}", slow.log());
+        outcomes_of(world, name).len() >= 5
+    });
+    slow.kill();
+    drop(slow);
+    assert!(outcomes_of(world, name).len() < events, "it was killed before its end");
 }
 
 #[test]
@@ -93,23 +111,38 @@ fn an_isolated_replay_leaves_only_its_audit_and_shows_what_new_routes_change() {
 
 #[test]
 fn a_dry_run_says_how_many_and_which() {
-    let world = World::new("dry");
+    let world = World::spread(Stack::shared(), "dry", 2);
     for number in 0..5 {
         world.send(&world.push(&format!("key-{number}")));
     }
-    let say = |arguments: &[&str]| {
+    let elsewhere = Record { headers: attributes("git.push", "/elsewhere").headers, ..world.push("other") };
+    world.producer.send_to(&world.topic, 1, &elsewhere);
+    // Partition and offset of each.
+    let first = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)];
+    let all = [&first[..], &[(1, 0)]].concat();
+    for (arguments, expected) in [
+        (&[][..], &all[..]),
+        (&["--from", "1", "--to", "3"], &first[1..3]),
+        (&["--key", "key-4", "--key", "key-0"], &[(0, 0), (0, 4)]),
+        (&["--type", "git.commit"], &[]),
+        (&["--filter", "data.forced == false && event.type == 'git.push'", "--from", "4"], &first[4..]),
+        (&["--from", "1h"], &all),
+        (&["--to", "1h"], &[]),
+        (&["--partition", "0"], &first),
+        (&["--partition", "1"], &[(1, 0)]),
+        (&["--partition", "0", "--partition", "1", "--to", "1"], &[(0, 0), (1, 0)]),
+        (&["--source", "/else*"], &[(1, 0)]),
+        (&["--source", "/product"], &first),
+        (&["--source", "/product", "--partition", "1"], &[]),
+    ] {
         let (code, said) = ended(replay(&world, &[&["--dry-run"], arguments].concat()));
-        assert_eq!(code, Some(0), "{said}");
-        let offsets = said["listed"].as_array().unwrap().iter().map(|listed| listed["offset"].as_i64().unwrap());
-        (said["events"].as_u64().unwrap(), offsets.collect::<Vec<_>>())
-    };
-    assert_eq!(say(&[]), (5, vec![0, 1, 2, 3, 4]));
-    assert_eq!(say(&["--from", "1", "--to", "3"]), (2, vec![1, 2]));
-    assert_eq!(say(&["--key", "key-4", "--key", "key-0"]), (2, vec![0, 4]));
-    assert_eq!(say(&["--type", "git.commit"]), (0, vec![]));
-    assert_eq!(say(&["--filter", "data.forced == false && event.type == 'git.push'", "--from", "4"]), (1, vec![4]));
-    assert_eq!(say(&["--from", "1h"]).0, 5);
-    assert_eq!(say(&["--to", "1h"]).0, 0);
+        assert_eq!((code, said["events"].as_u64()), (Some(0), Some(expected.len() as u64)), "{arguments:?}: {said}");
+        let number = |listed: &Value, member: &str| listed[member].as_i64().unwrap();
+        let listed = said["listed"].as_array().unwrap().iter();
+        let mut places: Vec<_> = listed.map(|one| (number(one, "partition"), number(one, "offset"))).collect();
+        places.sort_unstable();
+        assert_eq!(places, expected, "{arguments:?}: {said}");
+    }
     assert!(world.outcomes().is_empty() && outcomes_of(&world, "x").is_empty());
     let both = replay(&world, &["--effects", "--isolated"]).ended();
     assert!(both.code() == Some(2) && both.stderr.contains("cannot be used with"), "{}", both.stderr);
@@ -122,21 +155,107 @@ fn a_replay_that_is_killed_goes_on_under_its_name() {
     const EVENTS: usize = 60;
     let world = World::new("resumed");
     handled(&world, EVENTS);
-    let arguments = ["--name", "killed", "--isolated"];
-    let mut slow = replay(&world, &[&arguments[..], &["--rate", "5"]].concat());
-    eventually("some events are replayed", || {
-        assert!(slow.is_running(), "it ended: {}", slow.log());
-        outcomes_of(&world, "killed").len() >= 5
-    });
-    slow.kill();
-    drop(slow);
-    assert!(outcomes_of(&world, "killed").len() < EVENTS, "it was killed before its end");
+    kill_in_the_middle(&world, "killed", &["--isolated"], EVENTS);
 
-    let (code, said) = ended(replay(&world, &arguments));
+    let (code, said) = ended(replay(&world, &["--name", "killed", "--isolated"]));
     assert_eq!((code, &said["complete"], &said["same"]), (Some(0), &true.into(), &EVENTS.into()), "{said}");
     let offsets: Vec<i64> = outcomes_of(&world, "killed").iter().map(|outcome| outcome.offset).collect();
     assert_eq!((offsets.len(), offsets.into_iter().collect::<BTreeSet<_>>().len()), (EVENTS, EVENTS), "each once");
     assert_eq!(read(&world.stack.kafka, &world.topic, &Positions::new()).len(), EVENTS);
+}
+
+#[test]
+fn a_shadow_that_is_kept_is_gone_on_with() {
+    const EVENTS: usize = 60;
+    let world = World::new("shadow");
+    handled(&world, EVENTS);
+    let written = world.database.number(EFFECTS);
+    let shadow = world.path("shadow");
+    let arguments = ["--shadow", shadow.to_str().unwrap()];
+    kill_in_the_middle(&world, "kept", &arguments, EVENTS);
+
+    let (code, said) = ended(replay(&world, &[&arguments[..], &["--name", "kept"]].concat()));
+    assert_eq!((code, &said["complete"], &said["same"]), (Some(0), &true.into(), &EVENTS.into()), "{said}");
+    assert!(said["handled"].as_u64().unwrap() < EVENTS as u64, "some were handled before: {said}");
+    assert_eq!(effects_in(&shadow), i64::try_from(EVENTS).unwrap(), "both parts' effects, each once");
+    assert_eq!(world.database.number(EFFECTS), written, "none of them is the live group's");
+}
+
+/// As [`EFFECTS`], of a replay's own database.
+fn effects_in(shadow: &Path) -> i64 {
+    let options = SqliteConnectOptions::new().filename(shadow.join("replay.db"));
+    block_on(async {
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query_scalar(EFFECTS).fetch_one(&mut connection).await.unwrap()
+    })
+}
+
+#[test]
+fn what_handlers_derive_and_generate_is_held_back_or_marked_as_the_replays() {
+    const COMMITS: usize = 3;
+    let world = World::new("derived");
+    let (workflows, from) = ("coafi.workflow", ends(&world.stack.kafka, "coafi.workflow"));
+    let repository = Repository::init(world.path("repository"));
+    let commits: Vec<Record> = (0..COMMITS)
+        .map(|number| {
+            let sha = repository.commit_file(&format!("docs/{number}.md"), "# A document\n\nWith a page of its own.\n");
+            let value = world.commits.encode(&commit_data(&repository.url(), &sha));
+            Record { key: Some("key".into()), value: Some(value), ..attributes("git.commit", "/product") }
+        })
+        .collect();
+    let caused = |record: &Record, cause: &Record| record.header("ce_causationid") == cause.header("ce_id");
+    // Each commit's derived events' runs.
+    let runs = || {
+        let all = read(&world.stack.kafka, workflows, &from);
+        let of = |cause: &Record| {
+            let derived = all.iter().map(|read| &read.record).filter(|record| caused(record, cause));
+            derived.map(|record| record.header("coafi-run").map(str::to_owned)).collect::<Vec<_>>()
+        };
+        commits.iter().map(of).collect::<Vec<_>>()
+    };
+    for commit in &commits {
+        world.send(commit);
+    }
+    world.consume();
+    assert_eq!(runs(), vec![vec![None]; COMMITS], "of the live group");
+    let artifacts = world.path(".coafi/artifacts");
+    assert_eq!(pages(&artifacts), COMMITS);
+    // Whoever writes there writes pages of the same names: they have to be away to be missed.
+    std::fs::rename(&artifacts, world.path("aside")).unwrap();
+    let effects = world.database.number(EFFECTS);
+
+    let temporary = world.path("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = world.command(&["replay", "--topic", &world.topic, "--name", "held", "--output", "json"]);
+    command.env("TMPDIR", &temporary);
+    let (code, said) = ended(Process::start(command));
+    assert_eq!((code, &said["same"]), (Some(0), &COMMITS.into()), "{said}");
+    assert_eq!(runs(), vec![vec![None]; COMMITS], "held back");
+    assert!(!artifacts.exists(), "nothing is generated where the live group's pages are");
+    assert_eq!(world.database.number(EFFECTS), effects);
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "its own database and pages are removed");
+
+    let (code, said) = ended(replay(&world, &["--effects", "--name", "real"]));
+    assert_eq!((code, &said["same"]), (Some(0), &COMMITS.into()), "{said}");
+    let run = Some(format!("{}.replay.real", world.group));
+    assert_eq!(runs(), vec![vec![None, run]; COMMITS], "published, and marked");
+    assert_eq!(pages(&artifacts), COMMITS);
+    assert_eq!(world.database.number(EFFECTS), 2 * effects);
+}
+
+#[test]
+fn a_replay_keeps_to_its_rate() {
+    const EVENTS: usize = 30;
+    const PER_SECOND: usize = 10;
+    let world = World::new("rated");
+    handled(&world, EVENTS);
+    let (code, said) = ended(replay(&world, &["--name", "rated", "--rate", &PER_SECOND.to_string()]));
+    assert_eq!((code, &said["same"]), (Some(0), &EVENTS.into()), "{said}");
+    let ends: Vec<i64> = outcomes_of(&world, "rated").iter().map(|outcome| outcome.ended_at).collect();
+    let took_ms = ends.iter().max().unwrap() - ends.iter().min().unwrap();
+    // As many as in a second may begin at once; clocks are read to the millisecond.
+    let at_least_ms = i64::try_from((EVENTS - PER_SECOND) * 1_000 / PER_SECOND).unwrap() - 200;
+    assert!(took_ms >= at_least_ms, "{EVENTS} events within {took_ms} ms");
 }
 
 #[test]
