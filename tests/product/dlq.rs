@@ -2,6 +2,7 @@
 //! of each is what became of it.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use coafi_testcontainers::Kafka;
 use serde_json::{Value, json};
@@ -290,6 +291,22 @@ fn a_redrive_that_is_killed_goes_on_where_it_was_and_sends_each_record_once() {
 }
 
 #[test]
+fn a_redrive_keeps_to_its_rate() {
+    const RECORDS: usize = 40;
+    const PER_SECOND: usize = 10;
+    let drills = Drills::new("dlq_rate");
+    drills.dead(&(0..RECORDS).map(|n| drills.permanent(&format!("k{n}"))).collect::<Vec<_>>());
+    let began = Instant::now();
+    let (_, fates, _) = drills.redrive(&["--no-wait", "--rate", &PER_SECOND.to_string()]);
+    let took = began.elapsed();
+    assert_eq!(by_word(&fates, "fate"), BTreeMap::from([("sent".to_owned(), RECORDS)]), "{fates:?}");
+    assert_eq!(drills.redriven().len(), RECORDS);
+    // After a pause a fifth of a second's are sent at once.
+    let at_least = Duration::from_millis((RECORDS * 1_000 / PER_SECOND) as u64) - Duration::from_millis(500);
+    assert!(took >= at_least, "{RECORDS} records within {took:?}");
+}
+
+#[test]
 fn without_consumers_there_is_no_outcome_and_it_is_waited_for_later() {
     let drills = Drills::new("dlq_nobody");
     drills.dead(&[drills.permanent("a")]);
@@ -405,6 +422,55 @@ fn a_letter_goes_back_to_its_partition_whoever_its_producer_is() {
     let homes: Vec<_> = redriven.map(|read| (read.partition.to_string(), read.record.header("x-home"))).collect();
     assert_eq!(homes.len(), 4);
     assert!(homes.iter().all(|(partition, home)| Some(&**partition) == *home), "{homes:?}");
+}
+
+#[test]
+fn letters_are_chosen_by_their_partition_and_by_their_source() {
+    let world = World::spread(Stack::shared(), "dlq_chosen", 3);
+    world.also_declare("coafi.dlq.state");
+    let dlq = format!("{}.dlq", world.topic);
+    // So that no partition looks as if it were newer than a letter.
+    for partition in 0..3 {
+        world.producer.send_to(&world.topic, partition, &world.push("key"));
+    }
+    for (partition, source) in [(0, "/a"), (1, "/b"), (2, "/a")] {
+        let letter = Record { headers: attributes("git.push", source).headers, ..world.push("key") };
+        let letter = letter.with("coafi-origin-topic", &*world.topic).with("coafi-origin-offset", "0");
+        let letter = letter.with("coafi-origin-partition", partition.to_string());
+        world.producer.send_to(&dlq, partition, &letter);
+    }
+    let dlq_of = |verb: &str, arguments: &[&str]| {
+        world.run(&[&["dlq", verb, "--topic", &world.topic, "--output", "json"], arguments].concat())
+    };
+    // The partitions that letters are in.
+    let listed = |arguments: &[&str]| {
+        let list = dlq_of("list", arguments).json();
+        let letters = list["letters"].as_array().unwrap().iter().map(|letter| letter["letter"].as_str().unwrap());
+        let mut partitions: Vec<String> = letters.map(|id| id.split('/').nth(1).unwrap().to_owned()).collect();
+        partitions.sort();
+        partitions
+    };
+    for (arguments, expected) in [
+        (&[][..], &["0", "1", "2"][..]),
+        (&["--partition", "1"], &["1"]),
+        (&["--partition", "0", "--partition", "2"], &["0", "2"]),
+        (&["--source", "/a"], &["0", "2"]),
+        (&["--source", "/b", "--source", "/c"], &["1"]),
+        (&["--source", "/a", "--partition", "2"], &["2"]),
+        (&["--source", "/c"], &[]),
+    ] {
+        assert_eq!(listed(arguments), expected, "{arguments:?}");
+    }
+    let none = dlq_of("redrive", &["--partition", "3", "--no-wait"]);
+    assert!(none.code() == Some(2) && none.stderr.contains("partition"), "{}", none.stderr);
+    let (_, fates, _) = fates(&dlq_of("redrive", &["--partition", "0", "--partition", "1", "--no-wait"]));
+    assert_eq!(by_word(&fates, "fate"), BTreeMap::from([("sent".to_owned(), 2)]), "{fates:?}");
+    let all = read(&world.stack.kafka, &world.topic, &Positions::new());
+    let sent = all.iter().filter(|read| read.record.header("coafi-redrive").is_some());
+    let mut partitions: Vec<i32> = sent.map(|read| read.partition).collect();
+    partitions.sort_unstable();
+    assert_eq!(partitions, [0, 1]);
+    assert_eq!(listed(&["--status", "waiting"]), ["2"], "the other one is left alone");
 }
 
 #[test]
