@@ -147,6 +147,38 @@ fn every_command_has_help_with_examples_and_exit_codes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What bash offers, with the script in force, for the last word of a command line.
+fn offered(script: &Path, words: &[&str]) -> Vec<String> {
+    const ASK: &str = r#"source "$0" && COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) &&
+        _coafi coafi "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" && printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-c", ASK]).arg(script).args(words);
+    let output = bash.output().expect("bash is there");
+    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn completions_are_a_script_that_offers_commands_and_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("coafi.bash");
+    std::fs::write(&script, run(&["completions", "bash"], &[]).stdout).unwrap();
+    let checked = Command::new("bash").arg("-n").arg(&script).output().expect("this test needs bash");
+    assert!(checked.status.success() && checked.stderr.is_empty(), "{}", text(&checked.stderr));
+
+    let redrive = ["coafi", "dlq", "redrive"];
+    let help = help(&redrive[1..].iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let options: Vec<&str> =
+        lines.filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--"))).collect();
+    assert!(options.contains(&"--max-awaited") && options.contains(&"--into"), "{options:?}");
+    let offered_options = offered(&script, &[&redrive[..], &["--"]].concat());
+    for option in options {
+        assert!(offered_options.iter().any(|offered| offered == option), "{option}: {offered_options:?}");
+    }
+    assert_eq!(offered(&script, &["coafi", "dlq", "redr"]), ["redrive"]);
+}
+
 #[test]
 fn a_wrong_configuration_ends_with_2_and_says_everything() {
     let variables = [("COAFI__KAFKA__DELIVERY", "exactly_once"), ("COAFI__HTTP__LISTE", "x")];

@@ -32,6 +32,7 @@ mod shutdown;
 mod sources;
 mod stack;
 mod standing;
+mod terminal;
 mod topic;
 mod trace;
 mod vacancies;
