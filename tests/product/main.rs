@@ -18,6 +18,7 @@ mod journal;
 mod ledger;
 mod load;
 mod outages;
+mod plan;
 mod process;
 mod readme;
 mod recovery;

@@ -3,10 +3,10 @@
 use coafi_testcontainers::{Kafka, Postgres};
 use serde_json::{Value, json};
 
-use crate::event::attributes;
+use crate::event::{Subject, attributes};
 use crate::process::{Process, eventually, found};
 use crate::stack::Stack;
-use crate::topic::{Record, delete};
+use crate::topic::{Record, delete, ends, read};
 use crate::world::World;
 
 /// A route for drills, with `POLICY` as its further lines.
@@ -93,6 +93,27 @@ fn what_moves_does_not_stand_and_a_replica_that_has_ended_is_not_missed() {
     end(replica);
     assert_eq!(world.why()["replicas"], json!([]), "it has taken its report back");
     assert_eq!(world.why()["moves"], true, "nothing is left to do");
+}
+
+#[test]
+fn a_replica_says_about_every_second_how_it_stands() {
+    const STATUS: &str = "coafi.status";
+    const REPORTS: usize = 4;
+    let world = World::new("reporting");
+    let schema = Subject::latest(&world.stack.registry, STATUS, "org.coafi.operations.ReplicaStatus");
+    let (from, source) = (ends(&world.stack.kafka, STATUS), format!("/coafi/{}", world.group));
+    let replica = replica(&world);
+    let reports = found("some reports", || {
+        let all = read(&world.stack.kafka, STATUS, &from);
+        let ours = all.iter().filter(|read| read.record.header("ce_source") == Some(&*source));
+        let reports: Vec<Value> = ours.filter_map(|read| Some(schema.decode(read.record.value.as_deref()?))).collect();
+        (reports.len() >= REPORTS).then_some(reports)
+    });
+    let at: Vec<i64> = reports.iter().map(|report| report["reportedAt"].as_i64().unwrap()).collect();
+    // The machine may be busy; what is asked for is that they come one after the other, and no minute apart.
+    assert!(at.windows(2).all(|pair| (1..10_000).contains(&(pair[1] - pair[0]))), "{at:?}");
+    assert!(reports.iter().all(|report| report["pid"] == replica.id() && report["slot"] == "here"), "{reports:?}");
+    end(replica);
 }
 
 #[test]
