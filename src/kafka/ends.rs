@@ -24,8 +24,8 @@ impl<A: Application> Driver<A> {
         let due = self.clock.now() + QUIET;
         for candidate in self.partitions.iter_mut().filter(|p| p.source.partition == partition) {
             if let Some(owned) = candidate.owned.as_mut().filter(|owned| !owned.draining) {
-                owned.proof_due = Some(due);
-                self.state.proof_due = Some(self.state.proof_due.map_or(due, |other| other.min(due)));
+                owned.proof.is_due_at(due);
+                wake_at(&mut self.state.proof_due, due);
             }
         }
     }
@@ -33,19 +33,14 @@ impl<A: Application> Driver<A> {
     pub(super) fn ask_for_proofs(&mut self, now: Time) {
         let mut next: Option<Time> = None;
         for partition in self.partitions.iter_mut() {
-            let Some(owned) = partition.owned.as_mut().filter(|owned| !owned.draining && !owned.proof_asked) else {
-                continue;
-            };
-            match owned.proof_due {
-                Some(due) if due <= now => {
-                    (owned.proof_due, owned.proof_asked) = (None, true);
-                    let (source, live) = (partition.source.clone(), owned.live());
-                    let (partition, epoch, from) = (partition.id, owned.epoch, owned.polled.max(owned.proven_end));
-                    // If the thread is gone it has said why, and the replica ends in this turn.
-                    let _ = self.questions.send(Question::ProveEnd { partition, epoch, source, from, live });
-                }
-                Some(due) => next = Some(next.map_or(due, |other| other.min(due))),
-                None => {}
+            let Some(owned) = partition.owned.as_mut().filter(|owned| !owned.draining) else { continue };
+            if owned.proof.ask(now) {
+                let (source, live) = (partition.source.clone(), owned.live());
+                let (partition, epoch, from) = (partition.id, owned.epoch, owned.polled.max(owned.proven_end));
+                // If the thread is gone it has said why, and the replica ends in this turn.
+                let _ = self.questions.send(Question::ProveEnd { partition, epoch, source, from, live });
+            } else if let Some(due) = owned.proof.wake() {
+                wake_at(&mut next, due);
             }
         }
         self.state.proof_due = next;
@@ -85,22 +80,19 @@ impl<A: Application> Driver<A> {
                     let Some(owned) = &mut self.partitions.by_id(id).owned else { continue };
                     owned.end = Some(end);
                     // Nobody says when a stretch without records grows: an aborted transaction raises no event.
-                    if polling
-                        && end > owned.polled.max(owned.proven_end)
-                        && owned.proof_due.is_none()
-                        && !owned.proof_asked
-                    {
-                        let due = now + QUIET;
-                        owned.proof_due = Some(due);
-                        self.state.proof_due = Some(self.state.proof_due.map_or(due, |other| other.min(due)));
+                    if polling && end > owned.polled.max(owned.proven_end) && owned.proof.is_idle() {
+                        owned.proof.is_due_at(now + QUIET);
+                        wake_at(&mut self.state.proof_due, now + QUIET);
                     }
                 }
             }
             Found::End { partition, epoch, from, end } => {
                 let Some(current) = self.partitions.current(partition, epoch) else { return };
                 let Some(owned) = current.owned.as_mut() else { return };
-                owned.proof_asked = false;
-                // Records that came meanwhile have moved the position, and will be followed by another end.
+                if let Some(due) = owned.proof.answered() {
+                    wake_at(&mut self.state.proof_due, due);
+                }
+                // Records that came meanwhile have moved the position, and are followed by another end.
                 if owned.polled.max(owned.proven_end) != from {
                     return;
                 }
@@ -111,12 +103,15 @@ impl<A: Application> Driver<A> {
                         self.engine.reached_end(now, partition, epoch, NextOffset(end.0));
                     }
                     None => {
-                        let due = now + PROOF_AGAIN;
-                        owned.proof_due = Some(due);
-                        self.state.proof_due = Some(self.state.proof_due.map_or(due, |other| other.min(due)));
+                        owned.proof.is_due_at(now + PROOF_AGAIN);
+                        wake_at(&mut self.state.proof_due, now + PROOF_AGAIN);
                     }
                 }
             }
         }
     }
+}
+
+fn wake_at(next: &mut Option<Time>, due: Time) {
+    *next = Some(next.map_or(due, |other| other.min(due)));
 }

@@ -41,6 +41,7 @@ mod oldest;
 mod partitions;
 mod placing;
 mod polling;
+mod proof;
 pub mod properties;
 mod rebalance;
 mod receipts;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::proof::Proof;
 use crate::engine::{Arrival, Epoch, PartitionId, Time};
 use crate::event::{NextOffset, Offset, TopicPartition};
 use crate::store::Fence;
@@ -17,9 +18,7 @@ pub(super) struct Owned {
     pub(super) end: Option<NextOffset>,
     /// Proven: nothing is left to read below this position.
     pub(super) proven_end: NextOffset,
-    /// When a proof of the end is to be asked for; pushed back by every record.
-    pub(super) proof_due: Option<Time>,
-    pub(super) proof_asked: bool,
+    pub(super) proof: Proof,
     pub(super) draining: bool,
     pub(super) paused_by_engine: bool,
     pub(super) fence: Option<Fence>,
@@ -39,8 +38,7 @@ impl Owned {
             committed: position,
             end: None,
             proven_end: NextOffset(i64::MIN),
-            proof_due: None,
-            proof_asked: false,
+            proof: Proof::default(),
             draining: false,
             paused_by_engine: false,
             fence,

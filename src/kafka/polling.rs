@@ -89,7 +89,7 @@ impl<A: Application> Driver<A> {
         let partition = self.partitions.at(index);
         // Of a partition that is being given up, or is no longer ours: its next owner will poll it.
         let Some(owned) = partition.owned.as_mut().filter(|owned| !owned.draining) else { return };
-        owned.proof_due = None;
+        owned.proof.not_now();
         let topic = Arc::clone(&partition.source.topic);
         let (record, readable) = from_message(message, topic);
         let mut arrival = self.application.classify(&self.routes, record, &self.clock);
