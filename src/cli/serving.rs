@@ -73,7 +73,7 @@ fn outages(replica: Option<&Watch>) -> Result<(), String> {
     let Some(status) = replica.map(Watch::status) else { return Ok(()) };
     let down = status.open_circuits.iter().map(|dependency| {
         let error = status.outages.get(dependency).map(|trouble| format!(": {}", trouble.message));
-        format!("{dependency} is down{}", error.unwrap_or_default())
+        format!("{dependency} {}{}", dependency.state_when_open(), error.unwrap_or_default())
     });
     let down: Vec<String> = down.collect();
     if down.is_empty() { Ok(()) } else { Err(down.join("; ")) }

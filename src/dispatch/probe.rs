@@ -32,9 +32,10 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
                 let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
                 put.map(drop).map_err(|error| error.to_string())
             }
-            _ => match host {
-                Some(origin) => services.repositories.host_answers(origin).await,
-                None => Ok(()),
+            _ => match (host, dependency.schema_subject()) {
+                (Some(origin), _) => services.repositories.host_answers(origin).await,
+                (None, Some(subject)) => services.codec.is_registered(subject).await.map_err(|error| error.to_string()),
+                (None, None) => Ok(()),
             },
         }
     };

@@ -61,7 +61,7 @@ impl fmt::Display for Class {
 }
 
 /// Something that many records need and that can be down: `database`, `schema-registry`, `artifacts`, `ledger`, or a name
-/// that a handler gives. Equal names are the same dependency.
+/// that a handler gives, or `schema:` with a subject. Equal names are the same dependency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dependency(pub Arc<str>);
 
@@ -71,9 +71,31 @@ impl Dependency {
     pub const ARTIFACTS: &'static str = "artifacts";
     pub const LEDGER: &'static str = "ledger";
 
+    /// A schema that the registry does not have or does not take: the registry answers, so that what it is needed for is all
+    /// that waits.
+    const SCHEMA: &'static str = "schema:";
+
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())
+    }
+
+    /// Of the schema under this subject.
+    #[must_use]
+    pub fn schema(subject: &str) -> Self {
+        Self(format!("{}{subject}", Self::SCHEMA).into())
+    }
+
+    /// The subject, if it is a schema.
+    #[must_use]
+    pub fn schema_subject(&self) -> Option<&str> {
+        self.0.strip_prefix(Self::SCHEMA)
+    }
+
+    /// What it is while it is waited for, after its name.
+    #[must_use]
+    pub fn state_when_open(&self) -> &'static str {
+        if self.schema_subject().is_some() { "cannot be used" } else { "is down" }
     }
 }
 

@@ -238,6 +238,12 @@ fn outage(dependency: &str) -> Words {
             "Bring the artifact store back (artifacts.url), or make room in it; replicas notice within two seconds."
         }
         "ledger" => LEDGER,
+        schema if schema.starts_with("schema:") => {
+            return Words(
+                "The schema registry answers, but {dependency} cannot be used for {age}{because}: {waiting} (route {route}), and no attempt is used.",
+                "Register it: coafi schemas register (coafi schemas check says what it refuses); replicas notice within two seconds.",
+            );
+        }
         route if route.starts_with("route:") => {
             return Words(
                 "Events of route {route} fail with the same error, whatever their key, for {age}{because}: {waiting}, and no attempt is used.",

@@ -13,9 +13,9 @@ use tokio::time::{Duration, Instant};
 
 use super::reader::{Decoder, Generic, Reader};
 use super::registry::{Client, RegistryError};
-use super::{Encoder, Payload, SchemaId, subject, wire};
+use super::{Encoder, Payload, SchemaId, schema_files, subject, wire};
 use crate::dispatch::Failure;
-use crate::engine::Dependency;
+use crate::engine::{Class, Dependency};
 use crate::event::Event;
 
 /// (type, schema id) pairs kept; when it is full it starts anew.
@@ -144,8 +144,8 @@ impl Codec {
     /// `value` in Confluent wire format under the subject `<topic>-<record name>`.
     ///
     /// # Errors
-    /// Systemic (`schema-registry`): the registry does not answer, or does not have the schema; permanent if the value does
-    /// not fit its schema.
+    /// Systemic: the registry does not answer (`schema-registry`), or it does and has no such schema or does not take it
+    /// (`schema:SUBJECT`, [`Codec::is_registered`]), which is for people to mend; permanent if the value does not fit its schema.
     pub async fn encode<T: Payload>(&self, topic: &str, value: &T) -> Result<Bytes, Failure> {
         let mut data = Vec::with_capacity(INITIAL_BYTES);
         self.encoder::<T>(topic).await?.write(value, &mut data)?;
@@ -173,7 +173,7 @@ impl Codec {
             }
             other => other,
         };
-        let id = found.map_err(|error| turn.failed(&error))?;
+        let id = found.map_err(|error| turn.failed(Some(&subject), &error))?;
         let schema = T::SCHEMA.parse::<serde_avro_fast::Schema>().map_err(|e| {
             Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
         })?;
@@ -184,6 +184,20 @@ impl Codec {
         }
         encoders.entry(TypeId::of::<T>()).or_default().insert(topic.to_owned(), (id, Arc::clone(&schema)));
         Ok(Encoder::new(id, schema))
+    }
+
+    /// Whether the registry has the schema of ours that belongs under this subject; `Ok` if none of ours does, since nothing is
+    /// known of it.
+    ///
+    /// # Errors
+    /// As [`Client::lookup`].
+    pub async fn is_registered(&self, subject: &str) -> Result<(), RegistryError> {
+        let ours =
+            schema_files().find(|file| subject.strip_suffix(file.record).is_some_and(|rest| rest.ends_with('-')));
+        match ours {
+            Some(file) => self.0.client.lookup(subject, file.text).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     fn cached_encoder<T: Payload>(&self, topic: &str) -> Option<Encoder<T>> {
@@ -217,7 +231,7 @@ impl Codec {
             Ok(writer) => Ok(writer),
             Err(error) if error.is_absent() => Err(turn.absent(id, Failure::poison("unknown_schema", error))),
             Err(error @ RegistryError::Refused { .. }) => Err(Failure::poison("unknown_schema", error)),
-            Err(error) => Err(turn.failed(&error)),
+            Err(error) => Err(turn.failed(None, &error)),
         }
     }
 
@@ -269,8 +283,8 @@ impl Turn {
         }
     }
 
-    fn failed(&mut self, error: &RegistryError) -> Failure {
-        let failure = unusable(error);
+    fn failed(&mut self, subject: Option<&str>, error: &RegistryError) -> Failure {
+        let failure = unusable(subject, error);
         if matches!(error, RegistryError::Unavailable { .. }) {
             self.failed = Some((Instant::now(), failure.clone()));
         }
@@ -278,13 +292,21 @@ impl Turn {
     }
 }
 
-fn unusable(error: &RegistryError) -> Failure {
+/// `subject`: of a schema that something is to be encoded with. That it is not registered is no outage of the registry, which
+/// other events need and which answers: only what needs this schema waits, and no event is dead-lettered for what a deployment
+/// has left out.
+fn unusable(subject: Option<&str>, error: &RegistryError) -> Failure {
     let (code, hint) = match error {
         RegistryError::Absent { .. } => ("schema_not_registered", "; `coafi schemas register` registers it"),
         RegistryError::Refused { .. } => ("schema_refused", "; `coafi schemas check` says why"),
         RegistryError::Unavailable { .. } | RegistryError::Settings(_) => ("schema_registry_unavailable", ""),
     };
-    Failure::systemic(Dependency::SCHEMA_REGISTRY, code, format!("{error}{hint}"))
+    let answered = matches!(error, RegistryError::Absent { .. } | RegistryError::Refused { .. });
+    let dependency = match subject.filter(|_| answered) {
+        Some(subject) => Dependency::schema(subject),
+        None => Dependency::new(Dependency::SCHEMA_REGISTRY),
+    };
+    Failure::new(Class::Systemic(dependency), code, format!("{error}{hint}"))
 }
 
 fn is_json(content_type: Option<&str>) -> bool {

@@ -273,6 +273,10 @@ fn outages() {
         outage: The ledger is down for 3 min 20 s (connection refused): 3 records wait (route commits), and no attempt is used.
         See why topic coafi.bitt.records takes no records: its brokers, its in-sync replicas, its permissions.
     "#]]);
+    down("schema:coafi.bitt-org.coafi.Some").says(expect![[r#"
+        outage: The schema registry answers, but schema:coafi.bitt-org.coafi.Some cannot be used for 3 min 20 s (connection refused): 3 records wait (route commits), and no attempt is used.
+        Register it: coafi schemas register (coafi schemas check says what it refuses); replicas notice within two seconds.
+    "#]]);
     down("route:commits").says(expect![[r#"
         outage: Events of route commits fail with the same error, whatever their key, for 3 min 20 s (connection refused): 3 records wait, and no attempt is used.
         See what they have in common; the next one is tried within a second.

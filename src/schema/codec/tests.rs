@@ -1,7 +1,6 @@
 //! Against the built-in registry over real HTTP; and against ports where none answers.
 
 use super::*;
-use crate::engine::Class;
 use crate::event::{Offset, RecordBuilder};
 use crate::schema::payloads::{GitCommit, Outcome, SourceOffset};
 use crate::schema::register::Entry;
@@ -182,10 +181,16 @@ async fn an_unregistered_schema_stops_the_producer_unless_it_may_register() {
     let registry = BuiltinRegistry::start(&[]).await.unwrap();
     let client = Client::new(Settings::new(registry.url())).unwrap();
     let failure = Codec::new(client.clone(), false).encode(TOPIC, &sample::git_commit()).await.unwrap_err();
-    assert_eq!((failure.class.name(), failure.code), ("systemic", "schema_not_registered"));
-    assert!(failure.message.contains("coafi schemas register"), "{failure}");
+    let subject = subject(TOPIC, GitCommit::RECORD_NAME);
+    let dependency = Dependency::schema(&subject);
+    assert_eq!((&failure.class, failure.code), (&Class::Systemic(dependency), "schema_not_registered"));
+    assert!(failure.message.contains("coafi schemas register") && failure.message.contains(&subject), "{failure}");
+    let codec = Codec::new(client.clone(), false);
+    assert!(codec.is_registered(&subject).await.is_err_and(|error| error.is_absent()));
     Codec::new(client.clone(), true).encode(TOPIC, &sample::git_commit()).await.unwrap();
-    assert_eq!(client.versions(&subject(TOPIC, GitCommit::RECORD_NAME)).await.unwrap(), [1]);
+    assert_eq!(client.versions(&subject).await.unwrap(), [1]);
+    assert!(codec.is_registered(&subject).await.is_ok(), "who waits for it goes on");
+    assert!(codec.is_registered("a-strangers").await.is_ok(), "nothing is known of it");
 }
 
 #[tokio::test]
