@@ -97,7 +97,7 @@ upgrade: setup-build setup-stack ## Roll replicas from the release before to thi
 		&& $(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --previous "$$previous" --brokers 1 --only $(UPGRADE_FAULTS) \
 			--minutes $(MINUTES) --delivery $(DELIVERY) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
-simulate: setup-build ## Run the engine's simulation over SEEDS seeds, or replay one SEED
+simulate: setup-build ## Run the engine's simulation over SEEDS seeds and print one JSON object, or replay one SEED
 	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) \
 		$(CARGO) test --locked --package coafi-simulation --test simulation -- --nocapture
 

@@ -7,7 +7,7 @@
 //! runs) compare the engine with a model kept outside it.
 //!
 //! `COAFI_SIM_SEEDS=N` runs so many seeds, `COAFI_SIM_FROM=S` starts elsewhere, `COAFI_SIM_SEED=S` replays one and prints
-//! every step: `make simulate SEED=S`.
+//! every step: `make simulate SEED=S`. A run over many ends with one JSON object.
 
 #![allow(clippy::disallowed_methods, reason = "test harness: how long a run took")]
 
@@ -42,8 +42,9 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use simulation::Simulation;
 
 const DEFAULT_SEEDS: u64 = 5000;
@@ -75,6 +76,22 @@ impl Totals {
         simulation.world.faults.iter().for_each(|(name, count)| *self.faults.entry(name).or_default() += count);
         simulation.world.sightings.iter().for_each(|(name, count)| *self.sightings.entry(name).or_default() += count);
         simulation.world.truth.ended.iter().for_each(|(name, count)| *self.ends.entry(name).or_default() += count);
+    }
+
+    /// One object, on one line.
+    fn json(&self, failed: &BTreeMap<u64, String>, took: Duration) -> Value {
+        json!({
+            "seeds": self.seeds,
+            "failed": failed.len(),
+            "failed_seeds": failed.keys().collect::<Vec<_>>(),
+            "seconds": took.as_millis() as f64 / 1000.0,
+            "events": self.records,
+            "steps": self.steps,
+            "virtual_seconds": self.virtual_seconds,
+            "faults": self.faults,
+            "ends": self.ends,
+            "sightings": self.sightings,
+        })
     }
 }
 
@@ -146,7 +163,10 @@ fn every_seed_keeps_the_invariants() {
         totals.ends,
         totals.sightings
     ));
-    report_failures(&failed.into_inner().expect("all threads have ended"));
+    let failed = failed.into_inner().expect("all threads have ended");
+    // For whoever reads many runs: a line of its own, whatever the harness has begun, which shows it with `--nocapture`.
+    println!("\n{}", totals.json(&failed, began.elapsed()));
+    report_failures(&failed);
     if count >= SEEDS_FOR_COVERAGE {
         for fault in faults::Fault::NAMES {
             assert!(totals.faults.contains_key(fault), "no seed has the fault {fault:?}: the world is too small");
