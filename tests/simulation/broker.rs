@@ -117,6 +117,8 @@ pub(crate) struct Broker {
     /// What the owners had committed before that.
     earlier: BTreeMap<PartitionId, Committed>,
     producers: BTreeMap<usize, Producer>,
+    /// `offset.metadata.max.bytes`; `None`: as much as the engine has been told.
+    metadata_max_bytes: Option<usize>,
 }
 
 impl Broker {
@@ -131,7 +133,17 @@ impl Broker {
             committed: BTreeMap::new(),
             earlier: BTreeMap::new(),
             producers: BTreeMap::new(),
+            metadata_max_bytes: None,
         }
+    }
+
+    /// From now on it takes so much metadata with an offset.
+    pub(crate) fn set_metadata_max_bytes(&mut self, bytes: Option<usize>) {
+        self.metadata_max_bytes = bytes;
+    }
+
+    pub(crate) fn takes_metadata(&self, metadata: &str) -> bool {
+        self.metadata_max_bytes.is_none_or(|most| metadata.len() <= most)
     }
 
     /// One more for the source topic.

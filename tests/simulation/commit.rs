@@ -11,7 +11,7 @@ use crate::checks::{Checked, ensure};
 use crate::coordinator::MemberId;
 use crate::profile::Mode;
 use crate::replica::{Input, Process};
-use crate::world::{World, map_identity};
+use crate::world::{Event, World, map_identity};
 
 /// A commit or abort that the engine has asked for and not been told the end of.
 #[derive(Debug)]
@@ -193,15 +193,28 @@ impl Process {
             self.give_up_transaction(world, transaction);
             return Ok(());
         }
-        let offsets = commit.offsets.clone();
+        let takes = |commit: &PartitionCommit| world.broker.takes_metadata(&commit.metadata);
+        let (offsets, refused): (Vec<_>, Vec<_>) = commit.offsets.iter().cloned().partition(takes);
+        if !refused.is_empty() {
+            world.sighted("metadata was refused");
+            world.note(|| format!("p{} refused   {refused:?}", self.id));
+            world.schedule(world.now, Event::Fail { slot: self.slot, process: self.id });
+        }
         if world.profile.mode == Mode::AtLeastOnce {
             commit.lost.iter().try_for_each(|lost| world.truth.lost(lost))?;
             see_overwritten(world, &offsets);
             world.broker.commit_offsets(&offsets);
             offsets.iter().try_for_each(|commit| world.truth.position(commit, map_identity, &world.broker))?;
+            if !refused.is_empty() {
+                // What else was in the request is committed, as Kafka does it; nobody is left to hear of it.
+                return Ok(());
+            }
             let answer_lost = self.answer_is_lost();
             let answer = Input::Ended { transaction, committed: true };
             self.after_latency(world, if answer_lost { Input::Resolve(transaction) } else { answer });
+            return Ok(());
+        }
+        if !refused.is_empty() {
             return Ok(());
         }
         match world.broker.send_offsets(self.slot, self.producer_epoch, world.now, &offsets) {

@@ -68,6 +68,12 @@ pub(crate) enum Fault {
     LedgerOutage {
         lasts: Duration,
     },
+    /// The brokers take so many bytes of metadata with an offset, fewer than the engine has been told; then somebody mends that.
+    NarrowMetadata {
+        bytes: usize,
+        lasts: Duration,
+    },
+    WideMetadata,
     /// Retention passes the committed position. The owner is down, or reads on.
     Retention {
         partition: PartitionId,
@@ -118,7 +124,7 @@ pub(crate) enum Stray {
 }
 
 impl Fault {
-    pub(crate) const NAMES: [&'static str; 20] = [
+    pub(crate) const NAMES: [&'static str; 21] = [
         "crash",
         "crash all",
         "freeze",
@@ -139,6 +145,7 @@ impl Fault {
         "clock leap",
         "reroute",
         "ledger outage",
+        "narrow metadata",
     ];
 
     pub(crate) fn name(&self) -> &'static str {
@@ -158,6 +165,8 @@ impl Fault {
             Self::SlowReceipts { .. } => "slow receipts",
             Self::FastReceipts => "fast receipts",
             Self::LedgerOutage { .. } => "ledger outage",
+            Self::NarrowMetadata { .. } => "narrow metadata",
+            Self::WideMetadata => "wide metadata",
             Self::Retention { .. } => "retention",
             Self::SetOffset { .. } => "set offset",
             Self::StrayCommit { .. } => "stray commit",
@@ -184,7 +193,14 @@ impl Fault {
             (0..profile.ledger_outages)
                 .map(|_| at(&mut |random| Self::LedgerOutage { lasts: random.millis(50, 12_000) })),
         );
+        plan.extend((0..profile.narrow_brokers).map(|_| at(&mut |random| Self::narrow(profile, random))));
         plan
+    }
+
+    /// Nothing, or what some commits fit into and others do not.
+    fn narrow(profile: &Profile, random: &mut Random) -> Self {
+        let bytes = random.pick(&[0, 35, 45, 60]).min(profile.settings.max_metadata_bytes - 1);
+        Self::NarrowMetadata { bytes, lasts: random.millis(50, 4000) }
     }
 
     fn any(profile: &Profile, random: &mut Random) -> Self {
@@ -259,6 +275,11 @@ pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
             let back_at = simulation.world.ledger_back_at();
             simulation.world.ledger_back_at = back_at.max(Some(now + lasts));
         }
+        Fault::NarrowMetadata { bytes, lasts } => {
+            simulation.world.broker.set_metadata_max_bytes(Some(bytes));
+            simulation.world.schedule_fault(now + lasts, Fault::WideMetadata);
+        }
+        Fault::WideMetadata => simulation.world.broker.set_metadata_max_bytes(None),
         Fault::FastReceipts => simulation.world.receipt_delay = Duration::ZERO,
         Fault::Retention { partition, beyond, owner_is_down } => {
             if owner_is_down {
@@ -316,6 +337,9 @@ fn commit_stray(simulation: &mut Simulation, partition: PartitionId, stray: Stra
             Some(_) | None => return false,
         },
     };
+    if !simulation.world.broker.takes_metadata(&metadata) {
+        return false;
+    }
     simulation.world.note(|| format!("stray     {}:{position} {metadata:?}", partition.0));
     simulation.world.broker.commit_by_a_stranger(partition, position, metadata);
     true

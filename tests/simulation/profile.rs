@@ -29,6 +29,8 @@ pub(crate) struct Profile {
     /// How often others come into force.
     pub(crate) reroutes: u32,
     pub(crate) ledger_outages: u32,
+    /// How often brokers take less metadata than the engine has been told, for a while.
+    pub(crate) narrow_brokers: u32,
     /// Routes may say halt.
     pub(crate) halts: bool,
     pub(crate) events: u32,
@@ -84,6 +86,7 @@ impl Profile {
             routes,
             reroutes: 0,
             ledger_outages: 0,
+            narrow_brokers: 0,
             halts,
             events: random.between(20, 220) as u32,
             keys: random.pick(&[1, 3, 10, 60]),
@@ -108,6 +111,9 @@ impl Profile {
         }
         if random.chance(50) {
             self.ledger_outages = random.between(1, 3) as u32;
+        }
+        if random.chance(30) {
+            self.narrow_brokers = random.between(1, 2) as u32;
         }
     }
 
@@ -169,6 +175,7 @@ impl Profile {
             }],
             reroutes: 0,
             ledger_outages: 0,
+            narrow_brokers: 0,
             halts: false,
             events: 0,
             keys: 8,

@@ -1,7 +1,7 @@
 //! What has to happen in a run over many seeds: a world in which one of these never occurs proves less than it claims.
 
 /// Situations, besides the faults and the ends that have lists of their own.
-pub(crate) const ALL: [&str; 28] = [
+pub(crate) const ALL: [&str; 29] = [
     // The group.
     "several replicas",
     "a zombie woke after its partitions had moved",
@@ -21,6 +21,7 @@ pub(crate) const ALL: [&str; 28] = [
     "a map of another position was read",
     "an older position with its own map was read",
     "a committed offset of a stranger was overwritten by the owner",
+    "metadata was refused",
     // Retention.
     "retention passed a dead owner's position",
     "retention passed a running reader",

@@ -126,6 +126,12 @@ impl Simulation {
             }
             Event::Coordinate => self.coordinate(),
             Event::Start { slot } => self.start(slot),
+            Event::Fail { slot, process } => {
+                if self.processes[slot].as_ref().is_some_and(|running| running.id == process) {
+                    let down = self.world.random.millis(10, 500);
+                    self.end_uncleanly(slot, down, None);
+                }
+            }
             Event::Kill { slot, process } => {
                 if let Some(dying) = self.processes[slot].as_ref().filter(|running| running.id == process) {
                     let killers = dying.running().filter(|job| matches!(job.payload.behaviour, Behaviour::Kill { .. }));

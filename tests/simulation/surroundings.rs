@@ -7,7 +7,7 @@ use coafi_core::event::NextOffset;
 
 use crate::faults::{self, Fault, Stray};
 use crate::handlers::Behaviour;
-use crate::profile::Profile;
+use crate::profile::{Mode, Profile};
 use crate::scenarios::{A_MOMENT, ended, publish_each, ready, running};
 use crate::simulation::Simulation;
 
@@ -122,4 +122,25 @@ fn a_clock_that_leaps_makes_what_is_parked_due_and_costs_nothing() {
     }
     simulation.settle();
     assert_eq!((simulation.end_of(record), simulation.starts_of(record)), (Some("processed"), 3));
+}
+
+/// The replica ends, is started again, ends again, until somebody mends what it says; then everything is handled, and nothing
+/// whose commit was refused counts.
+#[test]
+fn brokers_that_take_less_metadata_end_the_replica_and_nothing_is_lost() {
+    for mode in [Mode::Transactional, Mode::AtLeastOnce] {
+        let mut simulation = ready(Profile { mode, ..Profile::quiet() });
+        simulation.world.broker.set_metadata_max_bytes(Some(0));
+        let records = publish_each(&mut simulation, 0..10, Behaviour::Succeed);
+        simulation.until("it has ended twice", |simulation| {
+            simulation.world.sightings.get("metadata was refused").is_some_and(|times| *times >= 2)
+        });
+        let ends = records.iter().filter(|record| simulation.end_of(**record).is_some()).count();
+        assert_eq!(simulation.world.broker.last_committed(PARTITION).position, NextOffset(0), "{mode:?}");
+        assert!(mode == Mode::AtLeastOnce || ends == 0, "{ends} outcomes without their offsets");
+        simulation.world.broker.set_metadata_max_bytes(None);
+        simulation.settle();
+        assert!(records.iter().all(|record| simulation.end_of(*record) == Some("processed")), "{mode:?}");
+        assert_eq!(simulation.world.broker.last_committed(PARTITION).position, NextOffset(10), "{mode:?}");
+    }
 }

@@ -34,6 +34,11 @@ pub(crate) enum Event {
         process: u64,
         input: Input,
     },
+    /// A process ends with an error: no repetition would help.
+    Fail {
+        slot: usize,
+        process: u64,
+    },
     /// A handler takes its process with it.
     Kill {
         slot: usize,
