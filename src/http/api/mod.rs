@@ -17,6 +17,8 @@ mod auth;
 mod body;
 mod cloud_events;
 mod endpoint;
+#[cfg(test)]
+mod golden;
 mod idempotency;
 mod ingest;
 mod jwks;

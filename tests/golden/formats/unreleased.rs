@@ -3,17 +3,21 @@
 //!
 //! `UPDATE_EXPECT=1` writes the bytes and schemas of a new format, or of one that is changed before its release.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use coafi::app::replay::Asked;
+use coafi::connectors::{SourceId, wake};
 use coafi::schema::payloads::{
     ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus, ScheduleDecision, ScheduleFired,
 };
 use coafi::schema::registry::{Client, Settings};
-use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file};
+use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file, schema_files};
 use expect_test::expect_file;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::repository;
-use super::{records, text};
+use super::{files, records, repository, text, versions};
 
 const DIRECTORY: &str = "tests/golden/formats/unreleased";
 
@@ -33,38 +37,79 @@ async fn check<T: Payload + DeserializeOwned>(name: &str) {
     records::check::<T>(&directory, name).await;
 }
 
+/// Whatever record is there, by the type that its name begins with.
 #[tokio::test]
-async fn what_people_did_with_letters_is_written_and_read_as_before() {
-    for action in ["redriven", "rerouted", "purged"] {
-        check::<Intervention<'static>>(&format!("bitt.intervention.{action}")).await;
+async fn records_are_written_and_read_as_before() {
+    for name in names(DIRECTORY) {
+        match type_of(&name) {
+            "api.reply" => check::<ApiReply>(&name).await,
+            "api.request" => check::<ApiRequest>(&name).await,
+            "bitt.intervention" => check::<Intervention<'static>>(&name).await,
+            "dlq.claim" => check::<Claim>(&name).await,
+            "dlq.state" => check::<LetterState>(&name).await,
+            "replica.status" => check::<ReplicaStatus>(&name).await,
+            "schedule.decision" => check::<ScheduleDecision>(&name).await,
+            "schedule.fired" => check::<ScheduleFired>(&name).await,
+            other => panic!("{name}: {other} is not checked by anything"),
+        }
     }
 }
 
-#[tokio::test]
-async fn states_of_letters_are_written_and_read_as_before() {
-    for status in ["redriving", "redriven", "purged"] {
-        check::<LetterState>(&format!("dlq.state.{status}")).await;
-    }
-    check::<Claim>("dlq.claim").await;
+/// Written by chaos runs only, by one version at a time.
+const DRILLS: &str = "drill.step";
+
+/// Every type of `avro/`, which are those that have a `RECORD_NAME`: a new one has none before somebody writes it down.
+#[test]
+fn every_type_has_a_golden_record() {
+    let released = versions().into_iter().flat_map(|version| names(&version)).collect::<Vec<_>>();
+    let golden: BTreeSet<&str> = released.iter().chain(&names(DIRECTORY)).map(|name| type_of(name)).collect();
+    let missing: Vec<&str> = types().filter(|name| !golden.contains(name) && *name != DRILLS).collect();
+    assert_eq!(missing, [""; 0], "neither a released version nor {DIRECTORY}/records has one");
 }
 
-#[tokio::test]
-async fn the_status_of_replicas_is_written_and_read_as_before() {
-    for state in ["joining", "working"] {
-        check::<ReplicaStatus>(&format!("replica.status.{state}")).await;
-    }
+/// What somebody decides about a due time is told apart by its kind alone.
+#[test]
+fn every_kind_of_decision_has_a_golden_record() {
+    let schema: Value = serde_json::from_str(ScheduleDecision::SCHEMA).unwrap();
+    let kinds = schema["fields"][1]["type"]["symbols"].as_array().unwrap().iter();
+    let expected: BTreeSet<String> =
+        kinds.map(|kind| format!("schedule.decision.{}", kind.as_str().unwrap())).collect();
+    let found = names(DIRECTORY).into_iter().filter(|name| type_of(name) == ScheduleDecision::EVENT_TYPE);
+    assert_eq!(found.collect::<BTreeSet<_>>(), expected);
 }
 
-#[tokio::test]
-async fn requests_of_the_api_and_replies_to_them_are_written_and_read_as_before() {
-    check::<ApiRequest>("api.request").await;
-    check::<ApiReply>("api.reply").await;
+#[test]
+fn a_replay_is_known_again_by_what_is_kept_of_it() {
+    let kept = text(&repository().join(DIRECTORY).join("replay_asked.json"));
+    let asked = Asked::read(kept.trim_end()).unwrap().unwrap();
+    assert_eq!((asked.begun_ms, asked.metadata()), (1_763_740_800_000, kept.trim_end().to_owned()));
+    // What it is compared with, as `coafi replay` asks.
+    let options = [("--topic", vec!["coafi.git".into(), "coafi.ai".into()]), ("--from", vec!["2h ago".into()])];
+    assert_eq!(Asked::now(options).others(&asked), []);
 }
 
-#[tokio::test]
-async fn fires_and_decisions_of_schedules_are_written_and_read_as_before() {
-    check::<ScheduleFired>("schedule.fired").await;
-    for decision in ["fired", "skipped"] {
-        check::<ScheduleDecision>(&format!("schedule.decision.{decision}")).await;
-    }
+#[test]
+fn a_wake_is_written_as_before() {
+    let wake = wake(&SourceId::new("git", "https://example.org/repo.git"));
+    let key = wake.key.as_deref().map(String::from_utf8_lossy);
+    let (headers, value) = (wake.headers.iter().count(), wake.value.as_ref());
+    let dump = format!("topic: {}\nkey: {key:?}\nheaders: {headers}\nvalue: {value:?}\n", wake.topic);
+    expect_file![repository().join(DIRECTORY).join("headers/wake.txt")].assert_eq(&dump);
+}
+
+/// Names of the golden records of a directory.
+fn names(directory: impl AsRef<Path>) -> Vec<String> {
+    let files = files(&repository().join(directory).join("records")).into_iter();
+    files.filter_map(|(file, _)| file.strip_suffix(".json").map(str::to_owned)).collect()
+}
+
+/// `api.reply`, …: the files of `avro/` without their ending.
+fn types() -> impl Iterator<Item = &'static str> {
+    schema_files().filter_map(|file| file.file.strip_suffix(".avsc"))
+}
+
+/// `schedule.decision.fired` is a `schedule.decision`.
+fn type_of(name: &str) -> &'static str {
+    let is_it = |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    types().find(is_it).unwrap_or_else(|| panic!("{name} is of no type of avro/"))
 }

@@ -1,7 +1,9 @@
 //! Events as clients send them, and as they do by mistake.
 
+use expect_test::expect_file;
 use serde_json::{Value, json};
 
+use crate::http::api::golden;
 use crate::http::api::problem::Problem;
 
 use super::*;
@@ -169,4 +171,22 @@ fn another_trace_does_not_make_it_another_event() {
     // A state without its trace is none.
     let record = of(&with("tracestate", json!("a=b"))).into_record("coafi.ai", "coafi.results", &HeaderMap::new());
     assert_eq!(record.headers.last("ce_tracestate"), None);
+}
+
+/// With everything that CloudEvents and we have: what other software, and other versions, read of it.
+#[test]
+fn an_ingested_event_is_written_as_before() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let event = json!({
+        "specversion": "1.0", "id": "run-7", "source": "/ai", "type": "ai.run.started", "subject": "run/7",
+        "time": "2025-11-21T16:00:00Z", "dataschema": "https://example.org/run.json", "seq": 3, "partitionkey": "team-1",
+        "traceparent": trace, "tracestate": "vendor=1", "extensions": {"utids": "UT-1,UT-2"}, "data": {"run_id": "7"},
+    });
+    let record = |event: &Value| {
+        let event = of_json(STRUCTURED, event).unwrap().remove(0);
+        golden::dump(&event.into_record("coafi.ai", "coafi.results", &headers(&[("traceparent", trace)])))
+    };
+    expect_file![golden::file("ingested.txt")].assert_eq(&record(&event));
+    let least = json!({"specversion": "1.0", "id": "1", "source": "/ai", "type": "ai.run.started"});
+    expect_file![golden::file("ingested_least.txt")].assert_eq(&record(&least));
 }

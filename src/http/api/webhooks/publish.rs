@@ -28,41 +28,64 @@ pub(super) async fn publish(
     bytes: Bytes,
 ) -> Result<String, Problem> {
     let body = body::parse(&bytes)?;
-    let id = id.as_str().to_owned();
-    let endpoint = format!("webhooks/{webhook}");
-    let source = format!("{API_SOURCE}/{endpoint}");
     let digest = idempotency::digest(&[&bytes]);
-    let new = NewRequest { id: id.clone(), source: source.clone(), principal: principal.clone(), digest };
+    let now_ms = unix_ms();
+    let delivery = Delivery { webhook, principal: &principal, id: id.as_str(), body, bytes };
+    let source = delivery.source();
+    let event = delivery.into_event(target, now_ms);
+    let id = id.as_str().to_owned();
+    let new = NewRequest { id: id.clone(), source, principal, digest };
     if api.reserve(std::slice::from_ref(&new)).await? == [false] {
         return Ok(id);
     }
-    let now_ms = unix_ms();
-    let key = endpoint::key_of(&target.key, &body);
-    let data = if target.event_type == ApiRequest::EVENT_TYPE {
-        let text = String::from_utf8(bytes.into()).expect("what is JSON is UTF-8");
-        json!({
-            "endpoint": endpoint, "method": "POST", "requestId": id, "body": text, "principal": principal,
-            "receivedAt": now_ms,
-        })
-    } else {
-        body
-    };
-    let event = event(target, data, &id, source, key);
     let record = publish_event::prepare(api.codec(), event, now_ms).await.map_err(problem)?;
     api.publish(&record).await?;
     api.note_published(std::slice::from_ref(&new)).await;
     Ok(id)
 }
 
-fn event(target: &EventTarget, data: Value, id: &str, source: String, key: Option<String>) -> EventToSend {
-    EventToSend {
-        event_type: target.event_type.clone(),
-        data,
-        id: Some(id.to_owned()),
-        source: Some(source),
-        key,
-        topic: target.topic.clone(),
-        base: PathBuf::new(),
+/// A delivery that is JSON.
+struct Delivery<'a> {
+    webhook: &'a str,
+    principal: &'a str,
+    id: &'a str,
+    body: Value,
+    /// The body as it came.
+    bytes: Bytes,
+}
+
+impl Delivery<'_> {
+    fn endpoint(&self) -> String {
+        format!("webhooks/{}", self.webhook)
+    }
+
+    fn source(&self) -> String {
+        format!("{API_SOURCE}/{}", self.endpoint())
+    }
+
+    /// `now_ms`: when it came.
+    fn into_event(self, target: &EventTarget, now_ms: i64) -> EventToSend {
+        let (endpoint, source) = (self.endpoint(), self.source());
+        let Self { principal, id, body, bytes, .. } = self;
+        let key = endpoint::key_of(&target.key, &body);
+        let data = if target.event_type == ApiRequest::EVENT_TYPE {
+            let text = String::from_utf8(bytes.into()).expect("what is JSON is UTF-8");
+            json!({
+                "endpoint": endpoint, "method": "POST", "requestId": id, "body": text, "principal": principal,
+                "receivedAt": now_ms,
+            })
+        } else {
+            body
+        };
+        EventToSend {
+            event_type: target.event_type.clone(),
+            data,
+            id: Some(id.to_owned()),
+            source: Some(source),
+            key,
+            topic: target.topic.clone(),
+            base: PathBuf::new(),
+        }
     }
 }
 
@@ -86,5 +109,51 @@ fn problem(error: SendError) -> Problem {
             tracing::error!(%error, "a delivery cannot be published");
             Problem::internal()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::http::api::golden;
+    use crate::schema::registry::{Client, Settings};
+    use crate::schema::{BuiltinRegistry, Codec, subject};
+
+    const BODY: &[u8] = br#"{"orderId": 7, "state": "paid"}"#;
+
+    /// The record of a delivery that came in as one of these.
+    async fn written(event_type: &str, record: &str, topic: &str, key: &[&str], body: &[u8]) -> String {
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let codec = Codec::new(Client::new(Settings::new(registry.url())).unwrap(), false);
+        let schema = crate::schema::schema_file(record).unwrap().text;
+        codec.registry().register(&subject(topic, record), schema).await.unwrap();
+        let target = EventTarget {
+            event_type: event_type.to_owned(),
+            topic: None,
+            key: key.iter().map(|&member| member.to_owned()).collect(),
+        };
+        let delivery = Delivery {
+            webhook: "billing",
+            principal: "webhook:billing",
+            id: "order-7-paid",
+            body: serde_json::from_slice(body).unwrap(),
+            bytes: Bytes::copy_from_slice(body),
+        };
+        let event = delivery.into_event(&target, golden::NOW_MS);
+        let record = publish_event::prepare(&codec, event, golden::NOW_MS).await.unwrap();
+        // Another one each time.
+        golden::dump(&record).replace(record.headers.text("traceparent").unwrap(), "<trace>")
+    }
+
+    #[tokio::test]
+    async fn deliveries_are_written_as_before() {
+        let request = written("api.request", ApiRequest::RECORD_NAME, "coafi.api", &["orderId"], BODY).await;
+        expect_file![golden::file("webhook_request.txt")].assert_eq(&request);
+        let body = br#"{"workflow": "Payment", "workflowId": "wf-7", "input": "{}", "utids": ["UT-1"]}"#;
+        let record = "org.coafi.events.WorkflowRequestedEventPayload";
+        let event = written("workflow.requested", record, "coafi.workflow", &[], body).await;
+        expect_file![golden::file("webhook_event.txt")].assert_eq(&event);
     }
 }
