@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
 
 mod dead_letters;
+mod edges;
 mod groups;
 mod page;
 mod tools;

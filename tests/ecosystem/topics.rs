@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use coafi_testcontainers::Kafka;
 use serde_json::{Value, json};
 
+use crate::edges::{self, EVENTS, FIRES, LEDGER, REPLIES, REQUESTS, WAKES};
 use crate::event::{attributes, commit_data};
 use crate::page;
 use crate::repositories::Repository;
 use crate::stack::Stack;
 use crate::tools::{kcat, objects, printed, python};
 use crate::topic::{Positions, Record, read};
-use crate::world::{GIT_TOPIC, UNPROCESSED, World};
+use crate::world::{GIT_TOPIC, UNPROCESSED, World, repository};
 
 const AUDIT: &str = "coafi.bitt.records";
 /// State of connectors.
@@ -25,7 +26,7 @@ const STATES: [&str; 3] = [OFFSETS, STATUS, LETTERS];
 const DEAD: &str = "coafi.git.dlq";
 
 /// What stands in which topic after everything has happened that can happen to an event.
-const SCHEMAS: [(&str, &[&str]); 8] = [
+const SCHEMAS: [(&str, &[&str]); 14] = [
     (GIT_TOPIC, &["org.coafi.events.GitCommitEventPayload", "org.coafi.events.GitPushEventPayload"]),
     ("coafi.git.retry.1s", &["org.coafi.events.GitCommitEventPayload"]),
     (DEAD, &["org.coafi.events.GitCommitEventPayload"]),
@@ -34,10 +35,26 @@ const SCHEMAS: [(&str, &[&str]); 8] = [
     ("coafi.workflow", &["org.coafi.events.WorkflowRequestedEventPayload"]),
     (OFFSETS, &["org.coafi.connect.SourceOffset"]),
     (LETTERS, &["org.coafi.dlq.Claim", "org.coafi.dlq.LetterState"]),
+    (REQUESTS, &["org.coafi.events.ApiRequestEventPayload"]),
+    (REPLIES, &["org.coafi.events.ApiReplyEventPayload"]),
+    (FIRES, &["org.coafi.events.ScheduleFiredEventPayload"]),
+    (LEDGER, &["org.coafi.schedule.Decision"]),
+    // What callers say, as JSON.
+    (EVENTS, &[]),
+    // Keys are all that there is.
+    (WAKES, &[]),
 ];
 
-/// Records of the history that come to an end: a commit each from the connector, and five of others.
-const ENDS: usize = COMMITS + 5;
+/// Declared in `topics/`, and written by nobody here; and why. Whoever writes to one takes it out.
+const WRITTEN_BY_NOBODY: [(&str, &str); 4] = [
+    ("coafi.app", "there is no in-process bus"),
+    ("coafi.bitt", "there is no connector to the verified ledger"),
+    ("coafi.federated", "there is no connector to other domains"),
+    ("coafi.knowledge", "there is no crawler; what is ingested is in coafi.ai, of whatever type it is"),
+];
+
+/// Records of the history that come to an end: a commit each from the connector, five of others, and what came in elsewhere.
+const ENDS: usize = COMMITS + 5 + edges::ENDS;
 const COMMITS: usize = 3;
 
 /// A cluster with events that were processed, retried by topic, dead-lettered, redriven, purged and not recognised, from the
@@ -70,6 +87,7 @@ impl Cluster {
         world.send(&world.push("unheard-of").without("ce_type").with("ce_type", "git.unheard-of"));
         world.send(&Record { value: Some(poison[0].clone()), ..Record::default() });
         world.send(&Record { value: Some(poison[1].clone()), ..world.push("cut-off") });
+        edges::happen(&world);
         let replica = world.replica();
         world.until_ended(ENDS);
         let redrive = world.run(&["dlq", "redrive", "--topic", GIT_TOPIC, "--class", "transient"]);
@@ -102,8 +120,24 @@ fn every_topic_is_read_by_tools_of_others() {
     commits_are_what_git_says(&cluster, &records);
     what_was_done_with_dead_letters_is_there(&records);
     a_trace_goes_through(&records);
+    what_came_in_elsewhere_is_there(&records);
     kcat_reads_the_same(&cluster, &records);
     page::does_what_it_says(&cluster.world);
+}
+
+/// A topic that somebody adds or begins to write is read by the tools of others, too, or it is said why not.
+#[test]
+fn every_declared_topic_is_read_or_written_by_nobody() {
+    let files = std::fs::read_dir(repository().join("topics")).unwrap();
+    let name = |path: std::path::PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let declared: BTreeSet<String> = files.map(|file| name(file.unwrap().path())).collect();
+    let read = SCHEMAS.iter().map(|(topic, _)| *topic).chain([STATUS]);
+    let unread = WRITTEN_BY_NOBODY.iter().map(|(topic, _)| *topic);
+    assert_eq!(unread.clone().filter(|topic| read.clone().any(|read| read == *topic)).collect::<Vec<_>>(), [""; 0]);
+    // Retry and dead-letter topics are declared with their sources.
+    let derived = |topic: &&str| topic.ends_with(".dlq") || topic.contains(".retry.");
+    let known: BTreeSet<String> = read.chain(unread).filter(|topic| !derived(topic)).map(str::to_owned).collect();
+    assert_eq!(declared, known);
 }
 
 fn text<'v>(record: &'v Value, member: &str) -> &'v str {
@@ -122,8 +156,8 @@ fn every_value_is_decoded(cluster: &Cluster, records: &[Value]) {
         if record.get("error").is_some() {
             assert!(cluster.is_poison(text(record, "value")), "not decoded: {record}");
             *poison.entry(text(record, "topic")).or_default() += 1;
-        } else if record["schema"].is_string() {
-            schemas.entry(text(record, "topic")).or_default().insert(text(record, "schema"));
+        } else {
+            schemas.entry(text(record, "topic")).or_default().extend(record["schema"].as_str());
         }
     }
     let expected: BTreeMap<&str, BTreeSet<&str>> =
@@ -144,7 +178,8 @@ fn every_event_is_a_cloud_event(records: &[Value]) {
             continue;
         }
         let event = &record["event"];
-        assert_eq!((&event["specversion"], &event["datacontenttype"]), (&json!("1.0"), &json!("application/avro")));
+        let data = if record["topic"] == EVENTS { "application/json" } else { "application/avro" };
+        assert_eq!((&event["specversion"], &event["datacontenttype"]), (&json!("1.0"), &json!(data)));
         for attribute in ["id", "source", "type"] {
             assert!(!text(event, attribute).is_empty(), "{attribute}: {record}");
         }
@@ -199,6 +234,30 @@ fn a_trace_goes_through(records: &[Value]) {
     assert_eq!(followed, COMMITS);
 }
 
+/// A request and its reply by the request's id, what was ingested as it was sent, the schedule's first fire with its decision, and
+/// the source that was woken.
+fn what_came_in_elsewhere_is_there(records: &[Value]) {
+    let one = |topic| {
+        let all: Vec<_> = of(records, topic).collect();
+        assert_eq!(all.len(), 1, "{topic}: {all:?}");
+        all[0]
+    };
+    let (request, reply) = (one(REQUESTS), one(REPLIES));
+    assert_eq!((text(&request["data"], "endpoint"), text(&reply["data"], "outcome")), ("registry/update", "processed"));
+    assert_eq!(
+        (text(reply, "key"), &reply["data"]["requestId"]),
+        (text(&request["event"], "id"), &request["data"]["requestId"])
+    );
+    assert_eq!(one(EVENTS)["data"], edges::ingested()["data"]);
+    let fire = of(records, FIRES).next().unwrap();
+    assert_eq!((text(fire, "key"), text(&fire["data"], "schedule")), ("tick", "tick"));
+    let decisions: Vec<_> = of(records, LEDGER).map(|record| &record["data"]).collect();
+    let decided = decisions.iter().find(|decision| decision["eventId"] == fire["event"]["id"]);
+    assert_eq!(decided.map(|decision| text(decision, "decision")), Some("fired"), "{decisions:?}");
+    let woken = one(WAKES);
+    assert!(text(woken, "key").starts_with("git:file:///") && woken["data"].is_null(), "{woken}");
+}
+
 /// Keys, headers, offsets, and the frame of every value: magic byte and schema id, which Debian's kcat unpacks. (It is built
 /// without the library that would decode Avro.)
 fn kcat_reads_the_same(cluster: &Cluster, records: &[Value]) {
@@ -226,9 +285,9 @@ fn kcat_reads_the_same(cluster: &Cluster, records: &[Value]) {
     }
 }
 
-/// What kcat makes of five bytes that are no frame: a signed byte and an unsigned number.
+/// What kcat makes of five bytes that are no frame: a signed byte and an unsigned number. Of no value it makes nothing.
 fn frame(record: &Record) -> String {
-    let value = record.value.as_deref().unwrap();
+    let Some(value) = record.value.as_deref() else { return String::new() };
     let number = u32::from_be_bytes(value[1..5].try_into().unwrap());
     format!("{}{number}", value[0].cast_signed())
 }

@@ -1,7 +1,7 @@
 """Reads every topic of a cluster as others would, and prints a JSON object per record.
 
-Values are decoded by Confluent's AvroDeserializer (fastavro), attributes are found by the CloudEvents SDK, and the trace by
-OpenTelemetry's propagator. What cannot be decoded has an "error" and its bytes.
+Values are decoded by Confluent's AvroDeserializer (fastavro), or as JSON where their headers say so, attributes are found by
+the CloudEvents SDK, and the trace by OpenTelemetry's propagator. What cannot be decoded has an "error" and its bytes.
 
     python topics.py BOOTSTRAP REGISTRY_URL
 """
@@ -38,10 +38,12 @@ class Reader:
         schema = json.loads(self.registry.get_schema(number).schema_str)
         return {"id": number, "schema": f"{schema['namespace']}.{schema['name']}"}
 
-    def data_of(self, message):
+    def data_of(self, message, content_type):
         value = message.value()
         if value is None:
             return {"id": None, "schema": None, "data": None}
+        if content_type == "application/json":
+            return {"id": None, "schema": None, "data": json.loads(value)}
         try:
             context = SerializationContext(message.topic(), MessageField.VALUE)
             return {**self.schema_of(value), "data": self.decode(value, context)}
@@ -66,7 +68,7 @@ class Reader:
             "key": message.key().decode(errors="replace") if message.key() is not None else None,
             "headers": text,
             "trace": f"{span.trace_id:032x}" if span.is_valid else None,
-            **self.data_of(message),
+            **self.data_of(message, text.get("content-type")),
             **self.event_of(message, headers),
         }
 
