@@ -38,7 +38,9 @@ pub use places::Places;
 pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};
-pub use topics::{consumed, declarations, known, known_topics, routes, routes_are_built_in, topic_of_type};
+pub use topics::{
+    consumed, declarations, known, known_topics, named_routes, routes, routes_are_built_in, topic_of_type,
+};
 pub use webhooks::webhooks;
 
 pub(crate) use dev::events;

@@ -33,6 +33,14 @@ pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Route
     parse_routes(file, &text, declarations)
 }
 
+/// As [`routes`], of a file that somebody has named: nothing stands in for it.
+///
+/// # Errors
+/// It is not there either.
+pub fn named_routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+    parse_routes(file, &routes_text(file, false)?, declarations)
+}
+
 /// The content of the routes file, or of the one that the program was built with where that is to be used while there is
 /// none.
 pub(super) fn routes_text(file: &Path, or_built_in: bool) -> Result<String, RoutesError> {

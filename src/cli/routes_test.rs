@@ -38,7 +38,7 @@ impl Test {
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
         let now = app::routes(&context.settings().routes_file, &declarations)?;
         let candidate = match &self.routes {
-            Some(file) => app::routes(file, &declarations)?,
+            Some(file) => app::named_routes(file, &declarations)?,
             None => now.clone(),
         };
         let topics = if self.topics.is_empty() {
