@@ -18,16 +18,15 @@ pub struct Bar {
 impl Bar {
     pub(super) fn new(output: &Output, label: &str, total: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        let bar = if output.shows_progress() {
-            let bar = output.bars().add(bar);
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(TICK);
-            bar
-        } else {
-            bar
-        };
+        // Before anything of it is drawn: until then it looks like any program's.
         bar.set_style(style(total.is_some()));
         bar.set_prefix(label.to_owned());
+        if !output.shows_progress() {
+            return Self { bar };
+        }
+        // Among the others, through which it is drawn: alone it would not be cleared for the lines that go above them.
+        let bar = output.bars().add(bar);
+        bar.enable_steady_tick(TICK);
         Self { bar }
     }
 

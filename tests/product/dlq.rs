@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::event::{Subject, attributes};
 use crate::process::{Ended, Process, eventually, found};
 use crate::stack::{Stack, unique};
+use crate::terminal::in_a_terminal;
 use crate::topic::{Positions, Read, Record, ends, read, reset};
 use crate::world::World;
 
@@ -304,6 +305,22 @@ fn a_redrive_keeps_to_its_rate() {
     // After a pause a fifth of a second's are sent at once.
     let at_least = Duration::from_millis((RECORDS * 1_000 / PER_SECOND) as u64) - Duration::from_millis(500);
     assert!(took >= at_least, "{RECORDS} records within {took:?}");
+}
+
+#[test]
+fn what_a_redrive_says_stands_above_its_bar() {
+    const RECORDS: usize = 20;
+    let drills = Drills::new("dlq_seen");
+    drills.dead(&(0..RECORDS).map(|n| drills.permanent(&format!("k{n}"))).collect::<Vec<_>>());
+    let arguments = ["dlq", "redrive", "--topic", &drills.world.topic, "--no-wait", "--rate", "10", "--output", "json"];
+    let seen = in_a_terminal(&drills.world.command(&arguments), r#"exec "$COAFI" $ARGUMENTS"#);
+    assert!(seen.stdout.contains("redriving ["), "{:?}", seen.stdout);
+    let parts: Vec<&str> = seen.stdout.split(r#"{"letter":"#).collect();
+    assert_eq!(parts.len(), RECORDS + 1, "{:?}", seen.stdout);
+    // The bar has no line end: what it leaves to others it has cleared.
+    for before in &parts[..RECORDS] {
+        assert!(before.ends_with('\n') || before.ends_with('\r') || before.ends_with("\u{1b}[2K"), "{before:?}");
+    }
 }
 
 #[test]
