@@ -94,10 +94,10 @@ fn help_names_every_noun_and_the_exit_codes() {
     .assert_eq(&text(&output.stdout).lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>());
 }
 
-/// What `--help` says of a command.
+/// What `--help` says of a command on a terminal that is wider than anybody reads.
 fn help(command: &[String]) -> String {
     let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
-    let output = run(&arguments, &[]);
+    let output = run(&arguments, &[("COLUMNS", "500")]);
     assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
     text(&output.stdout).to_owned()
 }
