@@ -28,6 +28,8 @@ BROKERS = 3
 # `make upgrade`: the release before, by default the last one whose formats are kept; and what happens beside the upgrades.
 PREVIOUS =
 UPGRADE_FAULTS = upgrade,kill,freeze,database_outage
+# `make outages`: how long each server is away.
+OUTAGE_SECONDS = 600
 # How many seeds `make simulate` runs, and with SEED only that one. `make chaos` takes a SEED too.
 SEEDS = 20000
 SEED =
@@ -38,7 +40,7 @@ MUTANT_SEEDS = 300
 MUTANTS_OUT = $(CARGO_TARGET_DIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench chaos upgrade simulate mutants setup-build setup-stack setup-ecosystem stack-binary
+.PHONY: help run build where test lint up env down status bench chaos upgrade outages simulate mutants setup-build setup-stack setup-ecosystem stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -96,6 +98,11 @@ upgrade: setup-build setup-stack ## Roll replicas from the release before to thi
 		&& $(CARGO) build --locked --quiet --package coafi --package coafi-chaos --bin coafi --bin coafi-chaos \
 		&& $(DEBUG)/coafi-chaos --binary $(DEBUG)/coafi --previous "$$previous" --brokers 1 --only $(UPGRADE_FAULTS) \
 			--minutes $(MINUTES) --delivery $(DELIVERY) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+outages: setup-build setup-stack stack-binary ## Take each server away for OUTAGE_SECONDS under load, and ask for the same as after short outages
+	$(CARGO) test --locked --workspace --test product --no-run
+	COAFI_PRODUCT_OUTAGE_SECONDS=$(OUTAGE_SECONDS) \
+		$(STACK) run -- $(CARGO) test --locked --workspace --test product -- load:: ledger::
 
 simulate: setup-build ## Run the engine's simulation over SEEDS seeds and print one JSON object, or replay one SEED
 	COAFI_SIM_SEEDS=$(SEEDS) $(if $(SEED),COAFI_SIM_SEED=$(SEED)) \

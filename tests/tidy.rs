@@ -269,8 +269,9 @@ fn documented_make_targets_exist() {
     let makefile = read(Path::new("Makefile"));
     let targets: BTreeSet<&str> =
         makefile.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
-    for file in tracked_files().into_iter().filter(|file| has_extension(file, "md")) {
-        for target in made_targets(&read(&file)) {
+    let says_so = |file: &PathBuf| has_extension(file, "md") || file.starts_with(".github");
+    for file in tracked_files().into_iter().filter(says_so) {
+        for target in made_targets(&read(&file).replace("- run: make", "make")) {
             assert!(targets.contains(target.as_str()), "{}: the Makefile has no target {target}", file.display());
         }
     }
