@@ -149,6 +149,63 @@ fn the_table_of_layers_is_read_right() {
     );
 }
 
+/// What judges the product from outside, and the only crate of ours that each of these may use.
+const OUTSIDE: [&str; 2] = ["chaos", "testcontainers"];
+const SERVERS: &str = "coafi-testcontainers";
+
+#[test]
+fn what_judges_the_product_shares_no_code_with_it() {
+    for directory in OUTSIDE {
+        let manifest = read(&Path::new(directory).join("Cargo.toml"));
+        assert_eq!(
+            shared_crates(&manifest),
+            [""; 0],
+            "{directory}: it would judge the product by the product's own code"
+        );
+        for file in rust_files(directory) {
+            let text = read(&file);
+            let shared = shared_files(&text);
+            assert!(shared.is_empty(), "{}: {shared:?} is code of another crate", file.display());
+        }
+    }
+}
+
+/// Dependencies that are in this workspace, by name or by path, and targets that are.
+fn shared_crates(manifest: &str) -> Vec<&str> {
+    let lines = manifest.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let named = lines.filter_map(|line| line.split_once('=').or_else(|| Some((line.strip_prefix('[')?, ""))));
+    let ours = |(name, what): &(&str, &str)| {
+        let package = name.rsplit('.').next().unwrap_or_default().trim_matches([' ', ']', '"']);
+        let is_named = package.starts_with("coafi") || what.contains("\"coafi");
+        let elsewhere = what.contains("path =") || *name == "path " && what.contains("..");
+        (is_named || elsewhere) && package != SERVERS
+    };
+    // What the crate itself is called, and its targets, is no dependency.
+    let targets = ["name", "description", "repository"];
+    named.filter(ours).map(|(name, _)| name.trim()).filter(|name| !targets.contains(name)).collect()
+}
+
+/// Attributes and macros that compile a file from elsewhere.
+fn shared_files(text: &str) -> Vec<&str> {
+    let words = ["#[path", "include!(", "#![path"];
+    let lines = text.lines().map(|line| without_comment(line).trim());
+    lines.filter(|line| words.iter().any(|word| without_literals(line).contains(word))).collect()
+}
+
+#[test]
+fn code_that_is_shared_is_found() {
+    let manifest = "[package]\nname = \"coafi-chaos\"\n[lib]\nname = \"coafi_chaos\"\npath = \"../src/lib.rs\"\n\
+                    [[bin]]\npath = \"src/main.rs\"\n[dependencies]\nanyhow = \"1\"\n\
+                    coafi-testcontainers = { path = \"../testcontainers\" }\n# coafi = { path = \"..\" }\n\
+                    coafi = { path = \"..\" }\nengine = { package = \"coafi-simulation\", version = \"1\" }\n\
+                    inner = { path = \"../src\" }\n[dependencies.coafi-core]\nversion = \"1\"\n";
+    assert_eq!(shared_crates(manifest), ["path", "coafi", "engine", "inner", "dependencies.coafi-core]"]);
+    let code = "use std::path::Path; // #[path = \"../../src/engine/mod.rs\"]\n#[path = \"../../src/engine/mod.rs\"]\nmod engine;\n\
+                include!(\"../../src/event/mod.rs\");\nlet topic = include_str!(\"../../topics/coafi.status.yaml\");\nlet a = \"include!(\";";
+    let expected = ["#[path = \"../../src/engine/mod.rs\"]", "include!(\"../../src/event/mod.rs\");"];
+    assert_eq!(shared_files(code), expected);
+}
+
 #[test]
 fn files_hold_one_idea() {
     for file in rust_files("src") {

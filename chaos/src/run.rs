@@ -14,7 +14,7 @@ use crate::positions::Positions;
 use crate::producer::Producer;
 use crate::progress::Progress;
 use crate::reading;
-use crate::reconcile::reconcile;
+use crate::reconcile::{Evidence, Report, Sent, reconcile};
 use crate::servers::Servers;
 use crate::summary::{Happened, Standstill, Summary};
 use crate::wire::Schemas;
@@ -52,6 +52,36 @@ pub struct Options {
 /// # Errors
 /// Something that is not part of what is tested does not work; never a harm.
 pub fn run(options: &Options) -> Result<Summary> {
+    Ok(run_and_keep(options)?.0)
+}
+
+/// What is left of a run: its servers with their topics and tables, and what was read of them.
+pub struct Aftermath {
+    pub world: World,
+    pub evidence: Evidence,
+    schemas: Schemas,
+    /// They end with it.
+    _servers: Servers,
+}
+
+impl Aftermath {
+    /// Reads everything again, and compares it with what was sent, `more` included.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn judge(&mut self, more: &[Sent]) -> Result<Report> {
+        let sent = [&self.evidence.sent[..], more].concat();
+        let again = reading::gather(&self.world, &mut self.schemas, sent)?;
+        let (left, snapshots) = (self.evidence.left.clone(), self.evidence.snapshots.clone());
+        Ok(reconcile(&Evidence { left, snapshots, ..again }))
+    }
+}
+
+/// As [`run`], and nothing is put away yet.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_and_keep(options: &Options) -> Result<(Summary, Aftermath)> {
     let servers = Servers::start(options.brokers, MAX_REPLICAS)?;
     let world = World {
         binary: options.previous.as_ref().unwrap_or(&options.binary).clone(),
@@ -92,7 +122,6 @@ pub fn run(options: &Options) -> Result<Summary> {
     let snapshots = positions.finish();
     let mut evidence = reading::gather(&world, &mut schemas, sent)?;
     (evidence.left, evidence.snapshots) = (progress.order(), snapshots);
-    let looks = evidence.snapshots.len();
     let report = reconcile(&evidence);
     let status_reports = if world.reports { reading::status_reports(&world.kafka)? } else { 0 };
     let dropped_markers = keeping::logs(&mut servers, &options.directory)?;
@@ -104,13 +133,13 @@ pub fn run(options: &Options) -> Result<Summary> {
         recovery_ms: progress.recovery(*ended).map(millis),
     });
     let stall = progress.longest_stall(begin, produced);
-    Ok(Summary {
+    let summary = Summary {
         seed: options.seed,
         delivery: options.delivery,
         brokers: options.brokers,
         seconds: begin.elapsed().as_secs(),
         report,
-        looks,
+        read: evidence.amounts(),
         status_reports,
         dropped_markers,
         faults: happened.collect(),
@@ -122,7 +151,8 @@ pub fn run(options: &Options) -> Result<Summary> {
         drain_ms: millis(drained),
         complaints: std::mem::take(&mut fleet.complaints),
         refusals,
-    })
+    };
+    Ok((summary, Aftermath { world, evidence, schemas, _servers: servers }))
 }
 
 /// Those of the options that these servers can have.

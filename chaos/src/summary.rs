@@ -5,7 +5,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Map, Value, json};
 
 use crate::plan::Kind;
-use crate::reconcile::{Ending, Harm, Report};
+use crate::reconcile::{Amounts, Ending, Harm, Report};
 use crate::world::Delivery;
 
 /// A fault that happened.
@@ -36,8 +36,8 @@ pub struct Summary {
     pub brokers: usize,
     pub seconds: u64,
     pub report: Report,
-    /// How often committed positions were looked at while it went on.
-    pub looks: usize,
+    /// What it was judged by; of committed positions, how often they were seen while it went on.
+    pub read: Amounts,
     /// What replicas have written of themselves meanwhile.
     pub status_reports: usize,
     pub faults: Vec<Happened>,
@@ -65,11 +65,12 @@ impl Summary {
         }
     }
 
-    /// Whether every count that has to be 0 is.
+    /// Whether every count that has to be 0 is, and there is evidence of every kind that could have said otherwise.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let harmless = Harm::ALL.into_iter().all(|harm| !self.is_required(harm) || self.report.count(harm) == 0);
-        harmless && self.complaints.is_empty() && self.refusals.is_empty()
+        let seen = self.read.missing().next().is_none();
+        harmless && seen && self.complaints.is_empty() && self.refusals.is_empty()
     }
 
     fn ended(&self, ending: Ending) -> usize {
@@ -97,7 +98,8 @@ impl Summary {
         for harm in Harm::ALL {
             put(harm.name(), json!(self.report.count(harm)));
         }
-        put("position_snapshots", json!(self.looks));
+        put("position_snapshots", json!(self.read.snapshots));
+        put("read", self.read.all().into_iter().map(|(name, amount)| (name.to_owned(), json!(amount))).collect());
         put("status_reports", json!(self.status_reports));
         put("replicas_failed", json!(self.complaints.len()));
         put("commands_failed", json!(self.refusals.len()));
@@ -143,7 +145,7 @@ impl Summary {
             let allowed = if self.is_required(harm) || count == 0 { "" } else { " (allowed)" };
             counts.add_row([harm.name(), &format!("{count}{allowed}")]);
         }
-        counts.add_row(["positions looked at", &format!("{} times", self.looks)]);
+        counts.add_row(["positions looked at", &format!("{} times", self.read.snapshots)]);
         counts.add_row(["status reports", &self.status_reports.to_string()]);
         let Standstill { partition, began_ms, lasted_ms } = self.longest_stall;
         counts.add_row(["longest stall", &format!("{lasted_ms} ms, of partition {partition} from {began_ms} ms on")]);
@@ -165,7 +167,52 @@ impl Summary {
     #[must_use]
     pub fn findings(&self) -> String {
         let harms = self.report.examples.iter().map(|(harm, example)| format!("{}: {example}\n", harm.name()));
+        let unread = self.read.missing().map(|name| format!("nothing was read of: {name}\n"));
         let others = self.complaints.iter().chain(&self.refusals);
-        harms.chain(others.map(|complaint| format!("{complaint}\n"))).collect()
+        harms.chain(unread).chain(others.map(|complaint| format!("{complaint}\n"))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::{Evidence, reconcile};
+
+    /// A run without harms, as far as anybody has seen.
+    fn summary(read: Amounts) -> Summary {
+        Summary {
+            seed: 1,
+            delivery: Delivery::Transactional,
+            brokers: 1,
+            seconds: 1,
+            report: reconcile(&Evidence::default()),
+            read,
+            status_reports: 0,
+            faults: Vec::new(),
+            longest_stall: Standstill { partition: 0, began_ms: 0, lasted_ms: 0 },
+            dropped_markers: 0,
+            drain_ms: 0,
+            complaints: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_of_which_something_was_not_read_is_not_clean() {
+        let all = Amounts { stored: 1, outcomes: 1, receipts: 1, derived: 1, rows: 1, positions: 1, snapshots: 1 };
+        assert!(summary(all).is_clean());
+        for (read, what) in [
+            (Amounts { stored: 0, ..all }, "stored"),
+            (Amounts { outcomes: 0, ..all }, "outcomes"),
+            (Amounts { receipts: 0, ..all }, "receipts"),
+            (Amounts { derived: 0, ..all }, "derived"),
+            (Amounts { rows: 0, ..all }, "rows"),
+            (Amounts { positions: 0, ..all }, "positions"),
+            (Amounts { snapshots: 0, ..all }, "snapshots"),
+        ] {
+            let summary = summary(read);
+            assert_eq!(summary.findings(), format!("nothing was read of: {what}\n"));
+            assert!(!summary.is_clean() && summary.json()["clean"] == false, "{what}");
+        }
     }
 }

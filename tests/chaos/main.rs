@@ -1,10 +1,13 @@
 //! A short run of `make chaos` against a stack of its own: whatever kills and freezes do, nothing may be lost,
-//! doubled or reordered. `make chaos` does the same for longer, with every kind of fault.
+//! doubled or reordered. `make chaos` does the same for longer, with every kind of fault. What is then [`planted`] is found.
 
+mod planted;
+
+use std::path::Path;
 use std::time::Duration;
 
 use coafi_chaos::plan::Kind;
-use coafi_chaos::run::{Options, run};
+use coafi_chaos::run::{Aftermath, Options, run_and_keep};
 use coafi_chaos::summary::Summary;
 use coafi_chaos::world::Delivery;
 
@@ -18,7 +21,8 @@ fn nothing_is_lost_doubled_or_reordered_by_kills_and_freezes() {
     // A single broker that restarts drops the markers of transactions now and then (see docs/reliability.md), and a run in which
     // it did says nothing: `make chaos` restarts one of three.
     let kinds = [Kind::Kill, Kind::Terminate, Kind::Freeze, Kind::BrokerFreeze];
-    let summary = short_run(&kinds);
+    let directory = tempfile::tempdir().unwrap();
+    let (summary, aftermath) = short_run(directory.path(), &kinds);
     println!("{}", summary.json());
     assert!(summary.is_clean(), "{}\n{}", summary.json(), summary.findings());
     assert_eq!(summary.report.resolved(), summary.report.sent);
@@ -26,14 +30,14 @@ fn nothing_is_lost_doubled_or_reordered_by_kills_and_freezes() {
     for kind in kinds {
         assert!(summary.faults.iter().any(|fault| fault.kind == kind), "no {}: {:?}", kind.name(), summary.faults);
     }
+    planted::harms_are_found(aftermath);
 }
 
-fn short_run(kinds: &[Kind]) -> Summary {
-    let directory = tempfile::tempdir().unwrap();
+fn short_run(directory: &Path, kinds: &[Kind]) -> (Summary, Aftermath) {
     let options = Options {
         binary: env!("CARGO_BIN_EXE_coafi").into(),
         previous: None,
-        directory: directory.path().to_owned(),
+        directory: directory.to_owned(),
         seed: SEED,
         length: LENGTH,
         delivery: Delivery::Transactional,
@@ -45,5 +49,5 @@ fn short_run(kinds: &[Kind]) -> Summary {
         settings: Vec::new(),
         verbose: false,
     };
-    run(&options).unwrap()
+    run_and_keep(&options).unwrap()
 }

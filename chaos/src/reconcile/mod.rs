@@ -22,8 +22,8 @@ mod tests;
 mod way;
 
 pub use model::{
-    Derived, Ending, Evidence, Forward, Forwarded, Outcome, Overflow, Place, Policy, Position, Receipt, Row, Sent,
-    Snapshot, Stored,
+    Amounts, Derived, Ending, Evidence, Forward, Forwarded, Outcome, Overflow, Place, Policy, Position, Receipt, Row,
+    Sent, Snapshot, Stored,
 };
 pub use report::{Harm, Report};
 

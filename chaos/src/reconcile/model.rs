@@ -210,3 +210,55 @@ pub struct Evidence {
     pub rows: Vec<Row>,
     pub positions: Vec<Position>,
 }
+
+impl Evidence {
+    /// How much of it there is.
+    #[must_use]
+    pub fn amounts(&self) -> Amounts {
+        Amounts {
+            stored: self.stored.len(),
+            outcomes: self.outcomes.len(),
+            receipts: self.receipts.len(),
+            derived: self.derived.len(),
+            rows: self.rows.len(),
+            positions: self.positions.len(),
+            // One without a position has seen nothing.
+            snapshots: self.snapshots.iter().filter(|snapshot| !snapshot.positions.is_empty()).count(),
+        }
+    }
+}
+
+/// How much was read of each kind of evidence. Where there is none of a kind, whatever it is a witness of is not found: such a
+/// run says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amounts {
+    pub stored: usize,
+    pub outcomes: usize,
+    pub receipts: usize,
+    pub derived: usize,
+    pub rows: usize,
+    pub positions: usize,
+    pub snapshots: usize,
+}
+
+impl Amounts {
+    /// Each with its name.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, usize); 7] {
+        let Self { stored, outcomes, receipts, derived, rows, positions, snapshots } = *self;
+        [
+            ("stored", stored),
+            ("outcomes", outcomes),
+            ("receipts", receipts),
+            ("derived", derived),
+            ("rows", rows),
+            ("positions", positions),
+            ("snapshots", snapshots),
+        ]
+    }
+
+    /// Kinds of which there is none.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        self.all().into_iter().filter(|(_, amount)| *amount == 0).map(|(name, _)| name)
+    }
+}

@@ -432,3 +432,16 @@ fn a_key_that_halts_comes_to_its_end_once_somebody_has_acted() {
     assert_eq!(reconcile(&evidence).halted, 1);
     check(halted(Overflow::DeadLetter), &[Harm::WrongEnd]);
 }
+
+#[test]
+fn a_look_that_saw_no_position_is_none() {
+    let mut evidence = clean();
+    let blind = Snapshot { positions: Vec::new(), left: 3 };
+    evidence.snapshots = vec![blind.clone(), Snapshot { positions: evidence.positions.clone(), ..blind }];
+    let (rows, outcomes) = (evidence.rows.len(), evidence.outcomes.len());
+    let amounts = evidence.amounts();
+    assert_eq!((amounts.snapshots, amounts.positions, amounts.rows, amounts.outcomes), (1, 2, rows, outcomes));
+    assert_eq!(amounts.missing().count(), 0);
+    evidence.snapshots.truncate(1);
+    assert_eq!(evidence.amounts().missing().collect::<Vec<_>>(), ["snapshots"]);
+}
