@@ -17,6 +17,7 @@ RUN apt-get update \
 COPY --from=build /out/coafi /usr/local/bin/coafi
 COPY avro /etc/coafi/avro
 COPY topics /etc/coafi/topics
+COPY workflows /etc/coafi/workflows
 COPY handler_routes.yaml /etc/coafi/handler_routes.yaml
 # What is kept: by default below the working directory, which belongs to root.
 ENV COAFI__ARTIFACTS__URL=/var/lib/coafi/artifacts \

@@ -1,4 +1,4 @@
-//! Embeds `avro/`, `topics/` and `schemas/` so that no list names their files.
+//! Embeds `avro/`, `topics/`, `workflows/` and `schemas/` so that no list names their files.
 //!
 //! A shared type (`avro/shared/*.avsc`) is put in where an event's schema first names it: what reaches the registry is
 //! self-contained, and a client needs no schema references to read it.
@@ -22,9 +22,12 @@ fn main() -> io::Result<()> {
         write!(avro, "({name:?}, {:?}, {constant}),", full_name(&text)).expect("a String takes all");
     }
     writeln!(code, "pub(crate) const AVRO: &[(&str, &str, &str)] = &[{avro}];").expect("a String takes all");
-    for (constant, folder, extension) in
-        [("TOPICS", "topics", "yaml"), ("JSON_SCHEMAS", "schemas", "json"), ("API_SCHEMAS", "schemas/api", "json")]
-    {
+    for (constant, folder, extension) in [
+        ("TOPICS", "topics", "yaml"),
+        ("WORKFLOWS", "workflows", "yaml"),
+        ("JSON_SCHEMAS", "schemas", "json"),
+        ("API_SCHEMAS", "schemas/api", "json"),
+    ] {
         let list: String =
             files(&root.join(folder), extension)?.iter().map(|(name, text)| format!("({name:?}, {text:?}),")).collect();
         writeln!(code, "pub(crate) const {constant}: &[(&str, &str)] = &[{list}];").expect("a String takes all");

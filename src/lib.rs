@@ -7,8 +7,10 @@
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
+//! | core | `workflow` | `std`, JSON, JSON Schema, `expression` |
 //! | core | `schedule` | `std`, times, cron expressions |
 //! | vocabulary | `event` | `std`, bytes |
+//! | vocabulary | `expression` | `std`, CEL |
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
 
@@ -21,6 +23,7 @@ pub mod dispatch;
 pub mod dlq;
 pub mod engine;
 pub mod event;
+pub mod expression;
 pub mod group;
 pub mod handlers;
 pub mod http;
@@ -31,4 +34,5 @@ pub mod schedule;
 pub mod schema;
 pub mod store;
 pub mod telemetry;
+pub mod workflow;
 mod yaml;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Places;
 use super::git::repositories_settings;
 use super::waiting::Waiting;
+use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
@@ -47,6 +48,7 @@ impl Backing {
             artifacts: artifacts(&places.artifacts)?,
             repositories: Arc::new(Repositories::new(repositories)),
             json_schemas: Arc::new(json_schemas(settings)?),
+            workflows: Arc::new(workflows(settings)?),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

@@ -13,6 +13,7 @@ use super::reload::Reload;
 use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
+use super::workflow_timers::WorkflowTimers;
 use super::{Backing, Places, Tally, cluster, purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
@@ -40,6 +41,8 @@ pub struct ConsumerParts<'a> {
     pub delivery: Delivery,
     /// Whether it says in `coafi.status` what it is doing.
     pub publishes_status: bool,
+    /// Whether it runs workflows, if its routes say so.
+    pub runs_workflows: bool,
     /// Counts what is committed, if somebody wants to know.
     pub tally: Option<Arc<Tally>>,
     /// Measures handlers, if somebody wants to know.
@@ -73,6 +76,7 @@ impl Consumer {
         let built_in = topics::routes_are_built_in(&file);
         let text = topics::routes_text(&file, built_in)?;
         let routes = topics::parse_routes(&file, &text, &declarations)?;
+        let routes = if parts.runs_workflows { routes } else { routes.without("workflow") };
         let unprocessed = DispatcherSettings::default().unprocessed_topic;
         let replay = parts.replay.as_ref();
         let routes = Arc::new(if replay.is_some() { routes.in_place() } else { routes });
@@ -152,7 +156,9 @@ impl Consumer {
         let repositories = Arc::clone(&parts.backing.services.repositories);
         let mut upkeep = Tasks::new(CancellationToken::new());
         let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
-        upkeep.spawn("the inbox's purge", purge::inbox(store, retention, upkeep.stop()));
+        upkeep.spawn("the inbox's purge", purge::inbox(Arc::clone(&store), retention, upkeep.stop()));
+        // After that nothing would know a run's events any more.
+        upkeep.spawn("the purge of runs", purge::workflow_runs(store, retention, upkeep.stop()));
         let reload = Reload {
             file,
             built_in,
@@ -165,8 +171,14 @@ impl Consumer {
             rerouter: replica.rerouter(),
             metrics: parts.metrics,
         };
-        // A replay is about the routes that it began with.
+        // A replay is about the routes that it began with, and about what was recorded.
         if parts.replay.is_none() {
+            let timers = WorkflowTimers {
+                services: Arc::clone(&parts.backing.services),
+                client: parts.places.client_config(),
+                group: parts.group.clone(),
+            };
+            upkeep.spawn("the workflows' timers", timers.run(upkeep.stop()));
             upkeep.spawn("the watch over the routes file", reload.run(parts.hangup, upkeep.stop()));
         }
         Ok(Some(Self { replica, workers, upkeep, repositories }))

@@ -6,7 +6,7 @@ mod serving;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -30,6 +30,10 @@ const GROUP: &str = "coafi-dev";
 /// Between two looks at a repository: a commit is to show within two seconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long nothing must have come before a run over a history with its workflows is at its end: one event leads to the next, and a
+/// partition's end is asked for once a second.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// What to run over.
 #[derive(Clone, Debug)]
 pub struct DevOptions {
@@ -37,6 +41,8 @@ pub struct DevOptions {
     pub repositories: Vec<Repository>,
     /// End when every commit has been handled.
     pub once: bool,
+    /// With `once`: run workflows too, and end when nothing follows any more.
+    pub workflows: bool,
 }
 
 /// Everything that runs.
@@ -50,6 +56,8 @@ pub struct Dev {
     api: Option<Serving>,
     /// `None` without schedules, and with `once`: they never end.
     schedules: Option<JoinHandle<Result<schedule::Progress, ScheduleError>>>,
+    /// How many events had come, and since when no more have; `None` where nobody waits for that.
+    quiet: Option<Mutex<(u64, Instant)>>,
     stop_consumer: CancellationToken,
     stop_connector: CancellationToken,
     started: Instant,
@@ -102,6 +110,8 @@ impl Dev {
             delivery: Delivery::AtLeastOnce,
             // Nobody could read it: the cluster is gone with this process.
             publishes_status: false,
+            // Of a history only what the commits themselves come to is wanted, and soon, unless somebody says so.
+            runs_workflows: !options.once || options.workflows,
             tally: Some(Arc::clone(&tally)),
             metrics: None,
             hangup: None,
@@ -135,6 +145,7 @@ impl Dev {
             connector: tokio::spawn(connector.run(stop_connector.clone(), progress)),
             api,
             schedules,
+            quiet: (options.once && options.workflows).then(|| Mutex::new((0, Instant::now()))),
             stop_consumer,
             stop_connector,
             started: Instant::now(),
@@ -161,7 +172,8 @@ impl Dev {
             caught_up: read
                 && !progress.repositories.is_empty()
                 && summary.events.ended() >= published
-                && summary.lag == 0,
+                && summary.lag == 0
+                && self.is_quiet(&status),
             total: published.max(progress.found()),
             errors: progress
                 .repositories
@@ -210,6 +222,15 @@ impl Dev {
         served?;
         fired?;
         Ok(summary)
+    }
+
+    fn is_quiet(&self, status: &Status) -> bool {
+        let Some(quiet) = &self.quiet else { return true };
+        let mut quiet = quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if quiet.0 != status.counts.polled || status.settling {
+            *quiet = (status.counts.polled, Instant::now());
+        }
+        quiet.1.elapsed() >= QUIET
     }
 
     fn summary(&self, status: &Status) -> Summary {

@@ -23,6 +23,8 @@ mod tally;
 mod topics;
 mod waiting;
 mod webhooks;
+mod workflow_timers;
+mod workflows;
 
 pub use api::{api, api_document, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
@@ -42,5 +44,6 @@ pub use topics::{
     consumed, declarations, known, known_topics, named_routes, routes, routes_are_built_in, topic_of_type,
 };
 pub use webhooks::webhooks;
+pub use workflows::{check_workflows, known_emitted, workflow_texts, workflows};
 
 pub(crate) use dev::events;

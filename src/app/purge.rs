@@ -27,6 +27,16 @@ pub(super) async fn inbox(
     Ok(())
 }
 
+/// As [`inbox`], of runs of workflows that have ended.
+pub(super) async fn workflow_runs(
+    store: Arc<dyn Store>,
+    retention: Duration,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    rounds("runs of workflows", || store.purge_workflow_runs(retention, BATCH_ROWS), &stop).await;
+    Ok(())
+}
+
 /// As [`inbox`], of requests over HTTP.
 pub(super) async fn requests(
     store: Arc<dyn Requests>,

@@ -85,6 +85,7 @@ impl Consume {
             slot: self.slot.unwrap_or_else(|| settings.kafka.slot()),
             delivery,
             publishes_status: true,
+            runs_workflows: true,
             tally: None,
             metrics: Some(telemetry.metrics()),
             otel: context.exports_spans(),

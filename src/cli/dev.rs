@@ -32,6 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 #[command(after_help = "Examples:
   coafi dev
   coafi dev --once --repo ../project --output json
+  coafi dev --once --workflows
   coafi dev --repo https://github.com/octocat/Hello-World.git
 
 Exit codes: 0 stopped, or everything is handled with --once, 1 it failed, or a repository cannot be
@@ -40,6 +41,9 @@ pub(super) struct Dev {
     /// End once every commit has been handled.
     #[arg(long)]
     once: bool,
+    /// With --once: run workflows too, and end once nothing has followed for two seconds; what waits for longer is left.
+    #[arg(long, requires = "once")]
+    workflows: bool,
     /// A repository's path or URL; by default the configured ones, else the working directory.
     #[arg(long = "repo", value_name = "PATH|URL")]
     repositories: Vec<String>,
@@ -48,7 +52,7 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repositories = self.repositories(context);
-        let options = DevOptions { repositories, once: self.once };
+        let options = DevOptions { repositories, once: self.once, workflows: self.workflows };
         let telemetry = context.start_quiet_telemetry(LOGGED)?;
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
         let stop = shutdown.token();

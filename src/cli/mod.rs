@@ -31,6 +31,7 @@ mod send;
 mod serving;
 mod topics;
 mod unprocessed;
+mod workflow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,6 +111,8 @@ enum Noun {
     Replay(replay::Replay),
     #[command(subcommand)]
     Schedule(schedule::Schedules),
+    #[command(subcommand)]
+    Workflow(workflow::Workflows),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -193,6 +196,7 @@ impl Noun {
             }
             Self::Replay(command) => command.run(context).await,
             Self::Schedule(command) => command.run(context).await,
+            Self::Workflow(command) => command.run(context).await,
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context, declarations).await?)

@@ -75,7 +75,8 @@ impl<'a> Data<'a> {
     }
 }
 
-fn read_json(argument: &str) -> Result<serde_json::Value, Failure> {
+/// What `--data` and its like give.
+pub(super) fn read_json(argument: &str) -> Result<serde_json::Value, Failure> {
     let data = Data::of(argument, |name| std::path::Path::new(name).exists()).ok_or_else(|| {
         Failure::usage(format!("--data {argument:?} is neither a file nor a JSON object"))
             .next("give @FILE, @- for standard input, or JSON text that begins with {")

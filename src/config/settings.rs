@@ -28,6 +28,8 @@ pub struct Settings {
     pub routes_file: PathBuf,
     /// Topic declarations, one YAML file each.
     pub topics_dir: PathBuf,
+    /// Definitions of workflows, one YAML file each.
+    pub workflows_dir: PathBuf,
     /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
     pub json_schemas: Vec<JsonSchemaRule>,
     pub http: Http,
@@ -53,6 +55,7 @@ impl Settings {
             schedules: schedules::read(root),
             routes_file: root.path("routes_file", "handler_routes.yaml"),
             topics_dir: root.path("topics_dir", "topics"),
+            workflows_dir: root.path("workflows_dir", "workflows"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),

@@ -9,7 +9,6 @@
 )]
 
 mod admission;
-mod avro_json;
 mod backoff;
 mod cloud_event;
 pub mod git;
@@ -23,8 +22,8 @@ mod source_offset;
 mod trace_parent;
 mod wakes;
 
+pub use crate::schema::avro_json::{FieldError, to_avro};
 pub use admission::{Admission, AdmissionError, LagBased, Open};
-pub use avro_json::{FieldError, to_avro};
 pub use backoff::{Backoff, jittered, random};
 pub use cloud_event::NewSourceEvent;
 pub use ownership::{Ownership, Sharing};

@@ -8,10 +8,10 @@ use apache_avro::Schema;
 use rdkafka::ClientConfig;
 use serde_json::Value;
 
-use super::avro_json::{self, FieldError};
 use super::git;
 use super::{EventProducer, NewSourceEvent, traceparent_of};
 use crate::event::Outgoing;
+use crate::schema::avro_json::{self, FieldError};
 use crate::schema::registry::RegistryError;
 use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, schema_files, subject, topic_files};
 

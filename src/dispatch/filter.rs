@@ -4,73 +4,40 @@
 //! filter on an optional attribute needs no guard. `data` is the event's data as JSON. A filter that fails to evaluate, or
 //! gives something else than true or false, is an error of the route: the event is dead-lettered, never silently skipped.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
-use cel::{Context, Env, IdedExpr, Program, Value};
+use cel::Value;
 
 use super::Failure;
 use super::contain::contain;
 use crate::event::{Attribute, Event};
+pub use crate::expression::ExpressionError as FilterError;
+use crate::expression::{Expression, value_of};
 use crate::schema::Codec;
 
+const EVENT: &str = "event";
+const DATA: &str = "data";
+
 /// A compiled filter.
-#[derive(Clone)]
-pub struct Filter(Arc<Compiled>);
-
-struct Compiled {
-    text: String,
-    program: Program,
-    env: Arc<Env>,
-    reads_data: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    #[error("{text:?} does not compile: line {line}, column {column}: {message}")]
-    Syntax { text: String, line: isize, column: isize, message: String },
-    #[error("{text:?} names {name:?}; allowed: event, data")]
-    Variable { text: String, name: String },
-    #[error("{text:?} cannot be evaluated: {message}")]
-    Evaluation { text: String, message: String },
-    #[error("{text:?} gives {value}; allowed: true, false")]
-    NotBool { text: String, value: String },
-}
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter(Expression);
 
 impl Filter {
     /// # Errors
     /// [`FilterError::Syntax`] with the position, [`FilterError::Variable`].
     pub fn compile(text: &str) -> Result<Self, FilterError> {
-        let env = Arc::new(Env::stdlib());
-        let program = env.compile(text).map_err(|errors| {
-            let first = errors.errors.first();
-            FilterError::Syntax {
-                text: text.to_owned(),
-                line: first.map_or(0, |e| e.pos.0),
-                column: first.map_or(0, |e| e.pos.1),
-                message: first.map_or_else(|| errors.to_string(), |e| e.msg.clone()),
-            }
-        })?;
-        let mut variables = BTreeSet::new();
-        free_variables(program.expression(), &mut Vec::new(), &mut variables);
-        if let Some(name) = variables.iter().find(|name| !["event", "data"].contains(name)) {
-            return Err(FilterError::Variable { text: text.to_owned(), name: (*name).to_owned() });
-        }
-        let reads_data = variables.contains("data");
-        Ok(Self(Arc::new(Compiled { text: text.to_owned(), program, env, reads_data })))
+        Expression::compile(text, &[EVENT, DATA]).map(Self)
     }
 
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.0.text
+        self.0.text()
     }
 
     /// Whether [`Filter::wants`] needs the event's data.
     #[must_use]
     pub fn reads_data(&self) -> bool {
-        self.0.reads_data
+        self.0.names(DATA)
     }
 
     /// Decodes the data only if the filter names it, and asks.
@@ -88,57 +55,11 @@ impl Filter {
     /// # Errors
     /// [`FilterError::Evaluation`], [`FilterError::NotBool`].
     pub fn wants(&self, event: &Event, data: Option<&serde_json::Value>) -> Result<bool, FilterError> {
-        let failed = |message: String| FilterError::Evaluation { text: self.0.text.clone(), message };
-        let mut context = Context::with_env(Arc::clone(&self.0.env));
-        context.add_variable_from_value("event", attributes(event));
+        let mut variables = vec![(EVENT, attributes(event))];
         if let Some(data) = data {
-            let data = cel::to_value(data).map_err(|error| failed(error.to_string()))?;
-            context.add_variable_from_value("data", data);
+            variables.push((DATA, value_of(data)));
         }
-        match self.0.program.execute(&context).map_err(|error| failed(error.to_string()))? {
-            Value::Bool(wanted) => Ok(wanted),
-            other => Err(FilterError::NotBool { text: self.0.text.clone(), value: format!("{other:?}") }),
-        }
-    }
-}
-
-impl fmt::Debug for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Filter({:?})", self.0.text)
-    }
-}
-
-/// The variables that an expression needs from outside: without those that its macros (`exists`, `all`, `map`, …) bind.
-fn free_variables<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, free: &mut BTreeSet<&'a str>) {
-    let entries = |entries: &'a [IdedEntryExpr]| {
-        entries.iter().flat_map(|entry| match &entry.expr {
-            EntryExpr::StructField(field) => [None, Some(&field.value)],
-            EntryExpr::MapEntry(entry) => [Some(&entry.key), Some(&entry.value)],
-        })
-    };
-    match &expression.expr {
-        Expr::Unspecified | Expr::Literal(_) => {}
-        Expr::Ident(name) => {
-            if !bound.contains(&name.as_str()) {
-                free.insert(name);
-            }
-        }
-        Expr::Select(select) => free_variables(&select.operand, bound, free),
-        Expr::Call(call) => {
-            call.target.iter().map(|target| &**target).chain(&call.args).for_each(|e| free_variables(e, bound, free));
-        }
-        Expr::List(list) => list.elements.iter().for_each(|e| free_variables(e, bound, free)),
-        Expr::Map(map) => entries(&map.entries).flatten().for_each(|e| free_variables(e, bound, free)),
-        Expr::Struct(fields) => entries(&fields.entries).flatten().for_each(|e| free_variables(e, bound, free)),
-        Expr::Comprehension(over) => {
-            free_variables(&over.iter_range, bound, free);
-            free_variables(&over.accu_init, bound, free);
-            let outside = bound.len();
-            bound.extend([over.iter_var.as_str(), over.accu_var.as_str()]);
-            bound.extend(over.iter_var2.as_deref());
-            [&over.loop_cond, &over.loop_step, &over.result].into_iter().for_each(|e| free_variables(e, bound, free));
-            bound.truncate(outside);
-        }
+        self.0.decide(variables)
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Services {
     pub repositories: Arc<crate::connectors::git::Repositories>,
     /// JSON Schemas by type and path.
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
+    /// Definitions of workflows.
+    pub workflows: Arc<crate::workflow::Definitions>,
 }
 
 /// How a handler registers itself.
@@ -125,6 +127,9 @@ pub struct NewEvent {
     pub event_type: String,
     pub subject: Option<String>,
     pub key: String,
+    /// Runs of workflows that led to it; else as many as led to the handled event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub workflow_hops: Option<u32>,
     /// Confluent wire format, from [`Codec::encode`].
     pub data: Bytes,
 }

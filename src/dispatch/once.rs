@@ -3,7 +3,7 @@
 
 use super::{Context, Failure, Place, Success, hop};
 use crate::event::Event;
-use crate::store::{Committed, EntryChange, InboxKey, Position, UnitOfWork};
+use crate::store::{Committed, EntryChange, InboxKey, Position, RunChange, UnitOfWork};
 
 /// The result of an earlier run, if this event was handled before. Ask before doing the work; [`commit`] asks again.
 ///
@@ -23,13 +23,37 @@ pub async fn earlier(event: &Event, context: &Context<'_>) -> Result<Option<Succ
 pub async fn commit(
     event: &Event,
     context: &Context<'_>,
+    changes: Vec<EntryChange>,
+    success: Success,
+) -> Result<Success, Failure> {
+    write(event, context, changes, None, success).await
+}
+
+/// As [`commit`], with a workflow's run that is taken on in the same transaction.
+///
+/// # Errors
+/// As the store.
+pub async fn commit_run(
+    event: &Event,
+    context: &Context<'_>,
+    changes: Vec<EntryChange>,
+    run: RunChange,
+    success: Success,
+) -> Result<Success, Failure> {
+    write(event, context, changes, Some(run), success).await
+}
+
+async fn write(
+    event: &Event,
+    context: &Context<'_>,
     mut changes: Vec<EntryChange>,
+    run: Option<RunChange>,
     success: Success,
 ) -> Result<Success, Failure> {
     let result = serde_json::to_vec(&success).map_err(|e| Failure::permanent("result_not_json", e))?;
     changes.iter_mut().for_each(|change| change.position = Some(position(context)));
     let inbox = inbox_key(event, context);
-    let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, result: result.into() };
+    let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, run, result: result.into() };
     match context.services.store.commit(work).await? {
         Committed::Written(_) => Ok(success),
         Committed::Already(stored) => stored_success(&stored),

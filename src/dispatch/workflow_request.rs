@@ -55,6 +55,7 @@ pub async fn event(context: &Context<'_>, request: WorkflowRequest<'_>) -> Resul
         source: request.source.to_owned(),
         event_type: WorkflowRequested::EVENT_TYPE.to_owned(),
         subject: request.subject,
+        workflow_hops: None,
         key: request.key,
         data: context.services.codec.encode(TOPIC, &requested).await?,
     })

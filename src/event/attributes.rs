@@ -29,12 +29,14 @@ pub enum Attribute {
     Utids,
     /// The topic in which somebody waits for how the event ends.
     ReplyTo,
+    /// Runs of workflows that led to the event, each by starting the next.
+    WorkflowHops,
     /// `content-type` in binary mode, `datacontenttype` in structured mode.
     ContentType,
 }
 
 impl Attribute {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SpecVersion,
         Self::Id,
         Self::Source,
@@ -51,6 +53,7 @@ impl Attribute {
         Self::TenantId,
         Self::Utids,
         Self::ReplyTo,
+        Self::WorkflowHops,
         Self::ContentType,
     ];
 
@@ -74,6 +77,7 @@ impl Attribute {
             Self::TenantId => "tenantid",
             Self::Utids => "utids",
             Self::ReplyTo => "replyto",
+            Self::WorkflowHops => "workflowhops",
             Self::ContentType => "datacontenttype",
         }
     }

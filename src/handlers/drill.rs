@@ -76,6 +76,7 @@ async fn derived(event: &Event, context: &Context<'_>, step: &DrillStep) -> Resu
         source: SOURCE.to_owned(),
         event_type: DrillStep::EVENT_TYPE.to_owned(),
         subject: None,
+        workflow_hops: None,
         key: step.key.clone(),
         data: context.services.codec.encode(DERIVED_TOPIC, &done).await?,
     })

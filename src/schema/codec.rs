@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant};
 
 use super::reader::{Decoder, Generic, Reader};
 use super::registry::{Client, RegistryError};
-use super::{Encoder, Payload, SchemaId, schema_files, subject, wire};
+use super::{Encoder, Payload, SchemaId, avro_json, schema_files, subject, wire};
 use crate::dispatch::Failure;
 use crate::engine::{Class, Dependency};
 use crate::event::Event;
@@ -165,15 +165,7 @@ impl Codec {
         if let Some(encoder) = self.cached_encoder(topic) {
             return Ok(encoder);
         }
-        turn.failed_since(asked)?;
-        let subject = subject(topic, T::RECORD_NAME);
-        let found = match self.0.client.lookup(&subject, T::SCHEMA).await {
-            Err(error) if error.is_absent() && self.0.auto_register => {
-                self.0.client.register(&subject, T::SCHEMA).await
-            }
-            other => other,
-        };
-        let id = found.map_err(|error| turn.failed(Some(&subject), &error))?;
+        let id = self.schema_id(&mut turn, asked, &subject(topic, T::RECORD_NAME), T::SCHEMA).await?;
         let schema = T::SCHEMA.parse::<serde_avro_fast::Schema>().map_err(|e| {
             Failure::permanent("invalid_schema", format!("{}: our own schema does not parse: {e}", T::RECORD_NAME))
         })?;
@@ -184,6 +176,22 @@ impl Codec {
         }
         encoders.entry(TypeId::of::<T>()).or_default().insert(topic.to_owned(), (id, Arc::clone(&schema)));
         Ok(Encoder::new(id, schema))
+    }
+
+    /// The id of a schema of ours, which is registered if this may be done.
+    async fn schema_id(
+        &self,
+        turn: &mut Turn,
+        asked: Instant,
+        subject: &str,
+        schema: &str,
+    ) -> Result<SchemaId, Failure> {
+        turn.failed_since(asked)?;
+        let found = match self.0.client.lookup(subject, schema).await {
+            Err(error) if error.is_absent() && self.0.auto_register => self.0.client.register(subject, schema).await,
+            other => other,
+        };
+        found.map_err(|error| turn.failed(Some(subject), &error))
     }
 
     /// Whether the registry has the schema of ours that belongs under this subject; `Ok` if none of ours does, since nothing is
@@ -198,6 +206,27 @@ impl Codec {
             Some(file) => self.0.client.lookup(subject, file.text).await.map(drop),
             None => Ok(()),
         }
+    }
+
+    /// [`Codec::encode`] of plain JSON ([`avro_json`]) by the schema of any event type: for those who take types from people.
+    ///
+    /// # Errors
+    /// As [`Codec::encode`]; permanent too if no such type is known.
+    pub async fn encode_json(&self, topic: &str, event_type: &str, data: &serde_json::Value) -> Result<Bytes, Failure> {
+        let unencodable =
+            |error: &dyn fmt::Display| Failure::permanent("unencodable", format!("{event_type}: {error}"));
+        let Some(file) = schema_files().find(|file| file.event_type() == event_type) else {
+            return Err(unencodable(&"there is no schema of this type"));
+        };
+        let schema = apache_avro::Schema::parse_str(file.text).map_err(|error| unencodable(&error))?;
+        let value = avro_json::to_avro(&schema, data).map_err(|error| unencodable(&error))?;
+        let asked = Instant::now();
+        let mut turn = self.0.turn.lock().await;
+        let id = self.schema_id(&mut turn, asked, &subject(topic, file.record), file.text).await?;
+        drop(turn);
+        let mut encoded = wire::header(id).to_vec();
+        encoded.extend(avro_json::encode(&schema, value).map_err(|error| unencodable(&error))?);
+        Ok(encoded.into())
     }
 
     fn cached_encoder<T: Payload>(&self, topic: &str) -> Option<Encoder<T>> {

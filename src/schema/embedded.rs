@@ -1,4 +1,4 @@
-//! The files of `avro/`, `topics/` and `schemas/` as they were when this was built (`build.rs` collects them).
+//! The files of `avro/`, `topics/`, `workflows/` and `schemas/` as they were when this was built (`build.rs` collects them).
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
@@ -39,6 +39,12 @@ pub fn schema_file(record: &str) -> Option<SchemaFile> {
 #[must_use]
 pub fn topic_files() -> &'static [(&'static str, &'static str)] {
     TOPICS
+}
+
+/// Name and text of every file of `workflows/`, in order of their names.
+#[must_use]
+pub fn workflow_files() -> &'static [(&'static str, &'static str)] {
+    WORKFLOWS
 }
 
 /// Name and text of every file of `schemas/`, in order of their names.

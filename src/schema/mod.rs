@@ -18,6 +18,7 @@
     reason = "edge: how old an answer of the registry is, and the built-in registry's task"
 )]
 
+pub mod avro_json;
 mod builtin;
 mod codec;
 pub mod compatibility;
@@ -36,7 +37,9 @@ mod wire;
 
 pub use builtin::BuiltinRegistry;
 pub use codec::Codec;
-pub use embedded::{SchemaFile, api_schema_files, json_schema_files, schema_file, schema_files, topic_files};
+pub use embedded::{
+    SchemaFile, api_schema_files, json_schema_files, schema_file, schema_files, topic_files, workflow_files,
+};
 pub use encoder::Encoder;
 pub use file_type::FileType;
 pub use shape::Shape;

@@ -277,3 +277,72 @@ pub(crate) fn workflow_requested() -> WorkflowRequested {
         utids: vec!["UT-1".into()],
     }
 }
+
+pub(crate) fn workflow_step() -> WorkflowStep {
+    WorkflowStep {
+        workflow: "RegistryUpdateNotificationWorkflow".into(),
+        workflow_id: "wf-1".into(),
+        step: "each[2]/check".into(),
+        attempt: 2,
+    }
+}
+
+pub(crate) fn workflow_completed() -> WorkflowCompleted {
+    WorkflowCompleted {
+        workflow: "RegistryUpdateNotificationWorkflow".into(),
+        version: 1,
+        workflow_id: "wf-1".into(),
+        output: r#"{"ok":true}"#.into(),
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn workflow_failed() -> WorkflowFailed {
+    WorkflowFailed {
+        workflow: "RegistryUpdateNotificationWorkflow".into(),
+        version: 1,
+        workflow_id: "wf-1".into(),
+        status: "failed".into(),
+        step: "check".into(),
+        code: "invalid".into(),
+        message: "/n: 7 is not a string".into(),
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn workflow_arrived() -> WorkflowArrived {
+    WorkflowArrived {
+        workflow: "PartReview".into(),
+        workflow_id: "wf-1".into(),
+        group: "coafi".into(),
+        step: "answer".into(),
+        attempt: 1,
+        output: r#"{"id":"1"}"#.into(),
+        code: String::new(),
+        message: String::new(),
+    }
+}
+
+pub(crate) fn workflow_called() -> WorkflowCalled {
+    WorkflowCalled {
+        workflow: "ReportWorkflow".into(),
+        workflow_id: "wf-2".into(),
+        group: "coafi".into(),
+        input: r#"{"name":"weekly"}"#.into(),
+        caller_workflow: "PartReview".into(),
+        caller_id: "wf-1".into(),
+        caller_step: "report".into(),
+        caller_attempt: 1,
+        utids: vec!["utid-1".into()],
+    }
+}
+
+pub(crate) fn workflow_command() -> WorkflowCommand {
+    WorkflowCommand {
+        workflow_id: "wf-1".into(),
+        action: "approve".into(),
+        step: "check".into(),
+        by: "ada@host".into(),
+        reason: "a wrong input".into(),
+    }
+}

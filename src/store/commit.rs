@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Committed, EntryChange, Fence, InboxKey, Position, StoreError, UnitOfWork};
+use super::{Committed, EntryChange, Fence, InboxKey, Position, RunChange, StoreError, UnitOfWork};
 
 /// Most changes that one statement writes. A larger unit of work takes several within its transaction.
 pub(super) const WAVE: usize = 1_000;
@@ -46,6 +46,9 @@ pub(super) trait Transaction: Send {
     /// The entries' states, in the order of `changes`, held against other writers.
     async fn states(&mut self, changes: &[&EntryChange]) -> Result<Vec<State>, sqlx::Error>;
 
+    /// Writes a run of the group; false if it is not as it was read.
+    async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error>;
+
     /// Writes entries and their history; new versions in the order of `changes`, which name each entry once.
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error>;
 }
@@ -62,7 +65,7 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-/// Checks the fence, writes the inbox row, then the changes. The caller commits on `Written` and rolls back otherwise.
+/// Checks the fence, writes the inbox row, then the run and the changes. The caller commits on `Written` and rolls back otherwise.
 pub(super) async fn run(transaction: &mut dyn Transaction, work: &UnitOfWork) -> Result<Committed, Refusal> {
     let fence = &work.fence;
     let current = transaction.owner_epoch(fence).await?.unwrap_or(0);
@@ -76,6 +79,12 @@ pub(super) async fn run(transaction: &mut dyn Transaction, work: &UnitOfWork) ->
             Refusal::Contract(StoreError::Conflict(message))
         })?;
         return Ok(Committed::Already(stored));
+    }
+    if let Some(change) = &work.run
+        && !transaction.write_run(&work.inbox.group, change).await?
+    {
+        let message = format!("run {} was changed by another transaction meanwhile", change.run.workflow_id);
+        return Err(Refusal::Contract(StoreError::Conflict(message)));
     }
     let mut versions = vec![0; work.changes.len()];
     for wave in waves(&work.changes) {

@@ -1,4 +1,5 @@
-//! The project's database: registry entries, the inbox, partition ownership, requests over HTTP. SQLite embedded, Postgres otherwise; one
+//! The project's database: registry entries, the inbox, partition ownership, requests over HTTP, runs
+//! of workflows. SQLite embedded, Postgres otherwise; one
 //! contract (`tests/contract/store.rs`) over both.
 //!
 //! It refuses to know what a handler does; it keeps two invariants for it: nothing is written under an epoch that is over
@@ -13,9 +14,14 @@ mod postgres;
 mod requests;
 mod sql;
 mod sqlite;
+mod workflows;
 
 pub use open::{Settings, open};
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
+pub use workflows::{
+    DueTimer, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep, WaitingStep,
+    Workflows,
+};
 
 use std::time::Duration;
 
@@ -100,6 +106,8 @@ pub struct UnitOfWork {
     pub inbox: InboxKey,
     pub fence: Fence,
     pub changes: Vec<EntryChange>,
+    /// The workflow's run that is taken on, if one is.
+    pub run: Option<RunChange>,
     /// The handler's complete result (a serialised `Success`); given back on a re-run (I9).
     pub result: Bytes,
 }
@@ -131,7 +139,7 @@ pub enum StoreError {
 }
 
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: Workflows + std::fmt::Debug {
     /// Answers within a second or fails; for `/ready` and probes.
     async fn ping(&self) -> Result<(), StoreError>;
 

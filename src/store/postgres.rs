@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
 use super::open::{Settings, migration_error};
-use super::{Committed, Entry, EntryChange, Fence, InboxKey, Store, StoreError, UnitOfWork, sql};
+use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -247,6 +247,10 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
         };
         let found: HashMap<(String, String), State> = rows.into_iter().map(state).collect();
         Ok(changes.iter().map(|c| found.get(&key(c)).cloned().unwrap_or_default()).collect())
+    }
+
+    async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error> {
+        super::workflows::postgres(self, group, change).await
     }
 
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {

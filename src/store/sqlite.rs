@@ -15,7 +15,7 @@ use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
 use super::open::{Settings, migration_error};
-use super::{Committed, Entry, EntryChange, Fence, InboxKey, Store, StoreError, UnitOfWork, sql};
+use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -240,6 +240,10 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Sqlite> {
             states.push(row.map(state).unwrap_or_default());
         }
         Ok(states)
+    }
+
+    async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error> {
+        super::workflows::sqlite(self, group, change).await
     }
 
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {

@@ -5,3 +5,4 @@ mod older_database;
 mod registry;
 mod requests;
 mod store;
+mod workflows;

@@ -87,8 +87,13 @@ async fn check(url: &str) {
             expected_version: None,
             position: Some(Position { run: String::new(), topic: "coafi.git".into(), partition: 3, offset }),
         };
-        let work =
-            UnitOfWork { inbox: inbox(id), fence: fence.clone(), changes: vec![change], result: b"{}"[..].into() };
+        let work = UnitOfWork {
+            inbox: inbox(id),
+            fence: fence.clone(),
+            changes: vec![change],
+            run: None,
+            result: b"{}"[..].into(),
+        };
         assert_eq!(
             store.commit(work).await.unwrap(),
             Committed::Written(vec![expected]),

@@ -35,7 +35,13 @@ fn delete(entry: &str) -> EntryChange {
 }
 
 fn work(fence: &Fence, id: &str, changes: Vec<EntryChange>) -> UnitOfWork {
-    UnitOfWork { inbox: inbox(id), fence: fence.clone(), changes, result: Bytes::from(format!("result of {id}")) }
+    UnitOfWork {
+        inbox: inbox(id),
+        fence: fence.clone(),
+        changes,
+        run: None,
+        result: Bytes::from(format!("result of {id}")),
+    }
 }
 
 async fn names(store: &dyn Store, after: Option<&str>, limit: u32) -> Vec<String> {

@@ -39,4 +39,5 @@ mod trace;
 mod vacancies;
 mod values;
 mod verdict;
+mod workflows;
 mod world;

@@ -84,6 +84,7 @@ impl Replay<'_> {
                     otel: false,
                     hangup: None,
                     publishes_status: false,
+                    runs_workflows: true,
                     replay: Some(Replaying { passing: Arc::clone(&passing), rate: self.rate }),
                 };
                 consume(parts, &self.plan.stretches, &stop, || progress(passing.done())).await?

@@ -25,6 +25,8 @@ impl Renderer {
 
 fn outgoing(cause: &Event, new: &NewEvent, traceparent: Option<&str>, at_ms: i64) -> Outgoing {
     let time = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string();
+    let hops = new.workflow_hops.map(|hops| hops.to_string());
+    let hops = hops.as_deref().or_else(|| cause.attribute(Attribute::WorkflowHops));
     let mut headers = HeadersBuilder::with_capacity(HEADERS_BYTES);
     for (name, value) in [
         ("ce_specversion", Some("1.0")),
@@ -38,6 +40,7 @@ fn outgoing(cause: &Event, new: &NewEvent, traceparent: Option<&str>, at_ms: i64
         ("ce_causationid", Some(cause.id())),
         ("ce_tenantid", cause.attribute(Attribute::TenantId)),
         ("ce_utids", cause.attribute(Attribute::Utids)),
+        ("ce_workflowhops", hops),
         // Of a replay: what follows from it is its own, too.
         (hop::RUN, cause.record().headers().text(hop::RUN)),
         ("ce_traceparent", traceparent),

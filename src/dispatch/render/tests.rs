@@ -232,6 +232,7 @@ async fn a_derived_event() {
         source: "/coafi/git".into(),
         event_type: "workflow.requested".into(),
         subject: Some("main".into()),
+        workflow_hops: None,
         key: "repo".into(),
         data: (&b"\0\0\0\0\x01data"[..]).into(),
     };

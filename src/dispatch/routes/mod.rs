@@ -132,6 +132,15 @@ impl Routes {
         self
     }
 
+    /// These routes with those disabled that have no other handler than this one.
+    #[must_use]
+    pub fn without(mut self, handler: &str) -> Self {
+        for route in &mut self.list {
+            route.enabled &= route.handlers.iter().any(|name| name != handler);
+        }
+        self
+    }
+
     /// Whether a partition of this topic goes on after retention took events before they were read: only if every route
     /// that can take events of the topic says so.
     #[must_use]

@@ -24,7 +24,10 @@ use crate::runtime::Clock;
 use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
-use crate::store::{Committed, Entry, Fence, InboxKey, Store, StoreError, UnitOfWork};
+use crate::store::{
+    Committed, DueTimer, Entry, Fence, InboxKey, RunFilter, Store, StoreError, StoredRun, StoredStep, UnitOfWork,
+    WaitingStep, Workflows,
+};
 
 /// Real services but for the database; the tests here use only the codec and the inbox.
 pub(in crate::dispatch) struct Backing {
@@ -47,6 +50,7 @@ impl Backing {
             artifacts: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(directory.path()).unwrap()),
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::default()),
+            workflows: Arc::default(),
         };
         Self { services: Arc::new(services), _registry: registry, _directory: directory }
     }
@@ -218,6 +222,41 @@ impl Store for Results {
     }
 
     async fn purge_inbox(&self, _: Duration, _: u32) -> Result<u64, StoreError> {
+        self.answer(0)
+    }
+}
+
+#[async_trait]
+impl Workflows for Results {
+    async fn workflow_run(&self, _: &str, _: &str) -> Result<Option<StoredRun>, StoreError> {
+        self.answer(None)
+    }
+
+    async fn workflow_runs(&self, _: &str, _: &RunFilter, _: u32) -> Result<Vec<StoredRun>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn workflow_steps(&self, _: &str, _: &str) -> Result<Vec<StoredStep>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn lease_timers(&self, _: &str, _: u32, _: Duration) -> Result<Vec<DueTimer>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn delete_timers(&self, _: &str, _: &[String]) -> Result<(), StoreError> {
+        self.answer(())
+    }
+
+    async fn awaited_correlations(&self, _: &str, _: &str, _: u32) -> Result<Vec<String>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn waiting_steps(&self, _: &str, _: &str, _: &str, _: &str, _: u32) -> Result<Vec<WaitingStep>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn purge_workflow_runs(&self, _: Duration, _: u32) -> Result<u64, StoreError> {
         self.answer(0)
     }
 }

@@ -20,7 +20,13 @@ mod schedule_fired;
 mod source_offset;
 #[cfg(test)]
 mod tests;
+mod workflow_arrived;
+mod workflow_called;
+mod workflow_command;
+mod workflow_completed;
+mod workflow_failed;
 mod workflow_requested;
+mod workflow_step;
 
 pub use api_reply::ApiReply;
 pub use api_request::ApiRequest;
@@ -37,7 +43,13 @@ pub use replica_status::{ReplicaOutage, ReplicaPartition, ReplicaReason, Replica
 pub use schedule_decision::{DecisionKind, ScheduleDecision};
 pub use schedule_fired::{FireReason, ScheduleFired};
 pub use source_offset::SourceOffset;
+pub use workflow_arrived::WorkflowArrived;
+pub use workflow_called::WorkflowCalled;
+pub use workflow_command::WorkflowCommand;
+pub use workflow_completed::WorkflowCompleted;
+pub use workflow_failed::WorkflowFailed;
 pub use workflow_requested::WorkflowRequested;
+pub use workflow_step::WorkflowStep;
 
 use super::Payload;
 

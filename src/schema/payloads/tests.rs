@@ -109,7 +109,13 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::schedule_fired());
     check(&sample::schedule_decision());
     check(&sample::source_offset());
+    check(&sample::workflow_arrived());
+    check(&sample::workflow_called());
+    check(&sample::workflow_command());
+    check(&sample::workflow_completed());
+    check(&sample::workflow_failed());
     check(&sample::workflow_requested());
+    check(&sample::workflow_step());
 }
 
 #[test]
@@ -154,7 +160,13 @@ fn every_schema_file_has_a_rust_type() {
         ScheduleDecision::RECORD_NAME,
         ScheduleFired::RECORD_NAME,
         SourceOffset::RECORD_NAME,
+        WorkflowArrived::RECORD_NAME,
+        WorkflowCalled::RECORD_NAME,
+        WorkflowCommand::RECORD_NAME,
+        WorkflowCompleted::RECORD_NAME,
+        WorkflowFailed::RECORD_NAME,
         WorkflowRequested::RECORD_NAME,
+        WorkflowStep::RECORD_NAME,
     ];
     for file in crate::schema::schema_files() {
         assert!(known.contains(&file.record), "avro/{} has no type in src/schema/payloads", file.file);

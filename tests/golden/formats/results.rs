@@ -13,6 +13,7 @@ fn results() -> Vec<(&'static str, Success)> {
         source: "/coafi/git".into(),
         event_type: "workflow.requested".into(),
         subject: Some("main".into()),
+        workflow_hops: None,
         key: "repo".into(),
         data: vec![0, 0, 0, 0, 1, 255].into(),
     };

@@ -10,6 +10,7 @@ use coafi::app::replay::Asked;
 use coafi::connectors::{SourceId, wake};
 use coafi::schema::payloads::{
     ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus, ScheduleDecision, ScheduleFired,
+    WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file, schema_files};
@@ -50,6 +51,12 @@ async fn records_are_written_and_read_as_before() {
             "replica.status" => check::<ReplicaStatus>(&name).await,
             "schedule.decision" => check::<ScheduleDecision>(&name).await,
             "schedule.fired" => check::<ScheduleFired>(&name).await,
+            "workflow.arrived" => check::<WorkflowArrived>(&name).await,
+            "workflow.called" => check::<WorkflowCalled>(&name).await,
+            "workflow.command" => check::<WorkflowCommand>(&name).await,
+            "workflow.completed" => check::<WorkflowCompleted>(&name).await,
+            "workflow.failed" => check::<WorkflowFailed>(&name).await,
+            "workflow.step" => check::<WorkflowStep>(&name).await,
             other => panic!("{name}: {other} is not checked by anything"),
         }
     }

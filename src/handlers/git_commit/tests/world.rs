@@ -20,6 +20,7 @@ use crate::schema::payloads::WorkflowRequested;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{self, Fence, Store};
+use crate::workflow::{Definition, Definitions};
 
 const FENCED_TOPIC: &str = "coafi.git";
 
@@ -80,6 +81,7 @@ impl World {
             artifacts: Arc::new(LocalFileSystem::new_with_prefix(&artifacts).unwrap()),
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::with_shipped(&[specifications()]).unwrap()),
+            workflows: Arc::default(),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }
@@ -167,6 +169,16 @@ impl World {
         self.run(handler, event_type, data.to_string().as_bytes(), &[], &self.fence).await
     }
 
+    pub(crate) async fn handle_by_with(
+        &self,
+        handler: &dyn Handler,
+        event_type: &str,
+        data: &serde_json::Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Success, Failure> {
+        self.run(handler, event_type, data.to_string().as_bytes(), headers, &self.fence).await
+    }
+
     fn payload(&self, sha: &str) -> Vec<u8> {
         let person = json!({"name": "A U Thor", "email": "a@example.org"});
         let payload = json!({
@@ -201,6 +213,22 @@ impl World {
         let place = Place { topic: FENCED_TOPIC, partition: 0, offset: self.offset };
         let context = Context { services: &self.services, attempt: 1, handler: "tested", run, place, fence };
         handler.handle(&event, &context).await
+    }
+
+    /// The workflows that there are from now on, as files with these texts.
+    pub(crate) fn define(&mut self, texts: &[&str]) {
+        let parsed = texts.iter().map(|text| ("w.yaml".to_owned(), Definition::parse("w.yaml", text, None).unwrap()));
+        self.services.workflows = Arc::new(Definitions::new(parsed.collect()).unwrap());
+    }
+
+    /// The data of a derived event.
+    pub(crate) async fn decode_json(&self, new: &NewEvent) -> serde_json::Value {
+        let mut builder = RecordBuilder::new(None, Some(&new.data), 0);
+        for (name, value) in [("ce_specversion", "1.0"), ("ce_id", "1"), ("ce_source", "/s"), ("ce_type", &new.event_type)] {
+            builder.header(name.as_bytes(), Some(value.as_bytes()));
+        }
+        let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(0), None)).unwrap();
+        self.services.codec.decode_json(&event).await.unwrap()
     }
 
     pub(crate) async fn decode_request(&self, event: &NewEvent) -> WorkflowRequested {

@@ -1,0 +1,92 @@
+//! The workflows' definitions of a process, checked against the declared topics.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::topics::{declarations, known_topics};
+use crate::config::Settings;
+use crate::kafka::topics::Declaration;
+use crate::schema::{schema_file, workflow_files};
+use crate::workflow::{Definition, DefinitionError, Definitions, Known, TEXT_BYTES_MAX};
+
+/// Files of one directory.
+const FILES_MAX: usize = 500;
+
+/// Name and text of each file in `settings.workflows_dir`, or of those that the program was built with where there is no
+/// such directory; in order of their names.
+///
+/// # Errors
+/// A file that cannot be read, or too many of them.
+pub fn workflow_texts(settings: &Settings) -> anyhow::Result<Vec<(String, String)>> {
+    let directory = &settings.workflows_dir;
+    if !directory.is_dir() {
+        return Ok(workflow_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect());
+    }
+    let unreadable = || format!("workflows in {} cannot be read", directory.display());
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(directory).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            texts.push((path.display().to_string(), text(&path)?));
+        }
+        anyhow::ensure!(
+            texts.len() <= FILES_MAX,
+            "{} has more than {FILES_MAX} files; allowed: at most that",
+            directory.display()
+        );
+    }
+    texts.sort();
+    Ok(texts)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let unreadable = || format!("{} cannot be read", path.display());
+    let size = std::fs::metadata(path).with_context(unreadable)?.len();
+    anyhow::ensure!(
+        size <= TEXT_BYTES_MAX as u64,
+        "{} has {size} bytes; allowed: at most {TEXT_BYTES_MAX}",
+        path.display()
+    );
+    std::fs::read_to_string(path).with_context(unreadable)
+}
+
+/// What definitions may refer to: topics that take events, and the types that they declare.
+#[must_use]
+pub fn known_emitted(declarations: &[Declaration]) -> Known {
+    let handled = known_topics(declarations);
+    let mut topics = BTreeMap::new();
+    for declaration in declarations.iter().filter(|declaration| handled.contains_key(&declaration.topic)) {
+        let files = declaration.schemas.iter().filter_map(|record| schema_file(record));
+        topics.insert(declaration.topic.clone(), files.map(|file| file.event_type().to_owned()).collect());
+    }
+    Known { topics }
+}
+
+/// Parses every file; each error there is.
+///
+/// # Errors
+/// As [`workflow_texts`]; a topic's declaration that is wrong.
+pub fn check_workflows(settings: &Settings) -> anyhow::Result<Result<Definitions, Vec<DefinitionError>>> {
+    let known = known_emitted(&declarations(settings)?);
+    let (mut definitions, mut errors) = (Vec::new(), Vec::new());
+    for (file, text) in workflow_texts(settings)? {
+        match Definition::parse(&file, &text, Some(&known)) {
+            Ok(definition) => definitions.push((file, definition)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Ok(Err(errors));
+    }
+    Ok(Definitions::new(definitions).map_err(|error| vec![error]))
+}
+
+/// The definitions in force.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn workflows(settings: &Settings) -> anyhow::Result<Definitions> {
+    check_workflows(settings)?.map_err(|mut errors| errors.swap_remove(0).into())
+}

@@ -1,0 +1,48 @@
+//! `workflow.command`: a person steps in.
+
+use super::turn::{self, Effects};
+use crate::dispatch::{Context, Failure, Success, once};
+use crate::event::Event;
+use crate::schema::payloads::WorkflowCommand;
+use crate::workflow::{self, Fault, Input, Path};
+
+/// What a command's `action` may be.
+pub const CANCEL: &str = "cancel";
+/// See [`CANCEL`].
+pub const RETRY: &str = "retry";
+/// See [`CANCEL`].
+pub const APPROVE: &str = "approve";
+/// See [`CANCEL`].
+pub const REJECT: &str = "reject";
+
+pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
+    let command: WorkflowCommand = context.services.codec.decode(event).await?;
+    if let Some(success) = once::earlier(event, context).await? {
+        return Ok(success);
+    }
+    let input = match command.action.as_str() {
+        CANCEL => {
+            let reason = if command.reason.is_empty() { "no reason was given" } else { &command.reason };
+            Input::Cancel { fault: Fault::new("cancelled", format_args!("cancelled by {}: {reason}", command.by)) }
+        }
+        RETRY => Input::Retry,
+        decided @ (APPROVE | REJECT) => Input::Decide {
+            step: Path::of(&command.step),
+            approved: decided == APPROVE,
+            by: command.by,
+            reason: command.reason,
+        },
+        other => {
+            let message = format!("action {other:?} is not allowed; allowed: {CANCEL}, {RETRY}, {APPROVE}, {REJECT}");
+            return Err(Failure::invalid("unknown_action", message));
+        }
+    };
+    let loaded = turn::load(context, &command.workflow_id).await?;
+    match workflow::advance(&loaded.definition, &loaded.run, input) {
+        Ok(advanced) => {
+            turn::commit(event, context, &loaded.definition, Some(&loaded), advanced, Effects::default()).await
+        }
+        // It has ended, or goes on already.
+        Err(refused) => Ok(turn::nothing(&command.workflow_id, refused)),
+    }
+}

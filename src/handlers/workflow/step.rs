@@ -1,0 +1,37 @@
+//! `workflow.step`: an attempt of a step.
+
+use super::perform::perform;
+use super::turn;
+use crate::dispatch::{Context, Failure, Success, once};
+use crate::event::Event;
+use crate::schema::payloads::WorkflowStep;
+use crate::workflow::{self, Fault, Input, Path};
+
+pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
+    let due: WorkflowStep = context.services.codec.decode(event).await?;
+    if let Some(success) = once::earlier(event, context).await? {
+        return Ok(success);
+    }
+    let loaded = turn::load(context, &due.workflow_id).await?;
+    let (step, attempt) = (Path::of(&due.step), due.attempt.unsigned_abs());
+    // Before anything is done: what is not awaited must have no effect.
+    if !loaded.run.awaits(&step, attempt) {
+        let why = format_args!("attempt {attempt} of step {step} is not awaited; the run is {}", loaded.stored.run.status);
+        return Ok(turn::nothing(&due.workflow_id, why));
+    }
+    let timeout = loaded.definition.step_at(&step).and_then(|step| step.timeout);
+    let performing = perform(context, event, &loaded.definition, &loaded.run, &step);
+    let performed = match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, performing).await.unwrap_or_else(|_| {
+            Ok(Err(Fault::new("timeout", format!("attempt {attempt} took longer than {} ms", timeout.as_millis()))))
+        }),
+        None => performing.await,
+    }?;
+    let (result, effects) = match performed {
+        Ok((output, effects)) => (Ok(output), effects),
+        Err(fault) => (Err(fault), turn::Effects::default()),
+    };
+    let advanced = workflow::advance(&loaded.definition, &loaded.run, Input::Finished { step, attempt, result });
+    let advanced = advanced.map_err(|refused| Failure::permanent("step_refused", refused))?;
+    turn::commit(event, context, &loaded.definition, Some(&loaded), advanced, effects).await
+}

@@ -1,0 +1,209 @@
+//! What is wrong in a file is named with its line.
+
+use expect_test::{Expect, expect};
+
+use crate::workflow::{Definition, Known};
+
+fn check(text: &str, expected: Expect) {
+    let topics = [("coafi.bitt".to_owned(), ["a.b".to_owned(), "c.d".to_owned()].into())].into();
+    let error = Definition::parse("w.yaml", text, Some(&Known { topics })).unwrap_err();
+    expected.assert_eq(&error.to_string());
+}
+
+fn check_steps(steps: &str, expected: Expect) {
+    check(&format!("name: W\nversion: 1\ninput: {{}}\nsteps:\n{steps}"), expected);
+}
+
+#[test]
+fn of_the_whole() {
+    check("", expect!["w.yaml:1: unexpected end of input at line 1, column 1"]);
+    check(
+        "name: W\nversion: 1\ninput: {}\nstep: []",
+        expect![
+            "w.yaml:4: unknown field `step`, expected one of name, version, description, input, on, steps, output at line 4, column 1"
+        ],
+    );
+    check(
+        "name: a b\nversion: 1\ninput: {}\nsteps: []",
+        expect![[
+            r#"w.yaml:1: name: "a b" is not allowed; allowed: 1 to 100 letters, digits, "_" and "-", a letter first"#
+        ]],
+    );
+    check(
+        "name: W\nversion: 0\ninput: {}\nsteps: []",
+        expect!["w.yaml:2: version: 0 is not allowed; allowed: a whole number from 1"],
+    );
+    check(
+        "name: W\nversion: 1\ninput: {type: thing}\nsteps: []",
+        expect![[
+            r#"w.yaml:3: input: is no JSON Schema: "thing" is not valid under any of the schemas listed in the 'anyOf' keyword"#
+        ]],
+    );
+    check("name: W\nversion: 1\ninput: {}\nsteps: []", expect!["w.yaml:1: steps: has no step; allowed: at least one"]);
+    check(
+        "name: W\nversion: 1\ninput: {}\non:\n  - {type: x, when: a.b}\nsteps: []",
+        expect![[r#"w.yaml:5: on.when: "a.b" names "a"; allowed: event, data"#]],
+    );
+    let output = "name: W\nversion: 1\ninput: {}\nsteps:\n- {id: a, transform: 1}\noutput: =steps.b.output";
+    check(output, expect![[r#"w.yaml:6: output: steps.b in "steps.b.output" is not allowed; allowed: a"#]]);
+}
+
+#[test]
+fn of_a_step() {
+    check_steps(
+        "- {id: a}",
+        expect![[
+            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, wait: 1s}",
+        expect![[
+            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, transfrom: 1}",
+        expect![
+            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
+        ],
+    );
+    check_steps(
+        "- {id: a/b, transform: 1}",
+        expect![[
+            r#"w.yaml:5: step "a/b": id: "a/b" is not allowed; allowed: 1 to 100 letters, digits, "_" and "-", a letter first"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, transform: 1}\n- {id: a, transform: 1}",
+        expect![[r#"w.yaml:6: step "a": id: "a" is not allowed; allowed: an id that no other step of the file has"#]],
+    );
+    check_steps(
+        "- {id: a, after: [b], transform: 1}",
+        expect![[r#"w.yaml:5: step "a": after: "b" is not allowed; allowed: a"#]],
+    );
+    check_steps(
+        "- {id: a, after: [b], transform: 1}\n- {id: b, after: [a], transform: 1}",
+        expect![[r#"w.yaml:5: step "a": after: "a" comes after itself"#]],
+    );
+    check_steps(
+        "- {id: a, transform: '=inputs.x'}",
+        expect![[r#"w.yaml:5: step "a": transform: "inputs.x" names "inputs"; allowed: input, steps, run"#]],
+    );
+    check_steps(
+        "- {id: a, transform: '=input.'}",
+        expect![[
+            r#"w.yaml:5: step "a": transform: "input." does not compile: line 1, column 7: Syntax error: no viable alternative at input '.'"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, transform: =item}",
+        expect![[r#"w.yaml:5: step "a": transform: "item" names "item"; allowed: input, steps, run"#]],
+    );
+    check_steps(
+        "- {id: a, transform: 1}\n- {id: b, after: [], transform: =steps.a.output}",
+        expect![[
+            r#"w.yaml:6: step "b": transform: steps.a in "steps.a.output" is not allowed; allowed: none: it comes after no step"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, wait: 1}",
+        expect![[
+            r#"w.yaml:5: step "a": wait: "1" is not allowed; allowed: a whole number with ms, s, m or h, such as 200ms, 5s or 10m"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, timeout: 1h}",
+        expect![[r#"w.yaml:5: step "a": timeout: 1h is not allowed; allowed: 1ms to 20s"#]],
+    );
+    check_steps(
+        "- {id: a, wait: 1s, timeout: 1s}",
+        expect![[r#"w.yaml:5: step "a": wait: retry and timeout are of steps that do something"#]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, retry: {attempts: 100}}",
+        expect![[r#"w.yaml:5: step "a": retry.attempts: 100 is not allowed; allowed: a whole number from 1 to 20"#]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, retry: {attempts: 2, backoff: {initial: 5s, cap: 1s}}}",
+        expect![[r#"w.yaml:5: step "a": retry.backoff.cap: 1s is not allowed; allowed: at least the initial 5s"#]],
+    );
+    check_steps(
+        "- {id: a, emit: {topic: coafi.git, type: a.b, data: {}}}",
+        expect![[
+            r#"w.yaml:5: step "a": emit.topic: "coafi.git" is not allowed; allowed: declared topics: coafi.bitt"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, emit: {topic: coafi.bitt, type: e.f, data: {}}}",
+        expect![[
+            r#"w.yaml:5: step "a": emit.type: "e.f" is not allowed; allowed: types whose schemas coafi.bitt declares: a.b, c.d"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, emit: {topic: coafi.bitt, type: a.b}}",
+        expect!["w.yaml:5: missing field `data` at line 5, column 37"],
+    );
+    check_steps(
+        "- {id: a, validate: {value: 1, schema: {type: thing}}}",
+        expect![[
+            r#"w.yaml:5: step "a": validate.schema: is no JSON Schema: "thing" is not valid under any of the schemas listed in the 'anyOf' keyword"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, switch: {cases: []}}",
+        expect![[r#"w.yaml:5: step "a": switch.cases: a list of 0 is not allowed; allowed: 1 to 20"#]],
+    );
+    check_steps(
+        "- {id: a, parallel: []}",
+        expect![[r#"w.yaml:5: step "a": parallel: has no step; allowed: at least one"#]],
+    );
+    check_steps(
+        "- {id: a, parallel: [{id: b, transform: 1}], timeout: 1s}",
+        expect![[r#"w.yaml:5: step "a": parallel: steps within have retry and timeout of their own"#]],
+    );
+    check_steps(
+        "- {id: a, for_each: {items: input, max: 1000, steps: [{id: b, transform: 1}]}}",
+        expect![[r#"w.yaml:5: step "a": for_each.max: 1000 is not allowed; allowed: a whole number from 1 to 100"#]],
+    );
+    check_steps(
+        "- id: a\n  parallel:\n    - {id: b, transform: 1}\n    - {id: c, transform: =steps.b.output}",
+        expect![[
+            r#"w.yaml:8: step "c": transform: steps.b in "steps.b.output" is not allowed; allowed: none: it comes after no step"#
+        ]],
+    );
+}
+
+#[test]
+fn of_steps_that_wait_and_of_what_undoes_them() {
+    check_steps(
+        "- {id: a, wait_for: {type: x, correlate: data.k, equals: 1}}",
+        expect!["w.yaml:5: missing field `within` at line 5, column 50"],
+    );
+    check_steps(
+        "- {id: a, wait_for: {type: x, correlate: input.k, equals: 1, within: 1h}}",
+        expect![[r#"w.yaml:5: step "a": wait_for.correlate: "input.k" names "input"; allowed: event, data"#]],
+    );
+    check_steps(
+        "- {id: a, wait_for: {type: ' ', correlate: data.k, equals: 1, within: 1h}}",
+        expect![[
+            r#"w.yaml:5: step "a": wait_for.type: " " is not allowed; allowed: an event type of at most 200 bytes, such as git.push"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, call: {workflow: B, input: {}}, retry: {attempts: 2}}",
+        expect![[r#"w.yaml:5: step "a": call: retry and timeout are of steps that do something"#]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, compensate: {}}",
+        expect![[r#"w.yaml:5: step "a": compensate: allowed: exactly one of emit, registry_update"#]],
+    );
+    check_steps(
+        "- {id: a, parallel: [{id: b, transform: 1}], compensate: {emit: {topic: coafi.bitt, type: a.b, data: {}}}}",
+        expect![[r#"w.yaml:5: step "a": parallel: steps within have a compensate of their own"#]],
+    );
+    check_steps(
+        "- {id: a, transform: 1, compensate: {emit: {topic: coafi.bitt, type: a.b, data: =steps.b.output}}}",
+        expect![[r#"w.yaml:5: step "a": compensate: steps.b in "steps.b.output" is not allowed; allowed: a"#]],
+    );
+}
