@@ -243,6 +243,20 @@ fn the_record_behind_one_that_is_given_up_waits_until_that_is_committed() {
     assert_eq!(bench.running(), [1, 2, 3]);
 }
 
+/// That the position has to stay where it is holds nobody up.
+#[test]
+fn the_record_behind_one_that_is_given_up_goes_on_when_that_is_committed_above_the_position() {
+    let mut bench = Bench::with_routes(settings(), vec![policy(3, 2, &[])]);
+    bench.poll(&[(0, 2), (1, 1)]);
+    bench.holds_commits = true;
+    bench.finish(1, failed(Class::Permanent));
+    bench.poll(&[(2, 1)]);
+    assert_eq!(bench.running(), [0]);
+    bench.pass(Duration::from_secs(1));
+    bench.end_commit(true);
+    assert_eq!(bench.running(), [0, 2]);
+}
+
 #[test]
 fn the_record_behind_one_that_succeeds_or_hops_waits_for_no_commit() {
     for (policy, verdict) in [
