@@ -17,3 +17,23 @@ pub struct Outgoing {
     /// Milliseconds since the Unix epoch; `None` lets the client set it.
     pub timestamp_ms: Option<i64>,
 }
+
+#[cfg(test)]
+impl Outgoing {
+    /// Topic, key, headers and value, as golden files have them.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        use std::fmt::Write as _;
+
+        let mut text = format!("topic: {}\nkey: {:?}\n", self.topic, self.key);
+        for (name, value) in self.headers.iter() {
+            let value = String::from_utf8_lossy(value.unwrap_or(b"null"));
+            writeln!(text, "{}: {value}", String::from_utf8_lossy(name)).unwrap();
+        }
+        for line in self.value.as_deref().unwrap_or_default().chunks(32) {
+            let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(text, "  {}", hex.join(" ")).unwrap();
+        }
+        text
+    }
+}

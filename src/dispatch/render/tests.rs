@@ -5,7 +5,6 @@ mod failure_log;
 mod profiles;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use expect_test::{ExpectFile, expect_file};
@@ -101,15 +100,7 @@ impl World {
 
     /// A record as text, with what depends on the time of the test named.
     fn dump(&self, record: &Outgoing, disposition: &Disposition) -> String {
-        let mut text = format!("topic: {}\nkey: {:?}\n", record.topic, record.key);
-        for (name, value) in record.headers.iter() {
-            let value = String::from_utf8_lossy(value.unwrap_or(b"null"));
-            writeln!(text, "{}: {value}", String::from_utf8_lossy(name)).unwrap();
-        }
-        for line in record.value.as_deref().unwrap_or_default().chunks(32) {
-            let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(text, "  {}", hex.join(" ")).unwrap();
-        }
+        let text = record.dump();
         match outcome::due(disposition, &self.clock) {
             Some(due) => text.replace(&due.to_string(), "<due>"),
             None => text,

@@ -1,5 +1,7 @@
 //! What tools of others read on our retries and dead letters: golden files, byte for byte.
 
+use std::fmt::Write as _;
+
 use expect_test::{ExpectFile, expect_file};
 
 use super::*;

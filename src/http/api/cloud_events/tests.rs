@@ -184,7 +184,7 @@ fn an_ingested_event_is_written_as_before() {
     });
     let record = |event: &Value| {
         let event = of_json(STRUCTURED, event).unwrap().remove(0);
-        golden::dump(&event.into_record("coafi.ai", "coafi.results", &headers(&[("traceparent", trace)])))
+        event.into_record("coafi.ai", "coafi.results", &headers(&[("traceparent", trace)])).dump()
     };
     expect_file![golden::file("ingested.txt")].assert_eq(&record(&event));
     let least = json!({"specversion": "1.0", "id": "1", "source": "/ai", "type": "ai.run.started"});

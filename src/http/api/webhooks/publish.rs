@@ -144,7 +144,7 @@ mod tests {
         let event = delivery.into_event(&target, golden::NOW_MS);
         let record = publish_event::prepare(&codec, event, golden::NOW_MS).await.unwrap();
         // Another one each time.
-        golden::dump(&record).replace(record.headers.text("traceparent").unwrap(), "<trace>")
+        record.dump().replace(record.headers.text("traceparent").unwrap(), "<trace>")
     }
 
     #[tokio::test]
