@@ -23,10 +23,13 @@ pub(super) fn read(postgres: &str) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rows: Vec<(i64, String, String)> = runtime.block_on(async {
         let mut connection = options.connect().await?;
-        sqlx::query_as("SELECT version, data, event_id FROM registry_history WHERE registry = $1")
-            .bind(REGISTRY)
-            .fetch_all(&mut connection)
-            .await
+        // Of two rows of one cause the later is the one too many; a table alone gives no order, new rows may fill old space.
+        sqlx::query_as(
+            "SELECT version, data, event_id FROM registry_history WHERE registry = $1 ORDER BY entry, version",
+        )
+        .bind(REGISTRY)
+        .fetch_all(&mut connection)
+        .await
     })?;
     let row = |(version, data, cause): (i64, String, String)| {
         let Data { key, sequence, count, partition, epoch } =
