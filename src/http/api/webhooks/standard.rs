@@ -12,13 +12,8 @@ use super::delivery::DeliveryId;
 use super::mac::{Algorithm, MacKeys};
 use super::refused::{Refused, required};
 use super::window::Window;
+pub(super) use crate::outgoing::standard_webhooks::{ID, SHARED_PREFIX, SIGNATURE, TIMESTAMP};
 
-const ID: &str = "webhook-id";
-const TIMESTAMP: &str = "webhook-timestamp";
-pub(super) const SIGNATURE: &str = "webhook-signature";
-
-/// Of a shared secret.
-pub(super) const SHARED_PREFIX: &str = "whsec_";
 /// Of a public key.
 const PUBLIC_PREFIX: &str = "whpk_";
 /// Signatures of one delivery that are looked at; a sender has one for each of its secrets.
