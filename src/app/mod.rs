@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: roles are started and awaited here")]
 
+mod access;
 mod api;
 mod backing;
 mod cluster;
@@ -26,6 +27,7 @@ mod webhooks;
 mod workflow_timers;
 mod workflows;
 
+pub use access::{Role, acls};
 pub use api::{api, api_document, requests, spawn_api};
 pub use backing::{Backing, json_schemas};
 pub use cluster::ClusterError;

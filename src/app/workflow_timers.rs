@@ -8,6 +8,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,8 @@ impl WorkflowTimers {
         let mut producer = None;
         loop {
             let wait = match self.look(&mut producer).await {
-                Ok(()) => INTERVAL,
+                Ok(TIMERS_MAX) => Duration::ZERO,
+                Ok(_) => INTERVAL,
                 Err(error) => {
                     tracing::warn!(
                         error = &*error as &dyn Error,
@@ -60,24 +62,29 @@ impl WorkflowTimers {
         }
     }
 
-    /// The producer is made for the first timer: most groups have none.
-    async fn look(&self, producer: &mut Option<EventProducer>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    /// How many were due. The producer is made for the first of them: most groups have none.
+    async fn look(&self, producer: &mut Option<EventProducer>) -> Result<u32, Box<dyn Error + Send + Sync>> {
         let due = self.services.store.lease_timers(&self.group, TIMERS_MAX, LEASE).await?;
+        let count = u32::try_from(due.len()).unwrap_or(TIMERS_MAX);
         if due.is_empty() {
-            return Ok(());
+            return Ok(count);
         }
         let producer = match producer {
             Some(producer) => producer,
             None => producer.insert(EventProducer::new(&self.client, QUEUE_BYTES, PUBLISH_TIMEOUT)?),
         };
-        let mut published = Vec::with_capacity(due.len());
-        for timer in due {
+        let mut records = Vec::with_capacity(due.len());
+        for timer in &due {
+            // A run that is gone waits for nothing.
             if let Some(run) = self.services.store.workflow_run(&self.group, &timer.workflow_id).await? {
-                producer.send(&self.event(&timer, run.run).await?.into_record(&traceparent())).await?;
+                records.push(self.event(timer, run.run).await?.into_record(&traceparent()));
             }
-            published.push(timer.event_id);
         }
-        Ok(self.services.store.delete_timers(&self.group, &published).await?)
+        // One acknowledgement takes as long as that of all.
+        try_join_all(records.iter().map(|record| producer.send(record))).await?;
+        let published: Vec<String> = due.into_iter().map(|timer| timer.event_id).collect();
+        self.services.store.delete_timers(&self.group, &published).await?;
+        Ok(count)
     }
 
     async fn event(&self, timer: &DueTimer, run: RunRecord) -> Result<NewSourceEvent, Box<dyn Error + Send + Sync>> {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: a command waits and measures what a person waits for")]
 
+mod acls;
 mod answer;
 mod api;
 mod causes;
@@ -116,6 +117,7 @@ enum Noun {
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
+    Acls(acls::Acls),
     /// The schemas of avro/ in the schema registry.
     #[command(subcommand)]
     Schemas(schemas::Schemas),
@@ -205,6 +207,7 @@ impl Noun {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context.places().registry, &declarations).await?)
             }
+            Self::Acls(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Health(command) => command.run(context).await,
             Self::Completions(command) => command.run(),

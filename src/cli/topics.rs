@@ -93,10 +93,7 @@ impl Topics {
         let (Self::Plan(options) | Self::Apply(Apply { options, .. })) = &self;
         let declared = options.topics(declarations)?;
         let places = context.places();
-        let client = places.client_config();
-        let properties = client.config_map();
-        let properties = properties.iter().map(|(name, value)| (&**name, &**value));
-        let admin = Admin::new(properties).map_err(anyhow::Error::new)?;
+        let admin = Admin::new(&places.client_config()).map_err(anyhow::Error::new)?;
         let mut plan = admin.plan(&declared).await.map_err(anyhow::Error::new)?;
         let drained = match &self {
             Self::Apply(apply) if apply.drain && plan.needs_drain() => {

@@ -87,8 +87,7 @@ pub(super) fn read(
 fn consumer(client: &ClientConfig, topic: &str, partitions: i32) -> Result<BaseConsumer, KafkaError> {
     let mut client = client.clone();
     client
-        // librdkafka wants a name; the group is neither joined nor committed to.
-        .set("group.id", "coafi.connect.reader")
+        .set("group.id", properties::READERS)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")

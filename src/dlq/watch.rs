@@ -165,8 +165,7 @@ fn is_passing(code: Option<RDKafkaErrorCode>) -> bool {
 fn consumer(client: &ClientConfig, topic: &str, from: &BTreeMap<i32, i64>) -> Result<BaseConsumer, KafkaError> {
     let mut client = client.clone();
     for (name, value) in [
-        // `assign` needs a group; this one is neither joined nor committed to.
-        ("group.id", "coafi-watch"),
+        ("group.id", properties::READERS),
         ("enable.auto.commit", "false"),
         ("isolation.level", "read_committed"),
         ("auto.offset.reset", "error"),

@@ -51,16 +51,12 @@ impl std::fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// `properties`: librdkafka's, `bootstrap.servers` among them. Does not wait for a connection.
+    /// Does not wait for a connection.
     ///
     /// # Errors
     /// [`AdminError::Properties`].
-    pub fn new<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, AdminError> {
-        let mut config = ClientConfig::new();
-        for (key, value) in properties {
-            config.set(key, value);
-        }
-        config.create().map(|client| Self(Arc::new(client))).map_err(AdminError::Properties)
+    pub fn new(client: &ClientConfig) -> Result<Self, AdminError> {
+        client.create().map(|client| Self(Arc::new(client))).map_err(AdminError::Properties)
     }
 
     /// How the cluster differs from `declared`.

@@ -16,6 +16,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: threads of its own, and deadlines of requests to the broker")]
 
+pub mod acls;
 pub mod admin;
 mod application;
 mod at_least_once;

@@ -56,6 +56,10 @@ pub(crate) fn set_common(client: &mut ClientConfig) {
     COMMON.into_iter().for_each(|(name, value)| set(client, name, value));
 }
 
+/// The group of whoever reads and never joins one: librdkafka wants a name, and asks for its coordinator all the same, which is
+/// the one thing that has to be allowed.
+pub const READERS: &str = "coafi-scan";
+
 /// Of a consumer that never joins its group, which librdkafka checks all the same: the session must fit into whatever
 /// `max.poll.interval.ms` the configuration has for those that do.
 pub(crate) fn never_joins(client: &mut ClientConfig) {

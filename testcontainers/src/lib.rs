@@ -32,6 +32,6 @@ mod tools;
 
 pub use git_host::GitHost;
 pub use proxied::KafkaCluster;
-pub use server::{Kafka, Postgres, Registry, Server};
+pub use server::{Kafka, Postgres, Registry, SecuredKafka, Server};
 pub use service::Service;
 pub use stack::{Ports, Stack, Started, Status, exports};

@@ -241,6 +241,32 @@ impl Kafka {
     }
 }
 
+/// A broker that lets clients do what an access control list allows, and nothing else. Whoever connects as to any other
+/// [`Kafka`] may do everything, which is how lists are made.
+#[derive(Debug)]
+pub struct SecuredKafka {
+    pub kafka: Kafka,
+    /// For `bootstrap.servers` of clients that speak SASL_SSL and say who they are by SCRAM-SHA-256.
+    pub secured_servers: String,
+    /// For `ssl.ca.location`.
+    pub certificate: PathBuf,
+}
+
+impl SecuredKafka {
+    /// Starts one that knows these users by their passwords, which is possible natively only.
+    pub fn start(users: &[(&str, &str)]) -> Result<Self> {
+        let ports = port::free(3)?;
+        let mut server = Server::place(Service::Kafka, ports[0])?;
+        let Backend::Native(directory) = &server.backend else {
+            bail!("a broker that knows users runs natively only: COAFI_STACK=native");
+        };
+        let certificate = native::prepare_kafka_secured(directory, &ports, users)?;
+        server.restart()?;
+        let secured_servers = Service::Kafka.address(ports[1]);
+        Ok(Self { kafka: Kafka(server), secured_servers, certificate })
+    }
+}
+
 impl Registry {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Result<Self> {

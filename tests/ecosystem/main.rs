@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
 
+mod acls;
 mod dead_letters;
 mod edges;
 mod groups;

@@ -12,7 +12,7 @@ fn bootstrap() -> String {
 }
 
 fn admin() -> Admin {
-    Admin::new([("bootstrap.servers", bootstrap().as_str())]).unwrap()
+    Admin::new(ClientConfig::new().set("bootstrap.servers", bootstrap())).unwrap()
 }
 
 /// Topics of a declaration with this many partitions and this retention, for one broker.
@@ -112,7 +112,8 @@ async fn configuration_that_is_not_declared_stays_and_unknown_topics_are_mention
 #[tokio::test]
 async fn a_cluster_that_is_away_is_an_error_and_no_plan() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let admin = Admin::new([("bootstrap.servers", closed.as_str()), ("socket.timeout.ms", "1000")]).unwrap();
+    let mut client = ClientConfig::new();
+    let admin = Admin::new(client.set("bootstrap.servers", closed).set("socket.timeout.ms", "1000")).unwrap();
     let error = admin.plan(&declared("t.x", 1, "1d", "delete")).await.unwrap_err();
     assert!(matches!(error, AdminError::Unavailable { .. }), "{error}");
 }

@@ -23,7 +23,7 @@ use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::store::NewRequest;
 
 /// Where events go.
-const TOPIC: &str = "coafi.ai";
+pub const INGEST_TOPIC: &str = "coafi.ai";
 pub(super) const PATH: &str = "/api/ingest/event";
 pub(super) const PERMISSION: &str = "api:api/ingest/event:POST";
 
@@ -115,7 +115,7 @@ async fn publish(
     let of_one_key = async |events: Vec<(Incoming, NewRequest)>| {
         let mut published = Vec::with_capacity(events.len());
         for (event, request) in events {
-            if let Err(problem) = api.publish(&event.into_record(TOPIC, RESULTS_TOPIC, headers)).await {
+            if let Err(problem) = api.publish(&event.into_record(INGEST_TOPIC, RESULTS_TOPIC, headers)).await {
                 return (published, Some(problem));
             }
             published.push(request);

@@ -40,6 +40,7 @@ pub mod webhooks;
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
 pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile};
+pub use ingest::INGEST_TOPIC;
 pub use keys::{KeyEntry, NewKey};
 pub use outcomes::Outcomes;
 pub use problem::Problem;

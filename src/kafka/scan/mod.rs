@@ -27,9 +27,6 @@ pub use follow::{Followed, Follower};
 pub use records::{Progress, Records};
 pub use stretch::{Stretch, Wanted};
 
-/// The group that `assign` needs the name of.
-const GROUP: &str = "coafi-scan";
-
 /// Reads recorded topics of one cluster.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -47,7 +44,7 @@ impl Reader {
         config.set("bootstrap.servers", bootstrap_servers);
         properties::set_common(&mut config);
         for (name, value) in [
-            ("group.id", GROUP),
+            ("group.id", properties::READERS),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),

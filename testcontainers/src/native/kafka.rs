@@ -31,7 +31,7 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     let properties = directory.join("server.properties");
     if !properties.exists() {
         let text = server_properties(directory, port, port::free(1)?[0]);
-        format_storage(directory, &text, &cluster_id(), &classpath)?;
+        format_storage(directory, &text, &cluster_id(), &classpath, &[])?;
     }
     let mut java = java(&classpath, directory);
     // Measured resident under a full bench: about 700 MB. The serial collector is the smallest, and on two cores not
@@ -51,14 +51,14 @@ const NO_CONTROLLED_SHUTDOWN: &str = "controlled.shutdown.enable=false\n";
 pub(super) fn prepare(directory: &Path, port: u16, proxied: &[Proxied]) -> Result<()> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
     let properties = server_properties(directory, port, port::free(1)?[0]) + NO_CONTROLLED_SHUTDOWN;
-    format_storage(directory, &with_listeners(properties, proxied), &cluster_id(), &classpath)
+    format_storage(directory, &with_listeners(properties, proxied), &cluster_id(), &classpath, &[])
 }
 
 /// As [`command`], with more lines of `server.properties`.
 pub(super) fn prepare_with(directory: &Path, port: u16, more: &str) -> Result<()> {
     let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
     let properties = server_properties(directory, port, port::free(1)?[0]) + more;
-    format_storage(directory, &properties, &cluster_id(), &classpath)
+    format_storage(directory, &properties, &cluster_id(), &classpath, &[])
 }
 
 /// A listener, and the port of this machine that it sends its clients to.
@@ -141,7 +141,7 @@ share.coordinator.state.topic.num.partitions=4
             directory.join("data").display()
         );
         let classpath = format!("{}/*", artifacts::kafka_jars()?.display());
-        format_storage(directory, &(own + &common), id, &classpath)
+        format_storage(directory, &(own + &common), id, &classpath, &[])
     }
 }
 
@@ -161,13 +161,22 @@ fn with_listeners(properties: String, proxied: &[Proxied]) -> String {
 }
 
 /// Writes the configuration and formats the log directory. The configuration is written last: where it is, the
-/// directory is complete.
-fn format_storage(directory: &Path, properties: &str, cluster_id: &str, classpath: &str) -> Result<()> {
+/// directory is complete. `scram`: users that the cluster knows from its first start.
+pub(super) fn format_storage(
+    directory: &Path,
+    properties: &str,
+    cluster_id: &str,
+    classpath: &str,
+    scram: &[String],
+) -> Result<()> {
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
     let draft = directory.join("server.properties.draft");
     fs::write(&draft, properties)?;
     let mut format = java(classpath, directory);
     format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster_id, "-c"]).arg(&draft);
+    for user in scram {
+        format.args(["--add-scram", user]);
+    }
     run(&mut format).context("format Kafka's storage (Java 17 or newer: package openjdk-17-jre-headless)")?;
     Ok(fs::rename(&draft, directory.join("server.properties"))?)
 }
@@ -181,7 +190,7 @@ fn java(classpath: &str, directory: &Path) -> Command {
 }
 
 /// A random 128-bit id in Kafka's notation: base64 (URL alphabet) without padding, 22 characters.
-fn cluster_id() -> String {
+pub(super) fn cluster_id() -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let word = || RandomState::new().build_hasher().finish();
     let bits = u128::from(word()) << 64 | u128::from(word());
@@ -194,7 +203,7 @@ fn cluster_id() -> String {
 
 /// One replica of everything, few internal partitions, no waiting for more members when a group forms, and no topic
 /// that nobody declared.
-fn server_properties(directory: &Path, port: u16, controller_port: u16) -> String {
+pub(super) fn server_properties(directory: &Path, port: u16, controller_port: u16) -> String {
     format!(
         "\
 process.roles=broker,controller

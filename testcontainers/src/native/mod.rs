@@ -7,6 +7,7 @@ mod artifacts;
 mod kafka;
 mod postgres;
 mod registry;
+mod secured;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,6 +15,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use kafka::{Cluster, Proxied};
+pub(crate) use secured::prepare as prepare_kafka_secured;
 
 use crate::Service;
 
