@@ -2,6 +2,7 @@
 //! [`Registration`]; no list names it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -150,6 +151,8 @@ pub struct Failure {
     pub steps: Vec<Step>,
     /// What a caller is told who waits for this, where 400 would say too little of what is invalid. As an HTTP status.
     pub status: Option<u16>,
+    /// Of a transient failure: the next attempt is made no sooner than this, as far as the route's retries allow.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -166,6 +169,7 @@ impl Failure {
             errors: Vec::new(),
             steps: Vec::new(),
             status: None,
+            retry_after: None,
         }
     }
 
@@ -180,6 +184,13 @@ impl Failure {
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// See [`Self::retry_after`].
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 

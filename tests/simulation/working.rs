@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coafi_core::engine::offset_map::OffsetMap;
-use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
+use coafi_core::engine::{Attempt, Class, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
 
 use crate::checks::{Checked, ensure};
 use crate::handlers::{Begin, Payload, Report};
@@ -174,8 +174,19 @@ impl Process {
         world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
         self.custody.reported(&ticket);
         let now = self.clock.engine(world.now);
-        self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, report });
+        let wait = asked_wait(job, &verdict);
+        self.custody.asked(&ticket, now + wait);
+        if !wait.is_zero() {
+            world.sighted("a handler said when to try again");
+        }
+        self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, wait, report });
     }
+}
+
+/// What a handler that fails asks for, with some records: the record alone decides it.
+fn asked_wait(job: &Job<Payload>, verdict: &Attempt) -> Duration {
+    let asks = matches!(verdict, Attempt::Failed { class: Class::Transient, .. }) && job.ticket.offset.0 % 3 == 0;
+    Duration::from_millis(if asks { 700 } else { 0 })
 }
 
 /// Whether the committed metadata names this record as the one that is about to run.
