@@ -24,8 +24,8 @@ struct Watch {
     lane_of: BTreeMap<Offset, Lane>,
     /// When a record that waits for its next attempt may run, on the engine's clock.
     due: BTreeMap<Offset, Time>,
-    /// Before when a handler that failed asked not to be tried again.
-    asked: BTreeMap<Offset, Time>,
+    /// Before when a handler that failed asked not to be tried again, by the attempt that failed.
+    asked: BTreeMap<(Offset, u32), Time>,
     /// The handlers that still run were told not to begin with another record, and to stop.
     recalled: bool,
     cancelled: bool,
@@ -215,9 +215,9 @@ impl Custody {
         }
     }
 
-    pub(crate) fn asked(&mut self, ticket: &Ticket, not_before: Time) {
+    pub(crate) fn asked(&mut self, ticket: &Ticket, attempt: u32, not_before: Time) {
         if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch) {
-            watch.asked.insert(ticket.offset, not_before);
+            watch.asked.insert((ticket.offset, attempt), not_before);
         }
     }
 
@@ -240,7 +240,7 @@ impl Custody {
             });
         };
         if let Disposition::RetryInPlace { due, .. } = output.disposition {
-            let asked = watch.asked.get(&ticket.offset).copied().unwrap_or_default();
+            let asked = watch.asked.get(&(ticket.offset, output.attempt)).copied().unwrap_or_default();
             ensure(due >= asked, "I8", || format!("{ticket:?} is due at {due:?}, and not wanted before {asked:?}"))?;
             watch.due.insert(ticket.offset, due);
         }

@@ -6,7 +6,7 @@ use coafi_core::engine::offset_map::OffsetMap;
 use coafi_core::engine::{Attempt, Class, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
 
 use crate::checks::{Checked, ensure};
-use crate::handlers::{Begin, Payload, Report};
+use crate::handlers::{Begin, Behaviour, Payload, Report};
 use crate::replica::{Input, Process};
 use crate::world::{Event, World, map_identity};
 
@@ -175,17 +175,18 @@ impl Process {
         self.custody.reported(&ticket);
         let now = self.clock.engine(world.now);
         let wait = asked_wait(job, &verdict);
-        self.custody.asked(&ticket, now + wait);
         if !wait.is_zero() {
+            self.custody.asked(&ticket, job.attempt, now + wait);
             world.sighted("a handler said when to try again");
         }
         self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, wait, report });
     }
 }
 
-/// What a handler that fails asks for, with some records: the record alone decides it.
+/// What a handler that fails asks for, with some records: the record alone decides it. What is away asks for nothing.
 fn asked_wait(job: &Job<Payload>, verdict: &Attempt) -> Duration {
-    let asks = matches!(verdict, Attempt::Failed { class: Class::Transient, .. }) && job.ticket.offset.0 % 3 == 0;
+    let transient = matches!(verdict, Attempt::Failed { class: Class::Transient, .. });
+    let asks = transient && job.ticket.offset.0 % 3 == 0 && job.payload.behaviour != Behaviour::SameError;
     Duration::from_millis(if asks { 700 } else { 0 })
 }
 
