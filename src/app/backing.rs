@@ -18,6 +18,7 @@ use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
+use crate::outgoing::Endpoints;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
 use crate::store::{self, Requests, StoreError};
@@ -49,6 +50,7 @@ impl Backing {
             repositories: Arc::new(Repositories::new(repositories)),
             json_schemas: Arc::new(json_schemas(settings)?),
             workflows: Arc::new(workflows(settings)?),
+            endpoints: Arc::new(Endpoints::new(&settings.endpoints, &settings.outgoing)?),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

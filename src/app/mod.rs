@@ -10,6 +10,7 @@ mod cluster;
 mod consumer;
 mod deciding;
 mod dev;
+mod endpoints;
 mod git;
 mod letters;
 mod observed;

@@ -65,6 +65,8 @@ pub struct Services {
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
     /// Definitions of workflows.
     pub workflows: Arc<crate::workflow::Definitions>,
+    /// Servers that are called by name.
+    pub endpoints: Arc<crate::outgoing::Endpoints>,
 }
 
 /// How a handler registers itself.
@@ -77,6 +79,18 @@ pub struct Registration {
 }
 
 inventory::collect!(Registration);
+
+/// How handlers register themselves that are as many as the configuration has names for: `http:enrich`, `http:notify`, …
+pub struct Family {
+    /// Before the name, its colon included.
+    pub prefix: &'static str,
+    /// One sentence for the log.
+    pub summary: &'static str,
+    /// Given the name without the prefix. Which names there are is checked when routes are read ([`super::Known`]).
+    pub build: fn(&str, &Services) -> anyhow::Result<Arc<dyn Handler>>,
+}
+
+inventory::collect!(Family);
 
 /// What a handler did. Becomes the `result` of the outcome record.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -230,5 +244,5 @@ pub enum HandlerError {
     #[error("handler {name:?} is registered twice; every handler has a name of its own")]
     Duplicate { name: &'static str },
     #[error("handler {name:?} cannot start: {source}")]
-    Build { name: &'static str, source: anyhow::Error },
+    Build { name: String, source: anyhow::Error },
 }

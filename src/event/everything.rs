@@ -64,12 +64,19 @@ mod tests {
     #[test]
     fn extensions_of_others_are_there_in_both_modes() {
         let binary = [
-            ("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t"), ("ce_colour", "red"), ("ce_Odd", "x"), ("ce_empty", ""),
-            ("content-type", "text/plain"), ("coafi-attempt", "1"),
+            ("ce_id", "1"),
+            ("ce_source", "/s"),
+            ("ce_type", "t"),
+            ("ce_colour", "red"),
+            ("ce_Odd", "x"),
+            ("ce_empty", ""),
+            ("content-type", "text/plain"),
+            ("coafi-attempt", "1"),
         ];
         let all = "colour=red id=1 source=/s specversion=1.0 type=t";
         assert_eq!(everything(b"x", &binary), all);
-        let structured = br#"{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "colour": "red", "n": 7, "no": null,
+        let structured =
+            br#"{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "colour": "red", "n": 7, "no": null,
             "data": "x", "datacontenttype": "text/plain"}"#;
         let media = [("content-type", "application/cloudevents+json"), ("ce_forged", "x")];
         assert_eq!(everything(structured, &media), "colour=red id=1 n=7 source=/s specversion=1.0 type=t");
