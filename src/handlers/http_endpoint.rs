@@ -7,9 +7,6 @@
 mod answer;
 mod failing;
 mod message;
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

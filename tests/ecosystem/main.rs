@@ -9,6 +9,7 @@
 mod dead_letters;
 mod edges;
 mod groups;
+mod handlers;
 mod page;
 mod tools;
 mod topics;
