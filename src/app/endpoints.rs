@@ -1,16 +1,16 @@
 //! Endpoints of the configuration against what is declared.
 
 use super::known_emitted;
-use crate::config::HttpEndpoint;
+use crate::config::Settings;
 use crate::kafka::topics::Declaration;
 
 /// What an endpoint may answer has a topic that takes events, and whose declaration names its schema.
 ///
 /// # Errors
 /// The first that has not.
-pub(super) fn check(endpoints: &[HttpEndpoint], declarations: &[Declaration]) -> anyhow::Result<()> {
-    let known = known_emitted(declarations);
-    for endpoint in endpoints {
+pub(super) fn check(settings: &Settings, declarations: &[Declaration]) -> anyhow::Result<()> {
+    let known = known_emitted(settings, declarations);
+    for endpoint in &settings.endpoints {
         for (event_type, topic) in &endpoint.emits {
             let at = || format!("endpoint {:?}: emits.{event_type}: {topic:?}", endpoint.name);
             let Some(types) = known.topics.get(topic) else {
@@ -34,7 +34,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Callee;
+    use crate::config::{Callee, HttpEndpoint};
     use crate::kafka::topics;
 
     fn check(event_type: &str, topic: &str) -> Result<(), String> {
@@ -46,7 +46,8 @@ mod tests {
             answer_max_bytes: 1,
             emits: [(event_type.to_owned(), topic.to_owned())].into(),
         };
-        super::check(&[endpoint], &topics::embedded().unwrap()).map_err(|error| error.to_string())
+        let settings = Settings { endpoints: vec![endpoint], ..Settings::default() };
+        super::check(&settings, &topics::embedded().unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn topic_of_type<'a>(declarations: &'a [Declaration], event_type: &str) -> O
 /// # Errors
 /// Two handlers of the same name; an endpoint whose events have no declared topic.
 pub fn known(settings: &Settings, declarations: &[Declaration]) -> anyhow::Result<Known> {
-    endpoints::check(&settings.endpoints, declarations)?;
+    endpoints::check(settings, declarations)?;
     let registered = Handlers::registered()?.into_keys().map(str::to_owned);
     let endpoints = settings.endpoints.iter().map(|endpoint| format!("{HTTP_ENDPOINT}{}", endpoint.name));
     Ok(Known { handlers: registered.chain(endpoints).collect(), topics: known_topics(declarations) })

@@ -15,7 +15,7 @@ use crate::dispatch::{Context, Failure, Family, Handler, Services, Success, once
 use crate::event::Event;
 use crate::outgoing::{Endpoint, HTTP_ENDPOINT};
 
-use failing::{unanswered, verdict};
+pub(crate) use failing::{unanswered, verdict};
 
 /// Asks one endpoint.
 struct HttpEndpoint {
@@ -30,6 +30,9 @@ impl Handler for HttpEndpoint {
         }
         let endpoints = &context.services.endpoints;
         let endpoint = endpoint(context.services, &self.name)?;
+        if endpoints.are_silent() {
+            return Ok(Success { message: format!("{} is not called in an isolated replay", self.name), ..Success::default() });
+        }
         let message = message::of(event, context).await?;
         let success = match endpoints.post(endpoint, message).await {
             Err(error) => return Err(unanswered(&self.name, &error)),

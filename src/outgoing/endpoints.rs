@@ -34,6 +34,7 @@ pub enum EndpointError {
 pub struct Endpoints {
     client: Option<Client>,
     by_name: BTreeMap<String, Endpoint>,
+    silent: bool,
 }
 
 /// One of them.
@@ -80,7 +81,18 @@ impl Endpoints {
             let signer = (!settings.secrets.is_empty()).then_some(signer);
             by_name.insert(name.clone(), Endpoint { settings: settings.clone(), signer });
         }
-        Ok(Self { client: Some(client), by_name })
+        Ok(Self { client: Some(client), by_name, silent: false })
+    }
+
+    /// The same, of which none is to be called: what is replayed in isolation has no effect elsewhere.
+    #[must_use]
+    pub fn silenced(self) -> Self {
+        Self { silent: true, ..self }
+    }
+
+    #[must_use]
+    pub fn are_silent(&self) -> bool {
+        self.silent
     }
 
     #[must_use]
@@ -98,6 +110,9 @@ impl Endpoints {
     /// # Errors
     /// [`CallError`]
     pub async fn post(&self, endpoint: &Endpoint, message: Message) -> Result<Called, CallError> {
+        if self.silent {
+            return Err(CallError::Refused("nobody is called here".to_owned()));
+        }
         let mut request = endpoint.request(Method::POST);
         for (name, value) in &message.headers {
             // Whoever makes headers of what others wrote has encoded it; what is none after all is not sent.

@@ -1,6 +1,6 @@
 //! Handlers in other languages: a real server, called by the real program.
 
-mod server;
+pub(crate) mod server;
 
 use aws_lc_rs::hmac;
 use axum::http::StatusCode;
@@ -124,6 +124,11 @@ fn an_event_goes_out_signed_and_what_comes_back_is_emitted_with_its_outcome() {
     assert_eq!(tagged.header("ce_causationid"), push.header("ce_id"));
     let schema = Subject::latest(&world.stack.registry, &world.topic, TAG);
     assert_eq!(schema.decode(tagged.value.as_deref().unwrap())["tag"], "v1");
+    let replay = ["replay", "--topic", &world.topic, "--type", "git.push", "--from", "beginning", "--output", "json"];
+    let replayed = world.run(&replay);
+    let handled: Value = serde_json::from_str(&replayed.stdout).unwrap_or_else(|error| panic!("{error}: {replayed:?}"));
+    assert_eq!(handled["handled"], 1, "{handled}");
+    assert_eq!(server.calls().len(), 1, "in isolation nobody is called");
     let explained = world.run(&["routes", "explain", "--type", "git.push", "--topic", &world.topic]).well();
     assert!(explained.contains("/events?***, signed, within 20s"), "{explained}");
     let shown = world.run(&["config", "show"]).well();
@@ -131,7 +136,7 @@ fn an_event_goes_out_signed_and_what_comes_back_is_emitted_with_its_outcome() {
 }
 
 /// What the server does with a push of this key, and how it ends at which attempt.
-const CASES: [(&str, &str, i32, &str); 12] = [
+const CASES: [(&str, &str, i32, &str); 15] = [
     ("204", "processed", 1, ""),
     ("no-event", "processed", 1, ""),
     ("batch", "processed", 1, ""),
@@ -144,6 +149,9 @@ const CASES: [(&str, &str, i32, &str); 12] = [
     ("503-once", "processed", 2, ""),
     ("500", "dead_lettered", 3, "transient"),
     ("429-once", "processed", 2, ""),
+    ("binary", "processed", 1, ""),
+    ("too-many", "dead_lettered", 1, "permanent"),
+    ("too-large", "dead_lettered", 1, "permanent"),
 ];
 
 #[test]
@@ -157,6 +165,20 @@ fn a_status_says_what_becomes_of_the_event() {
             _ if later => status(204).into_response(),
             "no-event" => answered("application/json", &json!({"message": "nothing to add"})),
             "batch" => answered("application/cloudevents-batch+json", &json!([tag(call, "a"), tag(call, "b")])),
+            "binary" => {
+                let id = format!("{}/e", call.header("ce-id"));
+                let attributes = [
+                    ("ce-specversion", "1.0"),
+                    ("ce-id", &*id),
+                    ("ce-source", "/enricher"),
+                    ("ce-type", "git.tag"),
+                    ("ce-partitionkey", "of%20its%20own"),
+                    ("content-type", "application/json"),
+                ];
+                (attributes, tag(call, "e")["data"].to_string()).into_response()
+            }
+            "too-many" => answered("application/cloudevents-batch+json", &json!(vec![tag(call, "f"); 101])),
+            "too-large" => "x".repeat((1 << 20) + 1).into_response(),
             "404" => (status(404), "no such\nrepository").into_response(),
             "302" => (status(302), [("location", "http://127.0.0.1:1/")]).into_response(),
             "other-type" => {
@@ -178,7 +200,7 @@ fn a_status_says_what_becomes_of_the_event() {
     for push in &pushes {
         world.send(push);
     }
-    ended(&world, world.replica(), CASES.len() + 2);
+    ended(&world, world.replica(), CASES.len() + 3);
 
     for (push, (case, outcome, attempt, class)) in pushes.iter().zip(CASES) {
         let end = world.end_of(push);
@@ -194,9 +216,14 @@ fn a_status_says_what_becomes_of_the_event() {
     let asked = server.calls_of(&id(&pushes[11]));
     let waited = asked[1].at - asked[0].at;
     assert!(waited >= WAIT, "it asked for {WAIT:?} and was tried again after {waited:?}");
-    let mut tags: Vec<String> = committed(&world, "git.tag").iter().map(|read| id(&read.record)).collect();
+    let emitted = committed(&world, "git.tag");
+    let mut tags: Vec<String> = emitted.iter().map(|read| id(&read.record)).collect();
     tags.sort();
-    assert_eq!(tags, ["a", "b"].map(|name| format!("{}/{name}", id(&pushes[2]))), "nothing of what was refused");
+    let mut expected = [(2, "a"), (2, "b"), (12, "e")].map(|(case, name)| format!("{}/{name}", id(&pushes[case])));
+    expected.sort();
+    assert_eq!(tags, expected, "nothing of what was refused");
+    let binary = emitted.iter().find(|read| id(&read.record).ends_with("/e")).expect("it is one of them");
+    assert_eq!(binary.record.key.as_deref(), Some(&b"of its own"[..]));
     let said = |case: usize| {
         let letters = world.dead_letters();
         let letter = letters.iter().find(|letter| id(&letter.record) == id(&pushes[case])).expect("a dead letter");
@@ -204,6 +231,8 @@ fn a_status_says_what_becomes_of_the_event() {
     };
     assert_eq!(said(3), "enrich answered 404: no such repository");
     assert!(said(6).contains("allowed by emits: git.tag"), "{}", said(6));
+    assert!(said(13).contains("101 events; allowed: 100"), "{}", said(13));
+    assert!(said(14).contains("more than 1048576 bytes"), "{}", said(14));
     assert!(said(7).contains("repositoryUrl: it is missing"), "{}", said(7));
 }
 
@@ -250,8 +279,8 @@ fn what_was_answered_before_the_replica_was_killed_is_emitted_once_and_nobody_is
     let mut command = world.command(&["consume"]);
     command.env("COAFI__KAFKA__COMMIT__INTERVAL", "30s").env("COAFI__KAFKA__TRANSACTION_TIMEOUT", "70s");
     let mut replica = Process::start(command);
+    eventually("both are asked", || server.calls().len() == 2);
     eventually("the answer is stored", || world.database.number("SELECT count(*) FROM inbox") == 1);
-    eventually("the other is asked", || server.calls_of(&id(&slow)).len() == 1);
     assert!(committed(&world, "git.tag").is_empty(), "its outcome is not committed");
     replica.kill();
     drop(replica);

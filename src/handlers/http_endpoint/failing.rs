@@ -21,7 +21,7 @@ const EXCERPT_BYTES_MAX: usize = 300;
 
 /// # Errors
 /// Any status but 2xx.
-pub(super) async fn verdict(services: &Services, name: &str, called: &Called) -> Result<(), Failure> {
+pub(crate) async fn verdict(services: &Services, name: &str, called: &Called) -> Result<(), Failure> {
     let status = called.answer.status.as_u16();
     let may_be_away = matches!(status, 502..=504) && called.retry_after.is_none();
     let is_away = may_be_away && services.endpoints.answers(name).await.is_err();
@@ -48,7 +48,7 @@ fn judged(name: &str, status: u16, body: &[u8], retry_after: Option<Duration>, i
 }
 
 /// There was no answer.
-pub(super) fn unanswered(name: &str, error: &CallError) -> Failure {
+pub(crate) fn unanswered(name: &str, error: &CallError) -> Failure {
     let message = format!("{name}: {error}");
     let failure = match error {
         CallError::Unreachable(_) => away(name, "endpoint_unreachable", message),

@@ -6,7 +6,7 @@ use crate::workflow::{Definition, Known};
 
 fn check(text: &str, expected: Expect) {
     let topics = [("coafi.bitt".to_owned(), ["a.b".to_owned(), "c.d".to_owned()].into())].into();
-    let error = Definition::parse("w.yaml", text, Some(&Known { topics })).unwrap_err();
+    let error = Definition::parse("w.yaml", text, Some(&Known { topics, ..Known::default() })).unwrap_err();
     expected.assert_eq(&error.to_string());
 }
 
