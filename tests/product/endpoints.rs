@@ -273,23 +273,27 @@ fn what_was_answered_before_the_replica_was_killed_is_emitted_once_and_nobody_is
     let world = beside("killed", &server);
     let (quick, slow) =
         (world.push("quick").with("ce_subject", "quick"), world.push("slow").with("ce_subject", "slow"));
-    world.send(&slow);
-    world.send(&quick);
-    // So that nothing is committed while the slow one is out.
+    let first = world.push("first").with("ce_subject", "first");
+    world.send(&first);
+    // So that nothing is committed while the slow one is out, once the replica has its partitions.
     let mut command = world.command(&["consume"]);
     command.env("COAFI__KAFKA__COMMIT__INTERVAL", "30s").env("COAFI__KAFKA__TRANSACTION_TIMEOUT", "70s");
     let mut replica = Process::start(command);
-    eventually("both are asked", || server.calls().len() == 2);
-    eventually("the answer is stored", || world.database.number("SELECT count(*) FROM inbox") == 1);
-    assert!(committed(&world, "git.tag").is_empty(), "its outcome is not committed");
+    world.until_ended(2);
+    world.send(&slow);
+    eventually("the slow one is asked", || server.calls_of(&id(&slow)).len() == 1);
+    world.send(&quick);
+    eventually("the answer is stored", || world.database.number("SELECT count(*) FROM inbox") == 2);
+    let processed = replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#);
+    assert_eq!(processed, 2.0, "its outcome is not committed: the first one's and its tag's are");
     replica.kill();
     drop(replica);
 
     answers.store(true, Ordering::SeqCst);
-    ended(&world, world.replica(), 4);
+    ended(&world, world.replica(), 6);
     let mut tags: Vec<String> = committed(&world, "git.tag").iter().map(|read| id(&read.record)).collect();
     tags.sort();
-    let mut expected = [&quick, &slow].map(|push| format!("{}/v1", id(push)));
+    let mut expected = [&first, &quick, &slow].map(|push| format!("{}/v1", id(push)));
     expected.sort();
     assert_eq!(tags, expected, "each once");
     assert_eq!(server.calls_of(&id(&quick)).len(), 1, "what is stored is not asked for again");

@@ -40,7 +40,7 @@ fn a_step_asks_an_endpoint_and_its_answer_is_the_output() {
     let good = flows.start("Score", "good", &json!({"part": "wing"}));
     let bad = flows.start("Score", "bad", &json!({"part": "none"}));
     let completed = flows.until(&good, "completed");
-    assert_eq!(completed["output"], json!({"score": 7, "noted": true}), "{completed}");
+    assert_eq!(completed["state"]["output"], json!({"score": 7, "noted": true}), "{completed}");
     let failed = flows.until(&bad, "failed");
     assert!(failed.to_string().contains("scorer answered 404: no such part"), "{failed}");
     replica.terminate();
