@@ -31,7 +31,10 @@ impl Handler for HttpEndpoint {
         let endpoints = &context.services.endpoints;
         let endpoint = endpoint(context.services, &self.name)?;
         if endpoints.are_silent() {
-            return Ok(Success { message: format!("{} is not called in an isolated replay", self.name), ..Success::default() });
+            return Ok(Success {
+                message: format!("{} is not called in an isolated replay", self.name),
+                ..Success::default()
+            });
         }
         let message = message::of(event, context).await?;
         let success = match endpoints.post(endpoint, message).await {

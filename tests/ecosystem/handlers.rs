@@ -62,7 +62,9 @@ endpoints:
     let release = push(&world, "/product", "release/1.2");
     let other = push(&world, "/product", "main");
     let forged = push(&world, "/forged", "release/6.6");
-    [&release, &other, &forged].map(|push| world.send(push));
+    for push in [&release, &other, &forged] {
+        world.send(push);
+    }
     let mut replica = world.replica();
     replica.until_ready();
     world.until_ended(4);

@@ -77,14 +77,16 @@ async fn derived(
         return Err(bad(name, &why));
     };
     let data = match &new.content_type {
-        Some(media) if is_json(media) => serde_json::from_slice(&new.data)
-            .map_err(|error| bad(name, &format!("event {:?}: {error}", new.id)))?,
+        Some(media) if is_json(media) => {
+            serde_json::from_slice(&new.data).map_err(|error| bad(name, &format!("event {:?}: {error}", new.id)))?
+        }
         _ => {
             let why = format!("event {:?} has no JSON data, but {:?}", new.id, excerpt(&new.data));
             return Err(bad(name, &why));
         }
     };
-    let data = context.services.codec.encode_json(topic, event_type, &data).await.map_err(|failure| failure.about(name))?;
+    let data =
+        context.services.codec.encode_json(topic, event_type, &data).await.map_err(|failure| failure.about(name))?;
     let subject = new.others.get(Attribute::Subject.name()).cloned();
     let key = new.others.get(Attribute::PartitionKey.name()).or(subject.as_ref()).cloned();
     Ok(NewEvent {

@@ -80,12 +80,13 @@ mod tests {
 
     #[test]
     fn a_status_is_a_class() {
-        let check = |status: u16, retry_after: Option<u64>, is_away: bool, expected: Option<(&str, &str, Option<u64>)>| {
-            let wait = retry_after.map(Duration::from_secs);
-            let failure = judged("enrich", status, b"no\n", wait, is_away).err();
-            let got = failure.as_ref().map(|f| (f.class.name(), f.code, f.retry_after.map(|wait| wait.as_secs())));
-            assert_eq!(got, expected, "{status}");
-        };
+        let check =
+            |status: u16, retry_after: Option<u64>, is_away: bool, expected: Option<(&str, &str, Option<u64>)>| {
+                let wait = retry_after.map(Duration::from_secs);
+                let failure = judged("enrich", status, b"no\n", wait, is_away).err();
+                let got = failure.as_ref().map(|f| (f.class.name(), f.code, f.retry_after.map(|wait| wait.as_secs())));
+                assert_eq!(got, expected, "{status}");
+            };
         for success in [200, 202, 204, 299] {
             check(success, None, false, None);
         }
@@ -106,7 +107,9 @@ mod tests {
     fn what_was_not_sent_is_an_outage_and_what_may_have_been_received_is_not() {
         let class = |error: CallError| unanswered("enrich", &error).class;
         assert_eq!(class(CallError::Unreachable("refused".to_owned())), away("enrich", "", String::new()).class);
-        assert!(matches!(class(CallError::Refused("127.0.0.1".to_owned())), Class::Systemic(d) if &*d.0 == "http:enrich"));
+        assert!(
+            matches!(class(CallError::Refused("127.0.0.1".to_owned())), Class::Systemic(d) if &*d.0 == "http:enrich")
+        );
         assert_eq!(class(CallError::Timeout(Duration::from_secs(1))), Class::Transient);
         assert_eq!(class(CallError::Broken("reset".to_owned())), Class::Transient);
         assert_eq!(class(CallError::TooLarge(1)), Class::Permanent);

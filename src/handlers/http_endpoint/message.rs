@@ -27,10 +27,8 @@ const JSON: &str = "application/json";
 /// Data that does not decode; the schema registry is away.
 pub(super) async fn of(event: &Event, context: &Context<'_>) -> Result<Message, Failure> {
     let (content_type, body) = data(event, context).await?;
-    let mut headers: Vec<(String, String)> = attributes(event)
-        .into_iter()
-        .map(|(name, value)| (format!("ce-{name}"), header_value(&value)))
-        .collect();
+    let mut headers: Vec<(String, String)> =
+        attributes(event).into_iter().map(|(name, value)| (format!("ce-{name}"), header_value(&value))).collect();
     headers.extend(content_type.map(|given| ("content-type".to_owned(), given)));
     headers.push((ATTEMPT.to_owned(), context.attempt.to_string()));
     // The plain ones are what OpenTelemetry's HTTP instrumentations read.

@@ -53,7 +53,8 @@ pub(super) async fn post(
         return Ok(Ok(Value::Null));
     }
     let answered = serde_json::from_slice(body);
-    Ok(answered.map_err(|error| Fault::new("endpoint_answer_invalid", format!("the answer of {name} is no JSON: {error}"))))
+    Ok(answered
+        .map_err(|error| Fault::new("endpoint_answer_invalid", format!("the answer of {name} is no JSON: {error}"))))
 }
 
 fn fault<T>(failure: Failure) -> Result<Result<T, Fault>, Failure> {
