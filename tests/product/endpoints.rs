@@ -25,6 +25,10 @@ const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 const ROUTES: &str = "routes:
   - {name: tags, match: {type: git.tag, topic: TOPIC}, handler: log}
+  - name: moved
+    match: {type: git.push, source: /moved, topic: TOPIC}
+    handler: http:enrich
+    retry: {in_place: {attempts: 1}, topics: [1s]}
   - name: pushes
     match: {type: git.push, topic: TOPIC}
     handler: http:enrich
@@ -135,8 +139,13 @@ fn an_event_goes_out_signed_and_what_comes_back_is_emitted_with_its_outcome() {
     assert!(!shown.contains("hunter2") && !shown.contains(SECRET), "{shown}");
 }
 
+/// Whose next attempt is made from the retry topic.
+const MOVED: &str = "503-moved-once";
+/// What it is asked to wait for, and what that topic does.
+const MOVED_FOR: Duration = Duration::from_secs(1);
+
 /// What the server does with a push of this key, and how it ends at which attempt.
-const CASES: [(&str, &str, i32, &str); 15] = [
+const CASES: [(&str, &str, i32, &str); 16] = [
     ("204", "processed", 1, ""),
     ("no-event", "processed", 1, ""),
     ("batch", "processed", 1, ""),
@@ -152,6 +161,7 @@ const CASES: [(&str, &str, i32, &str); 15] = [
     ("binary", "processed", 1, ""),
     ("too-many", "dead_lettered", 1, "permanent"),
     ("too-large", "dead_lettered", 1, "permanent"),
+    (MOVED, "processed", 2, ""),
 ];
 
 #[test]
@@ -191,12 +201,16 @@ fn a_status_says_what_becomes_of_the_event() {
                 bad["data"] = json!({"tag": 7});
                 structured(&bad)
             }
+            MOVED => (status(503), [("retry-after", MOVED_FOR.as_secs().to_string())]).into_response(),
             "429-once" => (status(429), [("retry-after", WAIT.as_secs().to_string())]).into_response(),
             code => status(code[..3].parse().unwrap()).into_response(),
         })
     });
     let world = beside("statuses", &server);
-    let pushes = CASES.map(|(case, ..)| world.push(case).with("ce_subject", case));
+    let pushes = CASES.map(|(case, ..)| {
+        let push = world.push(case).with("ce_subject", case);
+        if case == MOVED { push.without("ce_source").with("ce_source", "/moved") } else { push }
+    });
     for push in &pushes {
         world.send(push);
     }
@@ -213,9 +227,13 @@ fn a_status_says_what_becomes_of_the_event() {
         let attempts: Vec<&str> = calls.iter().map(|call| call.header("coafi-attempt")).collect();
         assert_eq!(attempts, ["1", "2", "3"][..calls.len()], "{case}");
     }
-    let asked = server.calls_of(&id(&pushes[11]));
-    let waited = asked[1].at - asked[0].at;
-    assert!(waited >= WAIT, "it asked for {WAIT:?} and was tried again after {waited:?}");
+    for (case, wait) in [(11, WAIT), (15, MOVED_FOR)] {
+        let asked = server.calls_of(&id(&pushes[case]));
+        let waited = asked[1].at - asked[0].at;
+        assert!(waited >= wait, "it asked for {wait:?} and was tried again after {waited:?}");
+    }
+    let moved = read(&world.stack.kafka, &format!("{}.retry.1s", world.topic), &Positions::new());
+    assert_eq!(moved.iter().map(|read| id(&read.record)).collect::<Vec<_>>(), [id(&pushes[15])]);
     let emitted = committed(&world, "git.tag");
     let mut tags: Vec<String> = emitted.iter().map(|read| id(&read.record)).collect();
     tags.sort();
