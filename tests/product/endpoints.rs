@@ -298,12 +298,13 @@ fn what_was_answered_before_the_replica_was_killed_is_emitted_once_and_nobody_is
     command.env("COAFI__KAFKA__COMMIT__INTERVAL", "30s").env("COAFI__KAFKA__TRANSACTION_TIMEOUT", "70s");
     let mut replica = Process::start(command);
     world.until_ended(2);
+    let processed = || replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#);
+    eventually("the first one and its tag are counted", || processed() == 2.0);
     world.send(&slow);
     eventually("the slow one is asked", || server.calls_of(&id(&slow)).len() == 1);
     world.send(&quick);
     eventually("the answer is stored", || world.database.number("SELECT count(*) FROM inbox") == 2);
-    let processed = replica.metric(r#"coafi_outcomes_total{outcome="processed"}"#);
-    assert_eq!(processed, 2.0, "its outcome is not committed: the first one's and its tag's are");
+    assert_eq!(processed(), 2.0, "its outcome is not committed");
     replica.kill();
     drop(replica);
 
