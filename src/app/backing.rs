@@ -18,6 +18,7 @@ use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::Services;
+use crate::outgoing::Endpoints;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
 use crate::store::{self, Requests, StoreError};
@@ -49,6 +50,10 @@ impl Backing {
             repositories: Arc::new(Repositories::new(repositories)),
             json_schemas: Arc::new(json_schemas(settings)?),
             workflows: Arc::new(workflows(settings)?),
+            endpoints: Arc::new(match Endpoints::new(&settings.endpoints, &settings.outgoing)? {
+                called if places.calls_endpoints => called,
+                others => others.silenced(),
+            }),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

@@ -72,10 +72,11 @@ impl Consumer {
     /// Routes, handlers or schemas that are wrong: waiting would not help.
     pub async fn start(parts: ConsumerParts<'_>, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let declarations = topics::declarations(parts.settings)?;
+        let known = topics::known(parts.settings, &declarations)?;
         let file = parts.settings.routes_file.clone();
         let built_in = topics::routes_are_built_in(&file);
         let text = topics::routes_text(&file, built_in)?;
-        let routes = topics::parse_routes(&file, &text, &declarations)?;
+        let routes = topics::parse_routes(&file, &text, &known)?;
         let routes = if parts.runs_workflows { routes } else { routes.without("workflow") };
         let unprocessed = DispatcherSettings::default().unprocessed_topic;
         let replay = parts.replay.as_ref();
@@ -163,6 +164,7 @@ impl Consumer {
             file,
             built_in,
             text,
+            known,
             declarations,
             subscribed: topics,
             continue_after_loss: lossy,

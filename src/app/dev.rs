@@ -30,6 +30,9 @@ const GROUP: &str = "coafi-dev";
 /// Between two looks at a repository: a commit is to show within two seconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What endpoints may be at besides public addresses and what is allowed.
+const LOOPBACK: [&str; 3] = ["127.0.0.0/8", "::1", "localhost"];
+
 /// How long nothing must have come before a run over a history with its workflows is at its end: one event leads to the next, and a
 /// partition's end is asked for once a second.
 const QUIET: Duration = Duration::from_secs(2);
@@ -96,9 +99,12 @@ impl Dev {
             registry: registry::Settings::new(registry.url()),
             database: format!("sqlite:{}", directory.0.join("state.db").display()),
             artifacts: settings.artifacts.clone(),
+            calls_endpoints: true,
         };
         let mut settings = settings.clone();
         settings.git = Git { repositories: options.repositories.clone(), poll_interval: POLL_INTERVAL, ..settings.git };
+        // Whoever writes a handler tries it on the same machine.
+        settings.outgoing.allow.extend(LOOPBACK.map(|network| network.parse().expect("it is a network")));
         let backing = Backing::open(&settings, &places).await?;
         let tally = Arc::new(Tally::default());
         let parts = ConsumerParts {

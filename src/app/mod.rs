@@ -11,6 +11,7 @@ mod cluster;
 mod consumer;
 mod deciding;
 mod dev;
+mod endpoints;
 mod git;
 mod letters;
 mod observed;

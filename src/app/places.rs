@@ -19,6 +19,8 @@ pub struct Places {
     /// With its password.
     pub database: String,
     pub artifacts: Artifacts,
+    /// Whether endpoints are called.
+    pub calls_endpoints: bool,
 }
 
 impl Places {
@@ -33,6 +35,7 @@ impl Places {
             registry: registry_settings(settings),
             database: settings.database.url().expose().to_owned(),
             artifacts: settings.artifacts.clone(),
+            calls_endpoints: true,
         }
     }
 

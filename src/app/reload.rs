@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
 use super::topics;
-use crate::dispatch::{Routing, Services};
+use crate::dispatch::{Known, Routing, Services};
 use crate::kafka::Rerouter;
 use crate::kafka::topics::Declaration;
 use crate::runtime::Hangup;
@@ -41,6 +41,8 @@ pub(super) struct Reload {
     pub(super) built_in: bool,
     /// What the routes in force were made of.
     pub(super) text: String,
+    /// What routes may name: the configuration is not read again.
+    pub(super) known: Known,
     pub(super) declarations: Vec<Declaration>,
     pub(super) subscribed: Vec<String>,
     pub(super) continue_after_loss: BTreeSet<String>,
@@ -108,7 +110,7 @@ impl Reload {
     }
 
     fn take(&self, text: &str) -> anyhow::Result<()> {
-        let routes = topics::parse_routes(&self.file, text, &self.declarations)?;
+        let routes = topics::parse_routes(&self.file, text, &self.known)?;
         let in_force = self.routing();
         if routes.version() == in_force.routes().version() {
             return Ok(());

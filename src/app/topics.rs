@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::endpoints;
 use crate::config::Settings;
 use crate::dispatch::{ConsumedTopic, Handlers, Known, RecordLimits, Routes, RoutesError, retry_topic};
 use crate::kafka::topics::{self, Declaration};
+use crate::outgoing::HTTP_ENDPOINT;
 use crate::schema::schema_files;
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
@@ -28,17 +30,18 @@ pub fn known_topics(declarations: &[Declaration]) -> BTreeMap<String, Vec<std::t
 ///
 /// # Errors
 /// The file cannot be read, or the first thing that is wrong in it ([`RoutesError`]).
-pub fn routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+pub fn routes(settings: &Settings, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+    let file = &settings.routes_file;
     let text = routes_text(file, routes_are_built_in(file))?;
-    parse_routes(file, &text, declarations)
+    parse_routes(file, &text, &known(settings, declarations)?)
 }
 
 /// As [`routes`], of a file that somebody has named: nothing stands in for it.
 ///
 /// # Errors
 /// It is not there either.
-pub fn named_routes(file: &Path, declarations: &[Declaration]) -> anyhow::Result<Routes> {
-    parse_routes(file, &routes_text(file, false)?, declarations)
+pub fn named_routes(file: &Path, settings: &Settings, declarations: &[Declaration]) -> anyhow::Result<Routes> {
+    parse_routes(file, &routes_text(file, false)?, &known(settings, declarations)?)
 }
 
 /// The content of the routes file, or of the one that the program was built with where that is to be used while there is
@@ -55,8 +58,8 @@ pub(super) fn routes_text(file: &Path, or_built_in: bool) -> Result<String, Rout
 }
 
 /// Checks a routes file's content.
-pub(super) fn parse_routes(file: &Path, text: &str, declarations: &[Declaration]) -> anyhow::Result<Routes> {
-    Ok(Routes::parse(&file.display().to_string(), text, &known(declarations)?)?)
+pub(super) fn parse_routes(file: &Path, text: &str, known: &Known) -> anyhow::Result<Routes> {
+    Ok(Routes::parse(&file.display().to_string(), text, known)?)
 }
 
 /// Whether the program's own routes are in force: nobody has named or written a file.
@@ -73,13 +76,15 @@ pub fn topic_of_type<'a>(declarations: &'a [Declaration], event_type: &str) -> O
     declarations.iter().find(carries).map(|declaration| declaration.topic.as_str())
 }
 
-/// What routes may name: handlers that are registered, topics that are declared.
+/// What routes may name: handlers that are registered, endpoints that are configured, topics that are declared.
 ///
 /// # Errors
-/// Two handlers of the same name.
-pub fn known(declarations: &[Declaration]) -> anyhow::Result<Known> {
-    let handlers = Handlers::registered()?.keys().map(|name| (*name).to_owned()).collect();
-    Ok(Known { handlers, topics: known_topics(declarations) })
+/// Two handlers of the same name; an endpoint whose events have no declared topic.
+pub fn known(settings: &Settings, declarations: &[Declaration]) -> anyhow::Result<Known> {
+    endpoints::check(settings, declarations)?;
+    let registered = Handlers::registered()?.into_keys().map(str::to_owned);
+    let endpoints = settings.endpoints.iter().map(|endpoint| format!("{HTTP_ENDPOINT}{}", endpoint.name));
+    Ok(Known { handlers: registered.chain(endpoints).collect(), topics: known_topics(declarations) })
 }
 
 const DEFAULT_FILE: &str = "handler_routes.yaml";

@@ -54,14 +54,15 @@ fn text(path: &Path) -> anyhow::Result<String> {
 
 /// What definitions may refer to: topics that take events, and the types that they declare.
 #[must_use]
-pub fn known_emitted(declarations: &[Declaration]) -> Known {
+pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known {
     let handled = known_topics(declarations);
     let mut topics = BTreeMap::new();
     for declaration in declarations.iter().filter(|declaration| handled.contains_key(&declaration.topic)) {
         let files = declaration.schemas.iter().filter_map(|record| schema_file(record));
         topics.insert(declaration.topic.clone(), files.map(|file| file.event_type().to_owned()).collect());
     }
-    Known { topics }
+    let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
+    Known { topics, endpoints }
 }
 
 /// Parses every file; each error there is.
@@ -69,7 +70,7 @@ pub fn known_emitted(declarations: &[Declaration]) -> Known {
 /// # Errors
 /// As [`workflow_texts`]; a topic's declaration that is wrong.
 pub fn check_workflows(settings: &Settings) -> anyhow::Result<Result<Definitions, Vec<DefinitionError>>> {
-    let known = known_emitted(&declarations(settings)?);
+    let known = known_emitted(settings, &declarations(settings)?);
     let (mut definitions, mut errors) = (Vec::new(), Vec::new());
     for (file, text) in workflow_texts(settings)? {
         match Definition::parse(&file, &text, Some(&known)) {

@@ -81,7 +81,7 @@ async fn decoded(context: &Context, values: &[Vec<u8>]) -> Result<Vec<ReplicaSta
 fn consumed(context: &Context) -> Vec<String> {
     let consumed = || -> anyhow::Result<Vec<String>> {
         let declarations = app::declarations(context.settings())?;
-        let routes = app::routes(&context.settings().routes_file, &declarations)?;
+        let routes = app::routes(context.settings(), &declarations)?;
         Ok(app::consumed(&routes, &declarations))
     };
     consumed().unwrap_or_else(|error| {

@@ -188,13 +188,15 @@ impl Noun {
             Self::Routes(Routing::File(command)) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 let file = &context.settings().routes_file;
-                let routes = app::routes(file, &declarations)?;
+                let routes = app::routes(context.settings(), &declarations)?;
                 if app::routes_are_built_in(file) {
                     let remark =
                         format!("there is no {} here: these are the routes that coafi was built with", file.display());
                     context.output().remark(&remark);
                 }
-                context.output().answer(&command.run(&routes, |of_type| app::topic_of_type(&declarations, of_type))?)
+                let endpoints = &context.settings().endpoints;
+                let topic_of = |of_type: &str| app::topic_of_type(&declarations, of_type);
+                context.output().answer(&command.run(&routes, endpoints, topic_of)?)
             }
             Self::Replay(command) => command.run(context).await,
             Self::Schedule(command) => command.run(context).await,

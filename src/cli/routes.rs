@@ -10,9 +10,11 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Answer;
+use crate::config::{HttpEndpoint, format_duration};
 use crate::dispatch;
 use crate::dispatch::routes::Explanation;
 use crate::event::{Event, Offset, Record, RecordBuilder};
+use crate::outgoing::HTTP_ENDPOINT;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Routes {
@@ -58,11 +60,12 @@ impl Routes {
     pub(crate) fn run<'a>(
         &self,
         routes: &dispatch::Routes,
+        endpoints: &[HttpEndpoint],
         topic_of: impl Fn(&str) -> Option<&'a str>,
     ) -> anyhow::Result<Answer> {
         match self {
             Self::Lint => Ok(lint(routes)),
-            Self::Explain(explain) => explain.run(routes, topic_of),
+            Self::Explain(explain) => explain.run(routes, endpoints, topic_of),
         }
     }
 }
@@ -79,7 +82,12 @@ fn lint(routes: &dispatch::Routes) -> Answer {
 }
 
 impl Explain {
-    fn run<'a>(&self, routes: &dispatch::Routes, topic_of: impl Fn(&str) -> Option<&'a str>) -> anyhow::Result<Answer> {
+    fn run<'a>(
+        &self,
+        routes: &dispatch::Routes,
+        endpoints: &[HttpEndpoint],
+        topic_of: impl Fn(&str) -> Option<&'a str>,
+    ) -> anyhow::Result<Answer> {
         let event = self.data.as_deref().map(|file| read_event(file, "")).transpose()?;
         let (event_type, source) = match &event {
             Some(event) => (event.event_type(), event.source()),
@@ -99,11 +107,15 @@ impl Explain {
             None => serde_json::Value::Null,
         };
         json["topic"] = topic.into();
+        let called = called(&explanation, endpoints);
+        if !called.is_empty() {
+            json["endpoints"] = called.iter().map(|endpoint| describe_endpoint(endpoint)).collect();
+        }
         let mut text = match topic {
             Some(topic) => format!("type {event_type} in topic {topic}\n"),
             None => format!("type {event_type}: no declared topic has it, so give its --topic\n"),
         };
-        text += &describe(&explanation, wanted.as_ref()).expect("a String takes all");
+        text += &describe(&explanation, &called, wanted.as_ref()).expect("a String takes all");
         Ok(Answer { json, text, yes: explanation.route.is_some() })
     }
 }
@@ -116,7 +128,27 @@ fn read_event(file: &Path, topic: &str) -> anyhow::Result<Event> {
     Event::parse(record).with_context(|| format!("{} is not a structured CloudEvent", file.display()))
 }
 
-fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) -> Result<String, std::fmt::Error> {
+/// The endpoints among the handlers.
+fn called<'a>(explanation: &Explanation, endpoints: &'a [HttpEndpoint]) -> Vec<&'a HttpEndpoint> {
+    let named = explanation.handlers.iter().filter_map(|handler| handler.strip_prefix(HTTP_ENDPOINT));
+    named.filter_map(|name| endpoints.iter().find(|endpoint| endpoint.name == name)).collect()
+}
+
+fn describe_endpoint(endpoint: &HttpEndpoint) -> serde_json::Value {
+    json!({
+        "name": endpoint.name,
+        "url": endpoint.url.to_string(),
+        "signed": !endpoint.secrets.is_empty(),
+        "timeout": format_duration(endpoint.timeout),
+        "emits": endpoint.emits,
+    })
+}
+
+fn describe(
+    explanation: &Explanation,
+    called: &[&HttpEndpoint],
+    wanted: Option<&Result<bool, String>>,
+) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     for candidate in &explanation.candidates {
         match &candidate.refused_by {
@@ -136,6 +168,11 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
         None => String::new(),
     };
     writeln!(out)?;
+    for endpoint in called {
+        let signed = if endpoint.secrets.is_empty() { "not signed" } else { "signed" };
+        let within = format_duration(endpoint.timeout);
+        writeln!(out, "{HTTP_ENDPOINT}{} posts to {}, {signed}, within {within}", endpoint.name, endpoint.url)?;
+    }
     for (name, value) in [
         ("route", if explanation.enabled { route.clone() } else { format!("{route} (disabled: its events wait)") }),
         ("handlers", explanation.handlers.join(", ")),
@@ -167,18 +204,18 @@ fn describe(explanation: &Explanation, wanted: Option<&Result<bool, String>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{app, kafka::topics};
+    use crate::{app, config::Settings, kafka::topics};
 
     fn explain(event_type: &str, topic: Option<&str>) -> Answer {
         let declarations = topics::embedded().unwrap();
-        let routes = app::routes(Path::new("handler_routes.yaml"), &declarations).unwrap();
+        let routes = app::routes(&Settings::default(), &declarations).unwrap();
         let explain = Explain {
             event_type: Some(event_type.to_owned()),
             source: String::new(),
             topic: topic.map(str::to_owned),
             data: None,
         };
-        Routes::Explain(explain).run(&routes, |of_type| app::topic_of_type(&declarations, of_type)).unwrap()
+        Routes::Explain(explain).run(&routes, &[], |of_type| app::topic_of_type(&declarations, of_type)).unwrap()
     }
 
     #[test]

@@ -36,9 +36,9 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
-        let now = app::routes(&context.settings().routes_file, &declarations)?;
+        let now = app::routes(context.settings(), &declarations)?;
         let candidate = match &self.routes {
-            Some(file) => app::named_routes(file, &declarations)?,
+            Some(file) => app::named_routes(file, context.settings(), &declarations)?,
             None => now.clone(),
         };
         let topics = if self.topics.is_empty() {

@@ -82,7 +82,7 @@ impl Reroute {
     async fn run(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
         let cluster = app::letters_cluster(&context.places(), context.codec()?).await?;
         let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
-        let routes = app::routes(&context.settings().routes_file, &declarations)?;
+        let routes = app::routes(context.settings(), &declarations)?;
         let selection = self.within.selection()?;
         let known = app::known_topics(&declarations);
         let sources = known.keys().map(String::as_str);

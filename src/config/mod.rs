@@ -12,6 +12,7 @@
 mod api;
 mod artifacts;
 mod credentials;
+mod endpoints;
 mod engine;
 mod error;
 mod findings;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use api::{Api, ApiEndpoint, ApiKey, ApiLimits, ApiRate, Jwt};
 pub use artifacts::Artifacts;
+pub use endpoints::HttpEndpoint;
 pub use engine::{Circuit, Engine};
 pub use error::{ConfigError, Problem};
 pub use findings::Entry;
@@ -42,7 +44,7 @@ pub(crate) use kafka::host_name;
 pub use kafka::{Commit, Delivery, Kafka, Membership, Queues, Start};
 pub use load::{CONFIG_VARIABLE, DEFAULT_FILE, Loaded, Sources, load};
 pub use outgoing::Outgoing;
-pub use secret::{Endpoint, Secret};
+pub use secret::{Callee, Endpoint, Secret};
 pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
 pub use settings::Settings;
 pub use units::{format_duration, format_size, parse_duration, parse_size};

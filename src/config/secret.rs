@@ -82,6 +82,53 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// A URL that is called, whose query may be a secret: `Debug` and `Display` replace it by `***`, and say nothing of a user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Callee(reqwest::Url);
+
+impl Callee {
+    /// `None` if `text` is no http or https URL.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = reqwest::Url::parse(text).ok()?;
+        (["http", "https"].contains(&url.scheme()) && url.has_host()).then_some(Self(url))
+    }
+
+    #[must_use]
+    pub fn has_user(&self) -> bool {
+        !self.0.username().is_empty() || self.0.password().is_some()
+    }
+
+    /// Stands for one that is missing.
+    pub(super) fn nowhere() -> Self {
+        Self(reqwest::Url::parse("http://nowhere.invalid").expect("it is a URL"))
+    }
+
+    /// The whole URL, for the client that calls it.
+    #[must_use]
+    pub fn expose(&self) -> &reqwest::Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for Callee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        let query = shown.query().map(|_| format!("?{REDACTED}")).unwrap_or_default();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        // An error means that there is no user to leave out.
+        let _ = (shown.set_username(""), shown.set_password(None));
+        write!(f, "{shown}{query}")
+    }
+}
+
+impl fmt::Debug for Callee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +139,18 @@ mod tests {
         assert_eq!(endpoint.expose(), "postgres://coafi:hunter2@db/coafi");
         assert_eq!(format!("{endpoint} {endpoint:?} {:?}", Secret::new("hunter2")).matches("hunter2").count(), 0);
         assert_eq!(endpoint.to_string(), "postgres://coafi:***@db/coafi");
+    }
+
+    #[test]
+    fn what_is_called_shows_neither_user_nor_query() {
+        let callee = Callee::parse("https://host/a?code=hunter2#top").unwrap();
+        assert_eq!(format!("{callee} {callee:?}"), "https://host/a?*** https://host/a?***");
+        assert_eq!(callee.expose().query(), Some("code=hunter2"));
+        assert_eq!(Callee::parse("http://host:8080").unwrap().to_string(), "http://host:8080/");
+        let user = Callee::parse("https://me:hunter2@host").unwrap();
+        assert_eq!((user.has_user(), user.to_string().as_str()), (true, "https://host/"));
+        for text in ["ftp://host", "host", "file:///etc/passwd"] {
+            assert_eq!(Callee::parse(text), None, "{text}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, Outgoing, SchemaRegistry, Sources,
-    Workers, load, schedules,
+    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Outgoing, SchemaRegistry,
+    Sources, Workers, endpoints, load, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub http: Http,
     pub api: Api,
     pub outgoing: Outgoing,
+    /// What routes may name as `http:NAME`.
+    pub endpoints: Vec<HttpEndpoint>,
     /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
     pub service_name: String,
     pub log: Log,
@@ -61,6 +63,7 @@ impl Settings {
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),
             outgoing: root.section("outgoing", Outgoing::read),
+            endpoints: endpoints::read(root),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
             log: root.section("log", Log::read),
         }

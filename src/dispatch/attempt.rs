@@ -38,6 +38,8 @@ pub(super) struct End {
     pub(super) verdict: Attempt,
     pub(super) done: u16,
     pub(super) took: Duration,
+    /// The least time before the next attempt that a handler asks for.
+    pub(super) wait: Duration,
     pub(super) report: Report,
 }
 
@@ -85,7 +87,7 @@ pub(super) async fn attempt(
         None if wanted => Attempt::Succeeded,
         None => Attempt::Filtered,
     };
-    End { verdict, done, took: ended - started, report }
+    End { verdict, done, took: ended - started, wait: report.asked_wait(), report }
 }
 
 /// Whether the store refused a write of any handler, whatever else failed.

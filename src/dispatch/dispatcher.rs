@@ -159,6 +159,7 @@ impl Application for Dispatcher {
                 verdict: Attempt::NotStarted,
                 done: job.done,
                 took: Duration::ZERO,
+                wait: Duration::ZERO,
                 report: None,
             };
             (self.sink)(refused.into_iter().map(not_started).collect());

@@ -2,6 +2,7 @@
 //! [`Registration`]; no list names it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub struct Services {
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
     /// Definitions of workflows.
     pub workflows: Arc<crate::workflow::Definitions>,
+    /// Servers that are called by name.
+    pub endpoints: Arc<crate::outgoing::Endpoints>,
 }
 
 /// How a handler registers itself.
@@ -76,6 +79,18 @@ pub struct Registration {
 }
 
 inventory::collect!(Registration);
+
+/// How handlers register themselves that are as many as the configuration has names for: `http:enrich`, `http:notify`, …
+pub struct Family {
+    /// Before the name, its colon included.
+    pub prefix: &'static str,
+    /// One sentence for the log.
+    pub summary: &'static str,
+    /// Given the name without the prefix. Which names there are is checked when routes are read ([`super::Known`]).
+    pub build: fn(&str, &Services) -> anyhow::Result<Arc<dyn Handler>>,
+}
+
+inventory::collect!(Family);
 
 /// What a handler did. Becomes the `result` of the outcome record.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -150,6 +165,8 @@ pub struct Failure {
     pub steps: Vec<Step>,
     /// What a caller is told who waits for this, where 400 would say too little of what is invalid. As an HTTP status.
     pub status: Option<u16>,
+    /// Of a transient failure: the next attempt is made no sooner than this, as far as the route's retries allow.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -166,6 +183,7 @@ impl Failure {
             errors: Vec::new(),
             steps: Vec::new(),
             status: None,
+            retry_after: None,
         }
     }
 
@@ -180,6 +198,13 @@ impl Failure {
     #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// See [`Self::retry_after`].
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -219,5 +244,5 @@ pub enum HandlerError {
     #[error("handler {name:?} is registered twice; every handler has a name of its own")]
     Duplicate { name: &'static str },
     #[error("handler {name:?} cannot start: {source}")]
-    Build { name: &'static str, source: anyhow::Error },
+    Build { name: String, source: anyhow::Error },
 }

@@ -36,7 +36,7 @@ pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as Dispatche
 
 pub use filter::{Filter, FilterError};
 pub use handler::{
-    Context, Failure, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
+    Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
 };
 pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Handler, HandlerError, Registration, Routes, Services};
+use super::{Family, Handler, HandlerError, Registration, Routes, Services};
 
 /// Built handlers by route and position.
 #[derive(Clone)]
@@ -39,23 +39,41 @@ impl Handlers {
                 if built.contains_key(name.as_str()) {
                     continue;
                 }
-                let Some(registration) = registered.get(name.as_str()) else {
-                    let known = registered.keys().copied().collect::<Vec<_>>().join(", ");
-                    return Err(HandlerError::Unknown { name: name.clone(), known });
-                };
                 let handler = match earlier.and_then(|earlier| earlier.by_name.get(name)) {
                     Some(there) => Arc::clone(there),
-                    None => (registration.build)(services)
-                        .map_err(|source| HandlerError::Build { name: registration.name, source })?,
+                    None => Self::build_one(name, &registered, services)?,
                 };
                 built.insert(name, handler);
             }
+        }
+        for name in built.keys().filter(|name| !registered.contains_key(*name)) {
+            let summary = inventory::iter::<Family>.into_iter().find(|one| name.starts_with(one.prefix));
+            let summary = summary.map_or("", |family| family.summary);
+            tracing::info!(handler = name, routed = true, summary, "handler registered");
         }
         for (name, registration) in &registered {
             let routed = built.contains_key(name);
             tracing::info!(handler = name, routed, summary = registration.summary, "handler registered");
         }
         Ok(Self::by_name(routes, &built))
+    }
+
+    fn build_one(
+        name: &str,
+        registered: &BTreeMap<&'static str, &'static Registration>,
+        services: &Services,
+    ) -> Result<Arc<dyn Handler>, HandlerError> {
+        let family =
+            || inventory::iter::<Family>.into_iter().find_map(|one| Some((one, name.strip_prefix(one.prefix)?)));
+        let built = match (registered.get(name), family()) {
+            (Some(registration), _) => (registration.build)(services),
+            (None, Some((family, of_it))) => (family.build)(of_it, services),
+            (None, None) => {
+                let known = registered.keys().copied().collect::<Vec<_>>().join(", ");
+                return Err(HandlerError::Unknown { name: name.to_owned(), known });
+            }
+        };
+        built.map_err(|source| HandlerError::Build { name: name.to_owned(), source })
     }
 
     /// Handlers made elsewhere: for tests and embedding.

@@ -53,4 +53,10 @@ impl Report {
         let failed = self.runs.iter().filter_map(|run| run.result.as_ref().err().map(|refusal| (run, refusal)));
         failed.min_by_key(|(_, refusal)| super::attempt::rank(&refusal.failure.class))
     }
+
+    /// The longest time before the next attempt that a handler asks for: all of them that failed run again at once.
+    pub(super) fn asked_wait(&self) -> Duration {
+        let failed = self.runs.iter().filter_map(|run| run.result.as_ref().err());
+        failed.filter_map(|refusal| refusal.failure.retry_after).max().unwrap_or_default()
+    }
 }

@@ -58,10 +58,12 @@ impl<F: Future<Output = End>> Run<F> {
     /// after it if it did not succeed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, results: &mut Results) -> Poll<()> {
         let (Some((ticket, _)), Some(slot)) = (self.current, &mut self.slot) else { return Poll::Ready(()) };
-        let Poll::Ready(End { verdict, done, took, report }) = slot.as_mut().poll(cx) else { return Poll::Pending };
+        let Poll::Ready(End { verdict, done, took, wait, report }) = slot.as_mut().poll(cx) else {
+            return Poll::Pending;
+        };
         self.current = None;
         let goes_on = matches!(verdict, Attempt::Succeeded | Attempt::Filtered);
-        results.push(Finished { ticket, verdict, done, took, report: Some(report) });
+        results.push(Finished { ticket, verdict, done, took, wait, report: Some(report) });
         if !goes_on {
             self.drop_rest(results);
         }
@@ -100,5 +102,5 @@ impl<F: Future<Output = End>> Run<F> {
 }
 
 fn without_report(ticket: Ticket, verdict: Attempt, done: u16) -> Finished<Report> {
-    Finished { ticket, verdict, done, took: Duration::ZERO, report: None }
+    Finished { ticket, verdict, done, took: Duration::ZERO, wait: Duration::ZERO, report: None }
 }

@@ -79,6 +79,9 @@ pub struct Finished<R> {
     pub done: u16,
     /// How long the attempt took; zero if it was not started.
     pub took: Duration,
+    /// Of a failure that is transient: the least time before the next attempt, where somebody asked for one (HTTP's
+    /// `Retry-After`); else zero.
+    pub wait: Duration,
     /// What the worker has to say for the outcome record; opaque here.
     pub report: Option<R>,
 }

@@ -7,6 +7,7 @@
 //! | failed | transient | retry in place, then by the tiers' topics, then `exhausted` |
 //! | failed | panic, deadline | as transient, at most `fault_attempts` |
 //! | failed | systemic | none: the record waits for its dependency, no attempt is used |
+//! | failed | transient, with a time before which nobody should come again | as transient, and not before that |
 //! | not started, cancelled | | none: the record waits, no attempt is used |
 
 use super::admission::NO_LANE;
@@ -17,7 +18,7 @@ use super::rerouting::NO_ROUTE;
 use super::tracker::State;
 use super::{
     Attempt, Class, Disposition, Effect, Engine, Exhausted, Finished, Incident, Ordering, Output, Overflow,
-    PartitionId, RouteId, RoutePolicy, Ticket, Time,
+    PartitionId, RouteId, RoutePolicy, Ticket, Time, retry,
 };
 
 impl<P: Clone, R> Engine<P, R> {
@@ -62,6 +63,11 @@ impl<P: Clone, R> Engine<P, R> {
             Attempt::Failed { class: Class::Systemic(dependency), .. } => {
                 self.wait_for_dependency(finished.ticket, route, dependency);
             }
+            // Who says when to come again is there: no sign of an outage.
+            Attempt::Failed { class: Class::Transient, .. } if !finished.wait.is_zero() => {
+                let not_before = self.now + finished.wait.min(retry::ASKED_WAIT_MAX);
+                self.failed_until(finished.ticket, Class::Transient, not_before, finished.report);
+            }
             Attempt::Failed { class: Class::Transient, code } => {
                 let suspended = Suspended { ticket: finished.ticket, class: Class::Transient, report: finished.report };
                 self.suspend(route, code, suspended);
@@ -83,13 +89,18 @@ impl<P: Clone, R> Engine<P, R> {
 
     /// An attempt has failed for good or for now; its number counts.
     pub(super) fn failed(&mut self, ticket: Ticket, class: Class, report: Option<R>) {
+        self.failed_until(ticket, class, self.now, report);
+    }
+
+    /// As [`Self::failed`], with the time before which the next attempt is not to be made.
+    fn failed_until(&mut self, ticket: Ticket, class: Class, not_before: Time, report: Option<R>) {
         let Ticket { partition: id, offset, sequence, .. } = ticket;
         self.count_attempt(id, sequence);
         let Some(entry) = self.partition(id).and_then(|partition| partition.tracker.entry(sequence)) else { return };
         let (attempts, route) = (entry.attempts, entry.route);
         let random = self.random();
         let policy = &self.routes[route.0 as usize].policy;
-        let disposition = next_step(policy, attempts, class, self.now, random);
+        let disposition = next_step(policy, attempts, class, self.now, random).not_before(not_before, policy, self.now);
         match disposition {
             Disposition::RetryInPlace { due, .. } if self.may_park(id, sequence) => {
                 self.park(id, sequence, due);
@@ -98,7 +109,10 @@ impl<P: Clone, R> Engine<P, R> {
                 self.retry_held_lanes(id);
             }
             Disposition::RetryInPlace { class, .. } => {
-                let disposition = overflow(&self.routes[route.0 as usize].policy, class, self.now);
+                let disposition = {
+                    let policy = &self.routes[route.0 as usize].policy;
+                    overflow(policy, class, self.now).not_before(not_before, policy, self.now)
+                };
                 self.end_or_halt(id, offset, sequence, disposition, report);
             }
             disposition => self.end_or_halt(id, offset, sequence, disposition, report),
@@ -331,6 +345,21 @@ fn next_step(policy: &RoutePolicy, attempts: u32, class: Class, now: Time, rando
     }
     let tier = (attempts - retry.in_place_attempts) as usize;
     Disposition::RetryTopic { class, tier, due: now + retry.tiers[tier] }
+}
+
+impl Disposition {
+    /// The same with a later next attempt: in place as late as it has to be, else by the first topic, from the one that it would
+    /// have gone to, that keeps it for long enough, or by the last one. How many attempts there are stays as it is.
+    fn not_before(self, not_before: Time, policy: &RoutePolicy, now: Time) -> Self {
+        match self {
+            Self::RetryInPlace { class, due } => Self::RetryInPlace { class, due: due.max(not_before) },
+            Self::RetryTopic { class, tier, .. } => {
+                let tier = policy.retry.tier_for(tier, not_before - now);
+                Self::RetryTopic { class, tier, due: now + policy.retry.tiers[tier] }
+            }
+            other => other,
+        }
+    }
 }
 
 /// What becomes of a record that cannot stay parked in place.

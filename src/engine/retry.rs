@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Whoever asks for more time than this before the next attempt (HTTP's `Retry-After`) is asked again after it: a record that
+/// waits in place holds its lane.
+pub const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+
 /// Exponential back-off with full jitter (every delay is drawn from zero to the exponential value) and a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -38,11 +42,33 @@ impl Policy {
     pub fn max_attempts(&self) -> u32 {
         self.in_place_attempts + u32::try_from(self.tiers.len()).expect("a handful of tiers")
     }
+
+    /// The first retry topic, from `tier` on, that keeps a record for at least `wait`; the last one if none does. Delays rise.
+    #[must_use]
+    pub fn tier_for(&self, tier: usize, wait: Duration) -> usize {
+        let later = self.tiers.iter().skip(tier).position(|delay| *delay >= wait).map(|further| tier + further);
+        later.unwrap_or_else(|| tier.max(self.tiers.len().saturating_sub(1)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_is_found_that_keeps_a_record_for_long_enough() {
+        let policy = Policy {
+            in_place_attempts: 1,
+            backoff: Backoff { initial: Duration::ZERO, cap: Duration::ZERO },
+            tiers: [5, 60, 600].map(Duration::from_secs).into(),
+            fault_attempts: 1,
+        };
+        for (tier, wait_s, expected) in
+            [(0, 0, 0), (0, 5, 0), (0, 6, 1), (0, 61, 2), (0, 601, 2), (1, 1, 1), (1, 600, 2), (2, 1, 2), (2, 3_600, 2)]
+        {
+            assert_eq!(policy.tier_for(tier, Duration::from_secs(wait_s)), expected, "{tier} {wait_s}");
+        }
+    }
 
     #[test]
     fn delays_double_up_to_the_cap_and_are_jittered_from_zero() {

@@ -222,7 +222,7 @@ impl Event {
     }
 }
 
-fn is_structured(content_type: &[u8]) -> bool {
+pub(super) fn is_structured(content_type: &[u8]) -> bool {
     content_type.to_ascii_lowercase().starts_with(b"application/cloudevents+json")
 }
 

@@ -4,8 +4,10 @@
 //! whose CloudEvents attributes have been found (binary mode in headers, or structured mode in the value).
 
 mod attributes;
+mod everything;
 mod headers;
 mod identity;
+pub mod incoming;
 mod offset;
 mod outgoing;
 mod record;

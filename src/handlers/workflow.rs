@@ -19,6 +19,7 @@ mod called;
 mod command;
 pub mod events;
 mod perform;
+mod post;
 mod requested;
 mod step;
 mod trigger;

@@ -82,13 +82,21 @@ impl Client {
         Ok(Self { http, guard })
     }
 
+    /// Whether the URL may be called, as far as that is known before its name is resolved.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check(&self, url: &Url) -> Result<(), CallError> {
+        self.guard.check(url).map_err(|refused| CallError::Refused(refused.to_string()))
+    }
+
     /// Any status is an answer.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn call(&self, request: Request) -> Result<Answer, CallError> {
         let Request { method, url, headers, body, timeout, answer_bytes_max } = request;
-        self.guard.check(&url).map_err(|refused| CallError::Refused(refused.to_string()))?;
+        self.check(&url)?;
         let call = self.http.request(method, url).headers(headers).body(body).timeout(timeout);
         let said = |error: reqwest::Error| told(error, timeout);
         let mut response = call.send().await.map_err(said)?;

@@ -7,9 +7,11 @@
 #![allow(clippy::disallowed_methods, reason = "edge: calls to servers of others, and their signatures' time")]
 
 mod client;
+mod endpoints;
 mod guard;
 pub(crate) mod standard_webhooks;
 
 pub use client::{Answer, CallError, Client, Request};
+pub use endpoints::{Called, Endpoint, EndpointError, Endpoints, HTTP_ENDPOINT, Message};
 pub use guard::{Allowed, BadAllowed};
 pub use standard_webhooks::{BadSecret, Signer};

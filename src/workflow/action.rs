@@ -29,6 +29,11 @@ pub enum Action {
         registry: String,
         entry: String,
     },
+    Http {
+        endpoint: String,
+        event_type: String,
+        data: Value,
+    },
 }
 
 /// Of the step at `path`.
@@ -87,6 +92,11 @@ pub fn action(definition: &Definition, run: &Run, path: &Path) -> Result<Action,
         Kind::RegistryRead(read) => Action::RegistryRead {
             registry: text("registry_read.registry", &read.registry)?,
             entry: text("registry_read.entry", &read.entry)?,
+        },
+        Kind::Http(http) => Action::Http {
+            endpoint: http.endpoint.clone(),
+            event_type: http.event_type.clone(),
+            data: fill(&http.data)?,
         },
         Kind::Approval(_) => return Err(Fault::new(Fault::TIMEOUT, "nobody has decided in time")),
         Kind::WaitFor(wait) => {

@@ -78,6 +78,7 @@ pub enum Kind {
     Emit(Emit),
     RegistryUpdate(RegistryUpdate),
     RegistryRead(RegistryRead),
+    Http(Http),
     /// Succeeds once this has passed.
     Wait(Duration),
     WaitFor(WaitFor),
@@ -121,6 +122,14 @@ pub struct RegistryUpdate {
 pub struct RegistryRead {
     pub registry: Template,
     pub entry: Template,
+}
+
+/// Posts an event to an endpoint of the configuration; its output is what that answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    pub endpoint: String,
+    pub event_type: String,
+    pub data: Template,
 }
 
 /// Waits for an event that has something in common with the run; its output is the event. Fails when none has come in time.
@@ -210,6 +219,7 @@ impl Kind {
             Self::Emit(_) => "emit",
             Self::RegistryUpdate(_) => "registry_update",
             Self::RegistryRead(_) => "registry_read",
+            Self::Http(_) => "http",
             Self::Wait(_) => "wait",
             Self::WaitFor(_) => "wait_for",
             Self::Call(_) => "call",
@@ -246,6 +256,7 @@ impl Kind {
             Self::RegistryRead(read) => {
                 [&read.registry, &read.entry].into_iter().flat_map(Template::expressions).collect()
             }
+            Self::Http(http) => http.data.expressions(),
             Self::Switch(switch) => switch.cases.iter().map(|case| &case.when).collect(),
             Self::ForEach(each) => vec![&each.items],
             Self::Approval(approval) => approval.message.expressions(),

@@ -28,6 +28,8 @@ const TRIGGERS_MAX: usize = 20;
 pub struct Known {
     /// Declared topics with the types of the events that they take.
     pub topics: BTreeMap<String, BTreeSet<String>>,
+    /// Servers that are called by name.
+    pub endpoints: BTreeSet<String>,
 }
 
 /// Makes errors of one file.

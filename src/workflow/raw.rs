@@ -42,6 +42,7 @@ pub(super) struct Step {
     pub(super) emit: Option<Emit>,
     pub(super) registry_update: Option<RegistryUpdate>,
     pub(super) registry_read: Option<RegistryRead>,
+    pub(super) http: Option<Http>,
     pub(super) wait: Option<String>,
     pub(super) wait_for: Option<WaitFor>,
     pub(super) call: Option<Call>,
@@ -116,6 +117,16 @@ pub(super) struct RegistryRead {
     pub(super) registry: Value,
     #[serde(deserialize_with = "present")]
     pub(super) entry: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    pub(super) endpoint: String,
+    #[serde(rename = "type")]
+    pub(super) event_type: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub(super) data: Value,
 }
 
 #[derive(Debug, Deserialize)]

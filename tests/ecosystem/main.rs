@@ -10,6 +10,7 @@ mod acls;
 mod dead_letters;
 mod edges;
 mod groups;
+mod handlers;
 mod page;
 mod tools;
 mod topics;

@@ -43,7 +43,7 @@ pub(crate) fn python(reader: &str, args: &[&str]) -> Command {
 
 /// Python with what `requirements.txt` names.
 pub(crate) fn interpreter() -> Command {
-    Command::new(cached("python", "requirements.txt").join("bin/python"))
+    Command::new(cached("python", "tests/ecosystem/requirements.txt").join("bin/python"))
 }
 
 /// A reader in Java, a single source file beside this one.
@@ -68,7 +68,7 @@ pub(crate) fn tool_script(class: &str) -> String {
 }
 
 fn jvm() -> Command {
-    let jars = cached("jars", "pom.xml").join("*");
+    let jars = cached("jars", "tests/ecosystem/pom.xml").join("*");
     let mut java = Command::new("java");
     // They live for seconds: what the second compiler would gain, it costs.
     java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp"]).arg(jars);
@@ -76,11 +76,31 @@ fn jvm() -> Command {
 }
 
 fn readers() -> PathBuf {
-    directory().join("readers")
+    repository().join("tests/ecosystem/readers")
 }
 
-fn directory() -> PathBuf {
-    repository().join("tests/ecosystem")
+/// The example in Python, with what its own `requirements.txt` names.
+pub(crate) fn python_handler() -> Command {
+    let environment = cached("python-handler", "examples/python-handler/requirements.txt");
+    let mut python = Command::new(environment.join("bin/python"));
+    python.arg(repository().join("examples/python-handler/handler.py"));
+    python
+}
+
+/// The example in TypeScript, built as its README says, in this directory.
+pub(crate) fn typescript_handler(directory: &Path) -> Command {
+    let modules = cached("typescript-handler", "examples/typescript-handler/package-lock.json").join("node_modules");
+    for file in ["handler.ts", "package.json", "tsconfig.json"] {
+        std::fs::copy(repository().join("examples/typescript-handler").join(file), directory.join(file)).unwrap();
+    }
+    std::os::unix::fs::symlink(&modules, directory.join("node_modules")).unwrap();
+    let mut npm = Command::new("npm");
+    npm.args(["run", "build"]).current_dir(directory);
+    printed(npm);
+    // As `npm start` does: npm itself would outlive a test that is killed.
+    let mut node = Command::new("node");
+    node.arg("dist/handler.js").current_dir(directory);
+    node
 }
 
 /// What the set-up made of `file`, if it is still the same file.
@@ -89,7 +109,7 @@ fn cached(name: &str, file: &str) -> PathBuf {
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let made = cache.expect("HOME is set").join("coafi/ecosystem").join(name);
     let content = |path: &Path| std::fs::read(path).ok();
-    let is_current = content(&made.join("made-from")) == content(&directory().join(file));
+    let is_current = content(&made.join("made-from")) == content(&repository().join(file));
     assert!(is_current, "{} is not there, or not what {file} says now: {SETUP}", made.display());
     made
 }

@@ -44,6 +44,7 @@ impl Echo {
                         verdict,
                         done: job.done,
                         took: Duration::ZERO,
+                        wait: Duration::ZERO,
                         report: Some(format!("#{}", job.attempt)),
                     }
                 });

@@ -10,6 +10,7 @@ mod api;
 mod artifacts;
 mod configuration;
 mod dlq;
+mod endpoints;
 mod event;
 mod fairness;
 mod headers;

@@ -1,5 +1,6 @@
 //! Workflows: a run goes to its end, whoever dies when, and no step has its effect twice.
 
+mod asking;
 mod dev;
 mod waiting;
 

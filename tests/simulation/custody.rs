@@ -24,6 +24,8 @@ struct Watch {
     lane_of: BTreeMap<Offset, Lane>,
     /// When a record that waits for its next attempt may run, on the engine's clock.
     due: BTreeMap<Offset, Time>,
+    /// Before when a handler that failed asked not to be tried again, by the attempt that failed.
+    asked: BTreeMap<(Offset, u32), Time>,
     /// The handlers that still run were told not to begin with another record, and to stop.
     recalled: bool,
     cancelled: bool,
@@ -65,6 +67,7 @@ impl Custody {
             lanes: BTreeMap::new(),
             lane_of: BTreeMap::new(),
             due: BTreeMap::new(),
+            asked: BTreeMap::new(),
             recalled: false,
             cancelled: false,
         };
@@ -212,6 +215,12 @@ impl Custody {
         }
     }
 
+    pub(crate) fn asked(&mut self, ticket: &Ticket, attempt: u32, not_before: Time) {
+        if let Some(watch) = self.watches.get_mut(&ticket.partition).filter(|watch| watch.epoch == ticket.epoch) {
+            watch.asked.insert((ticket.offset, attempt), not_before);
+        }
+    }
+
     /// The partition's epoch, if handlers run under it.
     pub(crate) fn epoch_with_handlers(&self, partition: PartitionId) -> Option<Epoch> {
         self.out.keys().find(|ticket| ticket.partition == partition).map(|ticket| ticket.epoch)
@@ -231,6 +240,8 @@ impl Custody {
             });
         };
         if let Disposition::RetryInPlace { due, .. } = output.disposition {
+            let asked = watch.asked.get(&(ticket.offset, output.attempt)).copied().unwrap_or_default();
+            ensure(due >= asked, "I8", || format!("{ticket:?} is due at {due:?}, and not wanted before {asked:?}"))?;
             watch.due.insert(ticket.offset, due);
         }
         if let (Disposition::DeadLetter { .. }, 1.., Some(lane)) =

@@ -204,7 +204,14 @@ impl World {
         self.waited.entry(stream.keys.0).or_default().push(self.now - job.payload);
         self.engine.finished(
             self.now,
-            Finished { ticket: job.ticket, verdict: Attempt::Succeeded, done: 0, took, report: None },
+            Finished {
+                ticket: job.ticket,
+                verdict: Attempt::Succeeded,
+                done: 0,
+                took,
+                wait: Duration::ZERO,
+                report: None,
+            },
         );
         self.begin(run);
         if stream.every.is_none() {

@@ -197,7 +197,8 @@ impl World {
         self.out.remove(&job.payload.offset);
         let report = (verdict != Attempt::NotStarted).then_some(job.attempt);
         let took = Duration::from_millis(1);
-        self.engine.finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, took, report });
+        let wait = Duration::ZERO;
+        self.engine.finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, took, wait, report });
     }
 
     fn settle(&mut self) {

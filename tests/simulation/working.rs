@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use coafi_core::engine::offset_map::OffsetMap;
-use coafi_core::engine::{Attempt, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
+use coafi_core::engine::{Attempt, Class, Epoch, Finished, Job, PartitionId, Rerouted, Ticket};
 
 use crate::checks::{Checked, ensure};
-use crate::handlers::{Begin, Payload, Report};
+use crate::handlers::{Begin, Behaviour, Payload, Report};
 use crate::replica::{Input, Process};
 use crate::world::{Event, World, map_identity};
 
@@ -174,8 +174,20 @@ impl Process {
         world.note(|| format!("p{} finished  {}:{} {verdict:?}", self.id, ticket.partition.0, ticket.offset));
         self.custody.reported(&ticket);
         let now = self.clock.engine(world.now);
-        self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, report });
+        let wait = asked_wait(job, &verdict);
+        if !wait.is_zero() {
+            self.custody.asked(&ticket, job.attempt, now + wait);
+            world.sighted("a handler said when to try again");
+        }
+        self.engine.finished(now, Finished { ticket, verdict, done, took: Duration::ZERO, wait, report });
     }
+}
+
+/// What a handler that fails asks for, with some records: the record alone decides it. What is away asks for nothing.
+fn asked_wait(job: &Job<Payload>, verdict: &Attempt) -> Duration {
+    let transient = matches!(verdict, Attempt::Failed { class: Class::Transient, .. });
+    let asks = transient && job.ticket.offset.0 % 3 == 0 && job.payload.behaviour != Behaviour::SameError;
+    Duration::from_millis(if asks { 700 } else { 0 })
 }
 
 /// Whether the committed metadata names this record as the one that is about to run.

@@ -73,6 +73,21 @@ pub struct Known {
     pub topics: BTreeMap<String, Vec<Duration>>,
 }
 
+impl Known {
+    /// Handlers that a wrong name may have meant: those of its family (`http:…`), else all that belong to none.
+    fn handlers_like(&self, name: &str) -> String {
+        let family = name.split_once(':').map(|(family, _)| family);
+        let is_of = |known: &&String| known.split_once(':').map(|(family, _)| family) == family;
+        let like: Vec<&str> = self.handlers.iter().filter(is_of).map(String::as_str).collect();
+        match like.is_empty() {
+            true => {
+                format!("names of the configuration, which has none that begins with {}:", family.unwrap_or_default())
+            }
+            false => like.join(", "),
+        }
+    }
+}
+
 /// A checked set of routes. [`RouteId`] is the index in file order.
 #[derive(Clone, Debug)]
 pub struct Routes {

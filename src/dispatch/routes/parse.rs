@@ -150,8 +150,7 @@ fn handlers(at: At<'_>, raw: &raw::Route, known: &Known) -> Result<Vec<String>, 
     }
     for (index, name) in names.iter().enumerate() {
         if !known.handlers.contains(name) {
-            let all: Vec<_> = known.handlers.iter().map(String::as_str).collect();
-            return Err(at.refuse(key, format!("{name:?}"), all.join(", ")));
+            return Err(at.refuse(key, format!("{name:?}"), known.handlers_like(name)));
         }
         if names[..index].contains(name) {
             return Err(at.refuse(key, format!("{name:?}"), "each handler once"));

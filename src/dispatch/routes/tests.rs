@@ -101,6 +101,21 @@ fn a_route_has_as_many_handlers_as_an_offset_map_has_bits() {
 }
 
 #[test]
+fn a_name_of_a_family_that_is_none_is_told_those_there_are() {
+    let refused = |handlers: &[&str], name: &str| {
+        let known = Known { handlers: handlers.iter().map(|&name| name.to_owned()).collect(), ..known() };
+        Routes::parse("r.yaml", &one(&format!("handler: {name}")), &known).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(refused(&["log", "http:enrich"], "http:enrich"), Ok(()));
+    let other = refused(&["log", "http:enrich", "http:score"], "http:enrihc").unwrap_err();
+    assert!(other.ends_with("http:enrich, http:score"), "{other}");
+    let none = refused(&["log"], "http:enrich").unwrap_err();
+    assert!(none.contains("none that begins with http:"), "{none}");
+    let own = refused(&["log", "http:enrich"], "lgo").unwrap_err();
+    assert!(own.ends_with(" log"), "{own}");
+}
+
+#[test]
 fn an_error_names_file_route_key_value_and_what_is_allowed() {
     let check = |lines: &str, parts: &[&str]| {
         let message = parse(&one(lines)).unwrap_err().to_string();

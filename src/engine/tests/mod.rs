@@ -214,10 +214,17 @@ impl Bench {
 
     /// Ends the running attempt of the record at `offset`.
     fn finish(&mut self, offset: i64, verdict: Attempt) {
+        self.finish_asking(offset, verdict, Duration::ZERO);
+    }
+
+    /// ... which says how long the next one is to wait at least.
+    fn finish_asking(&mut self, offset: i64, verdict: Attempt, wait: Duration) {
         let index = self.running.iter().position(|job| job.ticket.offset.0 == offset).expect("it runs");
         let job = self.running.remove(index).unwrap();
-        self.engine
-            .finished(self.now, Finished { ticket: job.ticket, verdict, done: 0, took: Duration::ZERO, report: None });
+        self.engine.finished(
+            self.now,
+            Finished { ticket: job.ticket, verdict, done: 0, took: Duration::ZERO, wait, report: None },
+        );
         self.settle();
     }
 

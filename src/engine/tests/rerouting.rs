@@ -144,7 +144,8 @@ fn handlers_that_have_succeeded_stay_done_if_the_route_has_them_again_when_the_a
     let ticket = bench.running.pop_front().unwrap().ticket;
     bench.reroute(vec![with_handlers(2)], to(0));
     bench.reroute(vec![route()], to(0));
-    let failed = Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, report: None };
+    let failed =
+        Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, wait: Duration::ZERO, report: None };
     bench.engine.finished(bench.now, failed);
     bench.settle();
     bench.finish(1, Attempt::Succeeded);
@@ -161,9 +162,10 @@ fn handlers_that_have_succeeded_run_again_if_the_route_has_others_now() {
     bench.reroute(vec![with_handlers(2)], to(0));
     bench.reroute(vec![with_handlers(2)], to(0));
     bench.running.pop_front();
-    bench
-        .engine
-        .finished(bench.now, Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, report: None });
+    bench.engine.finished(
+        bench.now,
+        Finished { ticket, verdict: transient(5), done: 0b1, took: Duration::ZERO, wait: Duration::ZERO, report: None },
+    );
     bench.settle();
     bench.finish(1, Attempt::Succeeded);
     bench.pass(Duration::from_secs(1));
@@ -296,7 +298,8 @@ fn what_handlers_have_done_is_not_said_of_others_by_an_output_that_waits_for_its
     assert!(bench.held_commit.is_some());
     let ticket = bench.running.pop_front().unwrap().ticket;
     let panicked = Attempt::Failed { class: Class::Panic, code: 1 };
-    let finished = Finished { ticket, verdict: panicked, done: 0b1, took: Duration::ZERO, report: None };
+    let finished =
+        Finished { ticket, verdict: panicked, done: 0b1, took: Duration::ZERO, wait: Duration::ZERO, report: None };
     bench.engine.finished(bench.now, finished);
     bench.reroute(vec![with_handlers(2)], to(0));
     bench.end_commit(true);

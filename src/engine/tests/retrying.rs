@@ -80,6 +80,80 @@ fn later_attempts_go_to_later_tiers() {
     }
 }
 
+/// What becomes of a record whose handler asks for this wait after attempt `attempts + 1`, and how long it waits.
+fn asked(policy: RoutePolicy, attempts: u32, wait: Duration) -> (String, Duration) {
+    let mut bench = Bench::with_routes(settings(), vec![policy]);
+    bench.poll_arrivals(vec![Arrival { attempts, ..arrival(0, 1) }]);
+    let failed = bench.now;
+    bench.finish_asking(0, transient(1), wait);
+    bench.pass(milliseconds(100));
+    let (_, attempt, end) = bench.ends.remove(0);
+    let (Disposition::RetryInPlace { due, .. } | Disposition::RetryTopic { due, .. }) = end else {
+        return (names(&[(attempt, end)]).remove(0), Duration::ZERO);
+    };
+    (names(&[(attempt, end)]).remove(0), due - failed)
+}
+
+#[test]
+fn who_asks_for_a_wait_is_not_tried_sooner() {
+    let seconds = Duration::from_secs;
+    for (policy, attempts, wait_s, expected, after_s) in [
+        (policy(3, 2, &[]), 0, 7, "1 in place transient", 7),
+        (policy(3, 2, &[]), 1, 7, "2 in place transient", 7),
+        (policy(3, 2, &[]), 0, 1_000_000, "1 in place transient", retry::ASKED_WAIT_MAX.as_secs()),
+        (policy(3, 2, &[]), 2, 7, "3 dead letter transient", 0),
+        (policy(1, 1, &[5, 60, 600]), 0, 3, "1 tier 0 transient", 5),
+        (policy(1, 1, &[5, 60, 600]), 0, 6, "1 tier 1 transient", 60),
+        (policy(1, 1, &[5, 60, 600]), 0, 3_000, "1 tier 2 transient", 600),
+        (policy(1, 1, &[5, 60, 600]), 1, 1, "2 tier 1 transient", 60),
+        (policy(1, 1, &[5, 60, 600]), 3, 1, "4 dead letter transient", 0),
+    ] {
+        assert_eq!(asked(policy, attempts, seconds(wait_s)), (expected.to_owned(), seconds(after_s)), "{wait_s} s");
+    }
+    // A back-off that is longer stays.
+    let slow = Backoff { initial: seconds(9_000), cap: seconds(9_000) };
+    let policy = policy(3, 2, &[]);
+    let slow = RoutePolicy { retry: Policy { backoff: slow, ..policy.retry }, ..policy };
+    assert!(asked(slow, 0, milliseconds(1)).1 > seconds(1));
+}
+
+#[test]
+fn what_waits_as_asked_runs_then_and_uses_its_attempts() {
+    let mut bench = Bench::with_routes(settings(), vec![policy(2, 2, &[])]);
+    bench.poll(&[(0, 1), (1, 1), (2, 2)]);
+    bench.finish_asking(0, transient(1), Duration::from_secs(7));
+    bench.finish(1, Attempt::NotStarted);
+    bench.finish(2, Attempt::Succeeded);
+    bench.pass(milliseconds(6_999));
+    assert_eq!(bench.running(), [0; 0], "its lane waits with it");
+    bench.pass(milliseconds(1));
+    assert_eq!(bench.running(), [0, 1]);
+    assert_eq!(bench.running[0].attempt, 2);
+}
+
+#[test]
+fn those_who_say_when_to_come_again_are_no_outage() {
+    let mut bench = Bench::with_routes(settings(), vec![policy(3, 2, &[])]);
+    let lanes = i64::from(settings().circuit.same_error_lanes) + 2;
+    bench.poll(&(0..lanes).map(|offset| (offset, offset.unsigned_abs())).collect::<Vec<_>>());
+    (0..lanes).for_each(|offset| bench.finish_asking(offset, transient(1), Duration::from_secs(7)));
+    bench.pass(milliseconds(100));
+    assert_eq!(bench.engine.open_circuits().count(), 0);
+    assert_eq!(bench.ends.len() as i64, lanes, "each used its attempt");
+}
+
+#[test]
+fn a_full_window_sends_what_asks_for_a_wait_to_a_topic_that_keeps_it() {
+    let one_place = Settings { max_parked: 1, ..settings() };
+    let mut bench = Bench::with_routes(one_place, vec![policy(3, 3, &[5, 60])]);
+    bench.poll(&[(0, 1), (1, 2)]);
+    bench.finish_asking(0, transient(1), Duration::from_secs(20));
+    bench.finish_asking(1, transient(2), Duration::from_secs(20));
+    bench.pass(milliseconds(100));
+    let ends: Vec<_> = bench.ends.iter().map(|(_, attempt, end)| (*attempt, end.clone())).collect();
+    assert_eq!(names(&ends), ["1 in place transient", "1 tier 1 transient"]);
+}
+
 #[test]
 fn records_that_used_up_their_attempts_elsewhere_do_not_run() {
     let at_arrival = |exhausted, attempts| {
@@ -184,7 +258,14 @@ fn handlers_that_are_done_stay_done() {
     bench.poll_arrivals(vec![Arrival { done: 0b1, ..arrival(0, 1) }, arrival(1, 2)]);
     assert_eq!(bench.running.iter().map(|job| job.done).collect::<Vec<_>>(), [0b1, 0]);
     let ticket = bench.running.pop_front().unwrap().ticket;
-    let failed = Finished { ticket, verdict: failed(Class::Panic), done: 0b100, took: Duration::ZERO, report: None };
+    let failed = Finished {
+        ticket,
+        verdict: failed(Class::Panic),
+        done: 0b100,
+        took: Duration::ZERO,
+        wait: Duration::ZERO,
+        report: None,
+    };
     bench.engine.finished(bench.now, failed);
     bench.settle();
     bench.pass(milliseconds(100));

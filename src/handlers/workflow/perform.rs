@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::events;
+use super::{events, post};
 use super::turn::Effects;
 use crate::dispatch::{Context, Failure, NewEvent, once};
 use crate::engine::Class;
@@ -28,6 +28,10 @@ pub(super) async fn perform(
         Err(fault) => return Ok(Err(fault)),
     };
     match action {
+        Action::Http { endpoint, event_type, data } => {
+            let asked = post::Asked { endpoint: &endpoint, event_type: &event_type, data: &data };
+            Ok(post::post(context, event, run, asked).await?.map(|output| (output, Effects::default())))
+        }
         Action::Nothing(output) => Ok(Ok((output, Effects::default()))),
         Action::Emit { topic, event_type, subject, key, data } => {
             let encoded = match context.services.codec.encode_json(&topic, &event_type, &data).await {

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use super::problem::Problem;
+use crate::event::incoming::{essence, is_json};
 
 /// Bounds of one body.
 #[derive(Clone, Copy, Debug)]
@@ -57,16 +58,6 @@ fn is_limit(error: &axum::Error) -> bool {
 pub(super) fn media_type(headers: &HeaderMap) -> String {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     essence(given)
-}
-
-fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// Whether a content type is JSON's: `application/json`, or one that ends in `+json`.
-pub(super) fn is_json(content_type: &str) -> bool {
-    let media = essence(content_type);
-    media == "application/json" || media.ends_with("+json")
 }
 
 /// Whether the body says that it is JSON.

@@ -1,173 +1,72 @@
-//! A CloudEvent 1.0 of somebody else: checked, told apart from others of its id, and as Kafka's binding writes it.
-//!
-//! Whatever is taken fits a record of 1 MiB, with the largest body that can be configured: [`ATTRIBUTES_MAX`] times
-//! [`ATTRIBUTE_BYTES_MAX`] are 33 KiB. So nothing of a batch turns out to be too large after a part of it is published.
+//! CloudEvents of somebody else ([`Incoming`]) as requests bring them, and as Kafka's binding writes them.
 
-mod modes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 
-pub(super) use modes::{BATCH, EVENTS_MAX, STRUCTURED, read};
+pub(super) use crate::event::incoming::{ATTRIBUTE_BYTES_MAX, BATCH, EVENTS_MAX, Incoming, STRUCTURED};
 
-use super::body::is_json;
+use super::problem::Problem;
 use super::trace;
+use crate::event::incoming::{self, NotRead, OF_THE_WAY};
 use crate::event::{HeadersBuilder, Outgoing};
 
-/// All of an event's, those of CloudEvents itself too.
-const ATTRIBUTES_MAX: usize = 32;
-/// Of one attribute's value, and of the data's media type.
-pub(super) const ATTRIBUTE_BYTES_MAX: usize = 1_024;
-/// CloudEvents advises 20, and allows more.
-const NAME_BYTES_MAX: usize = 64;
-/// Sources that begin like it are COAFI's own: nobody else may speak for them.
-const OUR_SOURCES: &str = "/coafi";
-/// What no URI may have in it (RFC 3986), besides white space and control characters.
-const NOT_IN_URIS: &[char] = &['<', '>', '"', '{', '}', '|', '\\', '^', '`'];
-/// They tell how an event came here and not what it is: whoever sends it again may do so in another trace.
-const OF_THE_WAY: [&str; 2] = ["traceparent", "tracestate"];
-
-/// An event that is valid as far as CloudEvents goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Incoming {
-    pub(super) id: String,
-    pub(super) source: String,
-    event_type: String,
-    /// All other attributes, extensions too.
-    others: BTreeMap<String, String>,
-    content_type: Option<String>,
-    data: Bytes,
+/// The events of a request, in its mode.
+///
+/// # Errors
+/// 400, 413, 415
+pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Vec<Incoming>, Problem> {
+    let all = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    incoming::read(all, body).map_err(|not_read| match not_read {
+        NotRead::NoEvent(_) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", not_read.to_string())
+        }
+        NotRead::NotJson(_) => Problem::new(StatusCode::BAD_REQUEST, "not-json", not_read.to_string()),
+        NotRead::TooMany(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", not_read.to_string()),
+        NotRead::Invalid(errors) => {
+            let detail = match errors.len() {
+                1 => "an event is not valid".to_owned(),
+                count => format!("{count} events are not valid"),
+            };
+            Problem::new(StatusCode::BAD_REQUEST, "invalid-event", detail).with_errors(errors)
+        }
+    })
 }
 
-impl Incoming {
-    /// # Errors
-    /// What is wrong with it, and what is allowed.
-    fn new(
-        mut attributes: BTreeMap<String, String>,
-        content_type: Option<String>,
-        data: Bytes,
-    ) -> Result<Self, String> {
-        if attributes.len() > ATTRIBUTES_MAX {
-            return Err(format!("there are {} attributes; allowed: {ATTRIBUTES_MAX}", attributes.len()));
-        }
-        attributes.iter().try_for_each(|(name, value)| check_attribute(name, value))?;
-        match attributes.remove("specversion").as_deref() {
-            Some("1.0") => {}
-            other => return Err(format!("specversion is {:?}; allowed: \"1.0\"", other.unwrap_or_default())),
-        }
-        let mut required = |name: &str| attributes.remove(name).ok_or_else(|| format!("{name} is missing"));
-        let (id, source, event_type) = (required("id")?, required("source")?, required("type")?);
-        check_source(&source)?;
-        if let Some(time) = attributes.get("time").filter(|time| time.parse::<jiff::Timestamp>().is_err()) {
-            return Err(format!("time is {time:?}; allowed: RFC 3339"));
-        }
-        // Both are accepted; inside there is one.
-        if let Some(seq) = attributes.remove("seq") {
-            attributes.entry("sequence".to_owned()).or_insert(seq);
-        }
-        // Where replies go is ours to say.
-        attributes.remove("replyto");
-        let content_type = content_type.filter(|_| !data.is_empty());
-        if let Some(given) = &content_type {
-            check_text("datacontenttype", given)?;
-            let is_data = serde_json::from_slice::<serde::de::IgnoredAny>(&data);
-            if let (true, Err(error)) = (is_json(given), is_data) {
-                return Err(format!("data is said to be {given} and is no JSON: {error}"));
-            }
-        }
-        Ok(Self { id, source, event_type, others: attributes, content_type, data })
+/// Binary mode of the Kafka binding. Its own trace goes on, else that of the request.
+pub(super) fn record(event: Incoming, topic: &str, reply_to: &str, request: &HeaderMap) -> Outgoing {
+    let mut headers = HeadersBuilder::default()
+        .with("ce_specversion", "1.0")
+        .with("ce_id", &event.id)
+        .with("ce_source", &event.source)
+        .with("ce_type", &event.event_type)
+        .with("ce_replyto", reply_to);
+    for (name, value) in event.others.iter().filter(|(name, _)| !OF_THE_WAY.contains(&name.as_str())) {
+        headers = headers.with(&format!("ce_{name}"), value);
     }
-
-    /// What makes it this event and no other of the same source and id.
-    pub(super) fn content(&self) -> Vec<&[u8]> {
-        let media = self.content_type.as_deref().unwrap_or_default();
-        let mut parts = vec![self.event_type.as_bytes(), &self.data, media.as_bytes()];
-        for (name, value) in self.others.iter().filter(|(name, _)| !OF_THE_WAY.contains(&name.as_str())) {
-            parts.extend([name.as_bytes(), value.as_bytes()]);
-        }
-        parts
-    }
-
-    /// Events of one key are handled in order: of one partition key, else of one subject.
-    pub(super) fn key(&self) -> &str {
-        self.others.get("partitionkey").or_else(|| self.others.get("subject")).unwrap_or(&self.id)
-    }
-
-    /// Binary mode of the Kafka binding. Its own trace goes on, else that of the request.
-    pub(super) fn into_record(self, topic: &str, reply_to: &str, request: &HeaderMap) -> Outgoing {
-        let mut headers = HeadersBuilder::default()
-            .with("ce_specversion", "1.0")
-            .with("ce_id", &self.id)
-            .with("ce_source", &self.source)
-            .with("ce_type", &self.event_type)
-            .with("ce_replyto", reply_to);
-        for (name, value) in self.others.iter().filter(|(name, _)| !OF_THE_WAY.contains(&name.as_str())) {
+    for (name, value) in [("partitionkey", event.key()), ("correlationid", &event.id)] {
+        if !event.others.contains_key(name) {
             headers = headers.with(&format!("ce_{name}"), value);
         }
-        for (name, value) in [("partitionkey", self.key()), ("correlationid", &self.id)] {
-            if !self.others.contains_key(name) {
-                headers = headers.with(&format!("ce_{name}"), value);
-            }
-        }
-        let own = self.others.get("traceparent").filter(|text| trace::is_traceparent(text));
-        // A state belongs to a trace (W3C Trace Context, 3.3): without its own there is none.
-        if let Some(state) = self.others.get("tracestate").filter(|_| own.is_some()) {
-            headers = headers.with("ce_tracestate", state).with("tracestate", state);
-        }
-        let traceparent = own.cloned().unwrap_or_else(|| trace::of_request(request));
-        headers = headers.with("ce_traceparent", &traceparent).with("traceparent", &traceparent);
-        if let Some(content_type) = &self.content_type {
-            headers = headers.with("content-type", content_type);
-        }
-        Outgoing {
-            topic: topic.into(),
-            partition: None,
-            key: Some(self.key().to_owned().into()),
-            value: Some(self.data),
-            headers: headers.build(),
-            timestamp_ms: None,
-        }
     }
-}
-
-fn check_attribute(name: &str, value: &str) -> Result<(), String> {
-    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !is_name {
-        let allowed = format!("1 to {NAME_BYTES_MAX} lower-case letters and digits");
-        return Err(format!("{name:?} is no attribute's name; allowed: {allowed}"));
+    let own = event.others.get("traceparent").filter(|text| trace::is_traceparent(text));
+    // A state belongs to a trace (W3C Trace Context, 3.3): without its own there is none.
+    if let Some(state) = event.others.get("tracestate").filter(|_| own.is_some()) {
+        headers = headers.with("ce_tracestate", state).with("tracestate", state);
     }
-    // In binary mode the one is the body and the other its Content-Type; in JSON they were taken out already.
-    if ["data", "datacontenttype"].contains(&name) {
-        return Err(format!("{name} is no attribute here"));
+    let traceparent = own.cloned().unwrap_or_else(|| trace::of_request(request));
+    headers = headers.with("ce_traceparent", &traceparent).with("traceparent", &traceparent);
+    if let Some(content_type) = &event.content_type {
+        headers = headers.with("content-type", content_type);
     }
-    check_text(name, value)
-}
-
-fn check_text(name: &str, value: &str) -> Result<(), String> {
-    if value.is_empty() {
-        return Err(format!("{name} is empty"));
-    }
-    if value.len() > ATTRIBUTE_BYTES_MAX {
-        return Err(format!("{name} has {} bytes; allowed: {ATTRIBUTE_BYTES_MAX}", value.len()));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(format!("{name} has a control character"));
-    }
-    Ok(())
-}
-
-fn check_source(source: &str) -> Result<(), String> {
-    if source.chars().any(char::is_whitespace) || source.contains(NOT_IN_URIS) {
-        return Err(format!("source is {source:?}; allowed: a URI reference"));
-    }
-    match source.strip_prefix(OUR_SOURCES) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            Err(format!("source is {source:?}; allowed: one that is not below {OUR_SOURCES}/, which is COAFI itself"))
-        }
-        _ => Ok(()),
+    Outgoing {
+        topic: topic.into(),
+        partition: None,
+        key: Some(event.key().to_owned().into()),
+        value: Some(event.data),
+        headers: headers.build(),
+        timestamp_ms: None,
     }
 }

@@ -12,7 +12,8 @@ use super::{At, Known, check_name, expression, line_of, sees, template};
 use crate::dispatch::delay;
 use crate::schema::Shape;
 use crate::workflow::definition::{
-    Approval, Call, Case, Emit, ForEach, Kind, RegistryRead, RegistryUpdate, Retry, Step, Switch, Validate, WaitFor,
+    Approval, Call, Case, Emit, ForEach, Http, Kind, RegistryRead, RegistryUpdate, Retry, Step, Switch, Validate,
+    WaitFor,
 };
 use crate::workflow::scope::{DATA, EVENT, INDEX, INPUT, ITEM, RUN, STEPS};
 use crate::workflow::{Block, DefinitionError, Template, raw};
@@ -31,7 +32,9 @@ const BACKOFF_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 /// The route's deadline is above.
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(20);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 3_600);
-const KINDS: &str = "transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each";
+const KINDS: &str = "transform, validate, emit, registry_update, registry_read, http, wait, wait_for, call, approval, switch, parallel, for_each";
+/// Of what a step of kind `http` posts, where it does not say so.
+const HTTP_TYPE: &str = "workflow.http";
 /// Of a `wait_for`: both are in an index.
 const CORRELATE_BYTES_MAX: usize = 500;
 const EVENT_TYPE_BYTES_MAX: usize = 200;
@@ -192,6 +195,7 @@ impl<'a> Steps<'a> {
             raw.emit.is_some(),
             raw.registry_update.is_some(),
             raw.registry_read.is_some(),
+            raw.http.is_some(),
             raw.wait.is_some(),
             raw.wait_for.is_some(),
             raw.call.is_some(),
@@ -229,6 +233,8 @@ impl<'a> Steps<'a> {
                 registry: fill("registry_read.registry", &raw.registry)?,
                 entry: fill("registry_read.entry", &raw.entry)?,
             })
+        } else if let Some(raw) = &raw.http {
+            Kind::Http(self.http(at, raw, &fill)?)
         } else if let Some(text) = &raw.wait {
             Kind::Wait(duration(at, "wait", text, WAIT_RANGE)?)
         } else if let Some(raw) = &raw.wait_for {
@@ -276,6 +282,30 @@ impl<'a> Steps<'a> {
             key: raw.key.as_ref().map(|value| fill("emit.key", value)).transpose()?,
             data: fill("emit.data", &raw.data)?,
         })
+    }
+
+    fn http(
+        &self,
+        at: At<'_>,
+        raw: &raw::Http,
+        fill: &impl Fn(&str, &Value) -> Result<Template, DefinitionError>,
+    ) -> Result<Http, DefinitionError> {
+        if let Some(known) = self.known.filter(|known| !known.endpoints.contains(&raw.endpoint)) {
+            let all = known.endpoints.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let all = if all.is_empty() { "none is configured".to_owned() } else { all };
+            return Err(at.refuse(
+                "http.endpoint",
+                format!("{:?}", raw.endpoint),
+                format!("names of endpoints: {all}"),
+            ));
+        }
+        let event_type = raw.event_type.as_deref().unwrap_or(HTTP_TYPE).trim();
+        if event_type.is_empty() || event_type.len() > EVENT_TYPE_BYTES_MAX {
+            let allowed = format!("an event type of at most {EVENT_TYPE_BYTES_MAX} bytes, such as part.scored");
+            return Err(at.refuse("http.type", format!("{event_type:?}"), allowed));
+        }
+        let (endpoint, event_type) = (raw.endpoint.clone(), event_type.to_owned());
+        Ok(Http { endpoint, event_type, data: fill("http.data", &raw.data)? })
     }
 
     fn switch(

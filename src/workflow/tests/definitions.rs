@@ -6,7 +6,8 @@ use crate::workflow::{Definition, Known};
 
 fn check(text: &str, expected: Expect) {
     let topics = [("coafi.bitt".to_owned(), ["a.b".to_owned(), "c.d".to_owned()].into())].into();
-    let error = Definition::parse("w.yaml", text, Some(&Known { topics })).unwrap_err();
+    let endpoints = ["scorer".to_owned()].into();
+    let error = Definition::parse("w.yaml", text, Some(&Known { topics, endpoints })).unwrap_err();
     expected.assert_eq(&error.to_string());
 }
 
@@ -53,20 +54,30 @@ fn of_a_step() {
     check_steps(
         "- {id: a}",
         expect![[
-            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transform: 1, wait: 1s}",
         expect![[
-            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transfrom: 1}",
         expect![
-            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
+            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
         ],
+    );
+    check_steps(
+        "- {id: a, http: {endpoint: scorre, data: 1}}",
+        expect![[r#"w.yaml:5: step "a": http.endpoint: "scorre" is not allowed; allowed: names of endpoints: scorer"#]],
+    );
+    check_steps(
+        "- {id: a, http: {endpoint: scorer, type: '', data: 1}}",
+        expect![[
+            r#"w.yaml:5: step "a": http.type: "" is not allowed; allowed: an event type of at most 200 bytes, such as part.scored"#
+        ]],
     );
     check_steps(
         "- {id: a/b, transform: 1}",

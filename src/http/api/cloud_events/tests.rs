@@ -29,7 +29,7 @@ fn with(member: &str, value: Value) -> Value {
 
 /// As consumers read it.
 fn published(event: Incoming) -> Event {
-    let record = event.into_record("coafi.ai", "coafi.results", &HeaderMap::new());
+    let record = record(event, "coafi.ai", "coafi.results", &HeaderMap::new());
     let mut builder = RecordBuilder::new(record.key.as_deref(), record.value.as_deref(), 0);
     record.headers.iter().for_each(|(name, value)| builder.header(name, value));
     Event::parse(builder.build("coafi.ai".into(), 0, Offset(0), None)).unwrap()
@@ -169,7 +169,7 @@ fn another_trace_does_not_make_it_another_event() {
     let of = |event: &Value| of_json(STRUCTURED, event).unwrap().remove(0);
     assert_eq!(of(&traced).content(), of(&event()).content());
     // A state without its trace is none.
-    let record = of(&with("tracestate", json!("a=b"))).into_record("coafi.ai", "coafi.results", &HeaderMap::new());
+    let record = record(of(&with("tracestate", json!("a=b"))), "coafi.ai", "coafi.results", &HeaderMap::new());
     assert_eq!(record.headers.last("ce_tracestate"), None);
 }
 
@@ -184,7 +184,7 @@ fn an_ingested_event_is_written_as_before() {
     });
     let record = |event: &Value| {
         let event = of_json(STRUCTURED, event).unwrap().remove(0);
-        event.into_record("coafi.ai", "coafi.results", &headers(&[("traceparent", trace)])).dump()
+        record(event, "coafi.ai", "coafi.results", &headers(&[("traceparent", trace)])).dump()
     };
     expect_file![golden::file("ingested.txt")].assert_eq(&record(&event));
     let least = json!({"specversion": "1.0", "id": "1", "source": "/ai", "type": "ai.run.started"});

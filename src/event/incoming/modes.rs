@@ -3,73 +3,82 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
-use percent_encoding::percent_decode_str;
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Incoming;
-use crate::http::api::body::{is_json, media_type, parse};
-use crate::http::api::problem::Problem;
+use super::{Incoming, essence, is_json};
 
 /// In one batch.
-pub(in crate::http::api) const EVENTS_MAX: usize = 500;
-pub(in crate::http::api) const STRUCTURED: &str = "application/cloudevents+json";
-pub(in crate::http::api) const BATCH: &str = "application/cloudevents-batch+json";
+pub const EVENTS_MAX: usize = 500;
+pub const STRUCTURED: &str = "application/cloudevents+json";
+pub const BATCH: &str = "application/cloudevents-batch+json";
 /// Media types that begin like it are for structured modes, ours or not.
 const EVENT_FORMATS: &str = "application/cloudevents";
 /// Attributes that CloudEvents itself names: extensions are others.
 const OF_CLOUD_EVENTS: [&str; 9] =
     ["specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype", "data"];
 
+/// What a header may not have as it is: controls, blanks, quotes, the percent sign; what is no ASCII never may.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
 /// Members of a JSON object, each as it was written.
 type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
-/// The events of a request, in its mode.
+/// Why what came is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    #[error("{0}; allowed: ce-* headers, {STRUCTURED}, {BATCH}")]
+    NoEvent(String),
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("the batch has {0} events; allowed: {EVENTS_MAX}")]
+    TooMany(usize),
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+/// The events of a request or an answer, in its mode. Names of headers are in lower case.
 ///
 /// # Errors
-/// 400, 413, 415
-pub(in crate::http::api) fn read(headers: &HeaderMap, body: Bytes) -> Result<Vec<Incoming>, Problem> {
-    let media = media_type(headers);
+/// [`NotRead`]
+pub fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>, body: Bytes) -> Result<Vec<Incoming>, NotRead> {
+    let (mut content_type, mut attributes) = (None, Vec::new());
+    for (name, value) in headers {
+        match name.strip_prefix("ce-") {
+            Some(name) => attributes.push((name, value)),
+            None if name == "content-type" => content_type = content_type.or(Some(value)),
+            None => {}
+        }
+    }
+    let given = content_type.map(ascii);
+    let media = given.flatten().map(essence).unwrap_or_default();
+    let one =
+        |event: Result<Incoming, String>| event.map(|event| vec![event]).map_err(|why| NotRead::Invalid(vec![why]));
     match media.as_str() {
-        STRUCTURED => {
-            let event = structured(&body, parse(&body)?).map_err(|error| invalid(vec![error]))?;
-            Ok(vec![event])
-        }
+        STRUCTURED => one(structured(&body, json(&body)?)),
         BATCH => batch(&body),
-        _ if media.starts_with(EVENT_FORMATS) => Err(no_event(format!("format {media:?} is not taken"))),
-        _ if headers.keys().any(|name| name.as_str().starts_with("ce-")) => {
-            let event = binary(headers, body).map_err(|error| invalid(vec![error]))?;
-            Ok(vec![event])
+        _ if media.starts_with(EVENT_FORMATS) => Err(NotRead::NoEvent(format!("format {media:?} is not taken"))),
+        _ if attributes.is_empty() => {
+            Err(NotRead::NoEvent(format!("content type {media:?} without ce-* headers is no CloudEvent")))
         }
-        _ => Err(no_event(format!("content type {media:?} without ce-* headers is no CloudEvent"))),
+        _ => one(binary(&attributes, given, body)),
     }
 }
 
-fn no_event(what: String) -> Problem {
-    let detail = format!("{what}; allowed: ce-* headers, {STRUCTURED}, {BATCH}");
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
+fn json(body: &Bytes) -> Result<&RawValue, NotRead> {
+    serde_json::from_slice(body).map_err(NotRead::NotJson)
 }
 
-fn invalid(errors: Vec<String>) -> Problem {
-    let detail = match errors.len() {
-        1 => "an event is not valid".to_owned(),
-        count => format!("{count} events are not valid"),
-    };
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-event", detail).with_errors(errors)
-}
-
-fn batch(body: &Bytes) -> Result<Vec<Incoming>, Problem> {
-    let all: &RawValue = parse(body)?;
-    let Ok(events) = serde_json::from_str::<Vec<&RawValue>>(all.get()) else {
-        return Err(invalid(vec!["a batch is a list of events".to_owned()]));
+fn batch(body: &Bytes) -> Result<Vec<Incoming>, NotRead> {
+    let Ok(events) = serde_json::from_str::<Vec<&RawValue>>(json(body)?.get()) else {
+        return Err(NotRead::Invalid(vec!["a batch is a list of events".to_owned()]));
     };
     if events.len() > EVENTS_MAX {
-        let detail = format!("the batch has {} events; allowed: {EVENTS_MAX}", events.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", detail));
+        return Err(NotRead::TooMany(events.len()));
     }
     let (mut good, mut errors) = (Vec::with_capacity(events.len()), Vec::new());
     for (index, event) in events.into_iter().enumerate() {
@@ -78,7 +87,7 @@ fn batch(body: &Bytes) -> Result<Vec<Incoming>, Problem> {
             Err(error) => errors.push(format!("/{index}: {error}")),
         }
     }
-    if errors.is_empty() { Ok(good) } else { Err(invalid(errors)) }
+    if errors.is_empty() { Ok(good) } else { Err(NotRead::Invalid(errors)) }
 }
 
 /// CloudEvents JSON format, section 3. Data stays as it was written: `body` is what the event is a part of.
@@ -131,21 +140,31 @@ fn of<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// CloudEvents HTTP binding, section 3.1.
-fn binary(headers: &HeaderMap, body: Bytes) -> Result<Incoming, String> {
+/// CloudEvents HTTP binding, section 3.1. `content_type`: `Some(None)` where it is not ASCII.
+fn binary(headers: &[(&str, &[u8])], content_type: Option<Option<&str>>, body: Bytes) -> Result<Incoming, String> {
     let mut attributes = BTreeMap::new();
     for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix("ce-") else { continue };
-        let raw = value.to_str().map_err(|_| format!("{name} is not ASCII; allowed: percent-encoded UTF-8"))?;
+        let raw = ascii(value).ok_or_else(|| format!("{name} is not ASCII; allowed: percent-encoded UTF-8"))?;
         let raw = unquoted(raw);
         let decoded = percent_decode_str(&raw).decode_utf8().map_err(|_| format!("{name} is not UTF-8"))?;
-        if attributes.insert(name.to_owned(), decoded.into_owned()).is_some() {
+        if attributes.insert((*name).to_owned(), decoded.into_owned()).is_some() {
             return Err(format!("{name} is there more than once"));
         }
     }
-    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().map(str::to_owned));
-    let content_type = content_type.transpose().map_err(|_| "the content type is not ASCII")?;
-    Incoming::new(attributes, content_type, body)
+    let content_type = content_type.map(|given| given.ok_or("the content type is not ASCII")).transpose()?;
+    Incoming::new(attributes, content_type.map(str::to_owned), body)
+}
+
+/// Visible characters, blanks and tabs.
+fn ascii(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')).then_some(text)
+}
+
+/// An attribute's value as a `ce-*` header has it (CloudEvents HTTP binding, 3.1.3.2).
+#[must_use]
+pub fn header_value(value: &str) -> String {
+    utf8_percent_encode(value, ENCODED).to_string()
 }
 
 /// A quoted string (RFC 9110, 5.6.4) means what is in it (CloudEvents HTTP binding, 3.1.3.2).

@@ -1,0 +1,124 @@
+//! What kind of failure an answer is, or that there is none.
+//!
+//! | answer | class |
+//! |---|---|
+//! | 2xx | none |
+//! | 408, 425, 429 | transient, no sooner than `Retry-After` says |
+//! | 3xx, other 4xx | permanent: redirects are not followed |
+//! | 5xx | transient, no sooner than `Retry-After` says |
+//! | 502, 503, 504 without `Retry-After`, while a second look finds nobody either | systemic, as a proxy says it whose server is away |
+//! | no address, connection or TLS; an address that may not be called | systemic: nothing was sent |
+//! | none in time, broken off | transient: it may have been received |
+//! | too large | permanent |
+
+use std::time::Duration;
+
+use crate::dispatch::{Failure, Services};
+use crate::outgoing::{CallError, Called, HTTP_ENDPOINT};
+
+/// Of a failure's answer that are shown.
+const EXCERPT_BYTES_MAX: usize = 300;
+
+/// # Errors
+/// Any status but 2xx.
+pub(crate) async fn verdict(services: &Services, name: &str, called: &Called) -> Result<(), Failure> {
+    let status = called.answer.status.as_u16();
+    let may_be_away = matches!(status, 502..=504) && called.retry_after.is_none();
+    let is_away = may_be_away && services.endpoints.answers(name).await.is_err();
+    judged(name, status, &called.answer.body, called.retry_after, is_away)
+}
+
+fn judged(name: &str, status: u16, body: &[u8], retry_after: Option<Duration>, is_away: bool) -> Result<(), Failure> {
+    let said = excerpt(body);
+    let separator = if said.is_empty() { "" } else { ": " };
+    let message = format!("{name} answered {status}{separator}{said}");
+    let failure = match status {
+        200..=299 => return Ok(()),
+        _ if is_away => away(name, "endpoint_away", message),
+        408 | 425 | 429 => Failure::transient("endpoint_not_now", message),
+        300..=399 => Failure::permanent("endpoint_redirects", format!("{message}; redirects are not followed")),
+        400..=499 => Failure::permanent("endpoint_refused", message),
+        _ => Failure::transient("endpoint_failed", message),
+    };
+    let failure = failure.about(name);
+    Err(match retry_after {
+        Some(wait) => failure.with_retry_after(wait),
+        None => failure,
+    })
+}
+
+/// There was no answer.
+pub(crate) fn unanswered(name: &str, error: &CallError) -> Failure {
+    let message = format!("{name}: {error}");
+    let failure = match error {
+        CallError::Unreachable(_) => away(name, "endpoint_unreachable", message),
+        // For whoever runs this to mend; until then its events wait.
+        CallError::Refused(_) => away(name, "endpoint_not_allowed", message),
+        CallError::Timeout(_) => Failure::transient("endpoint_timeout", message),
+        CallError::Broken(_) => Failure::transient("endpoint_broke_off", message),
+        CallError::TooLarge(_) => Failure::permanent("endpoint_answer_too_large", message),
+    };
+    failure.about(name)
+}
+
+fn away(name: &str, code: &'static str, message: String) -> Failure {
+    Failure::systemic(&format!("{HTTP_ENDPOINT}{name}"), code, message)
+}
+
+/// The beginning of a body, on one line.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    let start = &body[..body.len().min(EXCERPT_BYTES_MAX)];
+    let text: String = String::from_utf8_lossy(start).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let more = if body.len() > EXCERPT_BYTES_MAX { "…" } else { "" };
+    format!("{}{more}", text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Class;
+
+    #[test]
+    fn a_status_is_a_class() {
+        let check =
+            |status: u16, retry_after: Option<u64>, is_away: bool, expected: Option<(&str, &str, Option<u64>)>| {
+                let wait = retry_after.map(Duration::from_secs);
+                let failure = judged("enrich", status, b"no\n", wait, is_away).err();
+                let got = failure.as_ref().map(|f| (f.class.name(), f.code, f.retry_after.map(|wait| wait.as_secs())));
+                assert_eq!(got, expected, "{status}");
+            };
+        for success in [200, 202, 204, 299] {
+            check(success, None, false, None);
+        }
+        for later in [408, 425, 429] {
+            check(later, Some(7), false, Some(("transient", "endpoint_not_now", Some(7))));
+        }
+        for never in [400, 401, 404, 410, 422, 499] {
+            check(never, None, false, Some(("permanent", "endpoint_refused", None)));
+        }
+        check(307, None, false, Some(("permanent", "endpoint_redirects", None)));
+        check(500, None, false, Some(("transient", "endpoint_failed", None)));
+        check(503, Some(1), false, Some(("transient", "endpoint_failed", Some(1))));
+        check(503, None, false, Some(("transient", "endpoint_failed", None)));
+        check(503, None, true, Some(("systemic", "endpoint_away", None)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_an_outage_and_what_may_have_been_received_is_not() {
+        let class = |error: CallError| unanswered("enrich", &error).class;
+        assert_eq!(class(CallError::Unreachable("refused".to_owned())), away("enrich", "", String::new()).class);
+        assert!(
+            matches!(class(CallError::Refused("127.0.0.1".to_owned())), Class::Systemic(d) if &*d.0 == "http:enrich")
+        );
+        assert_eq!(class(CallError::Timeout(Duration::from_secs(1))), Class::Transient);
+        assert_eq!(class(CallError::Broken("reset".to_owned())), Class::Transient);
+        assert_eq!(class(CallError::TooLarge(1)), Class::Permanent);
+    }
+
+    #[test]
+    fn a_body_is_shown_on_one_line_and_in_part() {
+        assert_eq!(excerpt(b"a\r\n\x07b\xff "), "a   b\u{fffd}");
+        assert_eq!(excerpt(&[b'x'; 1_000]).chars().count(), EXCERPT_BYTES_MAX + 1);
+        assert_eq!(excerpt(b" \n"), "");
+    }
+}
