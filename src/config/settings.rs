@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, SchemaRegistry, Sources, Workers, load,
-    schedules,
+    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, Registry, SchemaRegistry, Sources,
+    Workers, load, registries, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub workflows_dir: PathBuf,
     /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
     pub json_schemas: Vec<JsonSchemaRule>,
+    /// What holds of single registries; of others nothing.
+    pub registries: Vec<Registry>,
     pub http: Http,
     pub api: Api,
     /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
@@ -57,6 +59,7 @@ impl Settings {
             topics_dir: root.path("topics_dir", "topics"),
             workflows_dir: root.path("workflows_dir", "workflows"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
+            registries: registries::read(root),
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),

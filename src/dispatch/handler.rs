@@ -64,6 +64,8 @@ pub struct Services {
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
     /// Definitions of workflows.
     pub workflows: Arc<crate::workflow::Definitions>,
+    /// What holds of single registries.
+    pub registries: Arc<crate::registry::Rules>,
 }
 
 /// How a handler registers itself.

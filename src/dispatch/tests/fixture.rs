@@ -51,6 +51,7 @@ impl Backing {
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::default()),
             workflows: Arc::default(),
+            registries: Arc::default(),
         };
         Self { services: Arc::new(services), _registry: registry, _directory: directory }
     }

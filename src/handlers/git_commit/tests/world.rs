@@ -82,6 +82,7 @@ impl World {
             repositories: Arc::new(Repositories::default()),
             json_schemas: Arc::new(JsonSchemas::with_shipped(&[specifications()]).unwrap()),
             workflows: Arc::default(),
+            registries: Arc::default(),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }
