@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: roles are started and awaited here")]
 
 mod api;
+mod archive;
 mod backing;
 mod cluster;
 mod consumer;

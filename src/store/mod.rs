@@ -19,7 +19,8 @@ mod workflows;
 
 pub use open::{Settings, open};
 pub use registries::{
-    EntriesPage, EntryFilter, HistoryKept, Registries, RegistrySummary, SCANNED_MAX, StoredEntry, StoredVersion,
+    EntriesPage, EntryFilter, HistoryKept, PAGE_CHARS_MAX, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
+    StoredVersion,
 };
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
 pub use workflows::{

@@ -18,6 +18,9 @@ use super::{Entry, StoreError};
 /// Entries that one page looks at. A page may have fewer than were asked for, or none, and still not be the last.
 pub const SCANNED_MAX: u32 = 10_000;
 
+/// Characters of data in one page; one entry or version is always given.
+pub const PAGE_CHARS_MAX: i64 = 4 << 20;
+
 /// A registry that has entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrySummary {
@@ -152,6 +155,8 @@ fn version(row: VersionRow) -> Result<StoredVersion, sqlx::Error> {
 #[derive(sqlx::FromRow)]
 struct PageRow {
     scanned: i64,
+    /// Of those that were looked at, at most as many as were asked for.
+    matched: i64,
     last: Option<String>,
     entry: Option<String>,
     version: Option<i64>,
@@ -166,7 +171,7 @@ struct PageRow {
 fn page(registry: &str, rows: Vec<PageRow>, limit: u32) -> Result<EntriesPage, sqlx::Error> {
     let Some(first) = rows.first() else { return Ok(EntriesPage::default()) };
     let is_last = first.scanned < i64::from(SCANNED_MAX);
-    let last = first.last.clone();
+    let (matched, last) = (usize::try_from(first.matched).unwrap_or(usize::MAX), first.last.clone());
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         let PageRow { entry, version, data, utids, updated_by, principal, updated_ms, .. } = row;
@@ -177,8 +182,9 @@ fn page(registry: &str, rows: Vec<PageRow>, limit: u32) -> Result<EntriesPage, s
         entries.push(stored(row)?);
     }
     // A full page goes on behind its last entry, another one behind what was looked at.
+    let is_full = entries.len() < matched || entries.len() >= limit as usize;
     let next = match entries.last() {
-        Some(last) if entries.len() >= limit as usize => Some(last.entry.entry.clone()),
+        Some(last) if is_full => Some(last.entry.entry.clone()),
         _ if is_last => None,
         _ => last,
     };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use coafi::registry::words;
 use coafi::store::{
-    EntryChange, EntryFilter, Fence, HistoryKept, InboxKey, Requests, Settings, StoreError, UnitOfWork, open,
+    EntryChange, EntryFilter, Fence, HistoryKept, InboxKey, PAGE_CHARS_MAX, Requests, Settings, StoreError, UnitOfWork,
+    open,
 };
 use serde_json::{Value, json};
 
@@ -123,6 +124,23 @@ async fn a_page_is_cut_where_it_has_looked_at_enough() {
         let first = world.store.find_entries("parts", &filter, None, 10).await.unwrap();
         assert_eq!((first.entries.len(), first.next.as_deref()), (0, Some("009999")));
         assert_eq!(world.find(&filter).await, ["010499"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_is_cut_where_it_has_enough_data() {
+    on_every_address(|url| async move {
+        let world = World::open(url).await;
+        let large = json!({"t": "x".repeat(usize::try_from(PAGE_CHARS_MAX).unwrap() / 2)});
+        for name in ["a", "b", "c", "d"] {
+            world.write("parts", &[(name, Some(large.clone())), ("a", Some(large.clone()))]).await;
+        }
+        let first = world.store.find_entries("parts", &EntryFilter::default(), None, 4).await.unwrap();
+        assert_eq!((first.entries.len(), first.next.as_deref()), (2, Some("b")));
+        assert_eq!(pages(&*world.store, "parts", &EntryFilter::default(), 4).await, ["a", "b", "c", "d"]);
+        let versions = world.store.entry_history("parts", "a", None, 5).await.unwrap();
+        assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [5, 4]);
     })
     .await;
 }

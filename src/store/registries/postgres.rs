@@ -5,8 +5,8 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    EntriesPage, EntryFilter, EntryRow, HistoryKept, PageRow, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
-    StoredVersion, VersionRow, after_prefix, page, stored, version,
+    EntriesPage, EntryFilter, EntryRow, HistoryKept, PAGE_CHARS_MAX, PageRow, Registries, RegistrySummary, SCANNED_MAX,
+    StoredEntry, StoredVersion, VersionRow, after_prefix, page, stored, version,
 };
 use crate::registry::words;
 use crate::store::StoreError;
@@ -23,17 +23,20 @@ const ENTRY: &str = "SELECT registry, entry, version, data, utids, updated_by, p
 const FIND: &str = "WITH scanned AS (SELECT entry FROM registry_entry WHERE registry = $1 AND entry > $2 AND entry >= $3 \
        AND ($4::text IS NULL OR entry < $4) AND data IS NOT NULL {words} ORDER BY entry LIMIT $6), \
      matched AS (SELECT entry FROM scanned WHERE $5 = '' OR position($5 IN entry) > 0 ORDER BY entry LIMIT $7) \
-     SELECT (SELECT count(*) FROM scanned) AS scanned, (SELECT max(entry) FROM scanned) AS last, found.entry, \
+     SELECT (SELECT count(*) FROM scanned) AS scanned, (SELECT count(*) FROM matched) AS matched, (SELECT max(entry) FROM scanned) AS last, found.entry, \
        found.version, found.data, found.utids, found.updated_by, found.principal, \
        (extract(epoch FROM found.updated_at) * 1000)::int8 AS updated_ms \
-     FROM (SELECT 1) AS one LEFT JOIN (SELECT e.* FROM matched JOIN registry_entry e ON e.registry = $1 \
-       AND e.entry = matched.entry) AS found ON true ORDER BY found.entry";
+     FROM (SELECT 1) AS one LEFT JOIN (SELECT e.*, sum(length(e.data)) OVER (ORDER BY e.entry) - length(e.data) AS before \
+       FROM matched JOIN registry_entry e ON e.registry = $1 AND e.entry = matched.entry) AS found \
+       ON found.before < $8 ORDER BY found.entry";
 
-const WITH_WORDS: &str = "AND words @> $8";
+const WITH_WORDS: &str = "AND words @> $9";
 
 const HISTORY: &str = "SELECT registry, entry, version, data, utids, updated_by, principal, source, event_id, \
-       (extract(epoch FROM updated_at) * 1000)::int8 FROM registry_history \
-     WHERE registry = $1 AND entry = $2 AND version < $3 ORDER BY version DESC LIMIT $4";
+       (extract(epoch FROM updated_at) * 1000)::int8 FROM (SELECT *, sum(coalesce(length(data), 0)) OVER (ORDER BY version DESC) \
+         - coalesce(length(data), 0) AS before FROM registry_history \
+         WHERE registry = $1 AND entry = $2 AND version < $3 ORDER BY version DESC LIMIT $4) AS page \
+     WHERE before < $5 ORDER BY version DESC";
 
 const UNINDEXED: &str = "SELECT registry, entry, version, data FROM registry_entry \
      WHERE words_version IS DISTINCT FROM version ORDER BY registry, entry LIMIT $1";
@@ -96,7 +99,8 @@ impl Registries for Postgres {
             .bind(after_prefix(&filter.prefix))
             .bind(&filter.name)
             .bind(i64::from(SCANNED_MAX))
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(PAGE_CHARS_MAX);
         if !filter.words.is_empty() {
             find = find.bind(filter.words.iter().cloned().collect::<Vec<String>>());
         }
@@ -116,6 +120,7 @@ impl Registries for Postgres {
             .bind(entry)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
+            .bind(PAGE_CHARS_MAX)
             .fetch_all(&self.pool)
             .await
             .map_err(|e| self.errors.map(&e))?;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Sqlite as Driver};
 
 use super::{
-    EntriesPage, EntryFilter, EntryRow, HistoryKept, PageRow, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
-    StoredVersion, VersionRow, after_prefix, page, stored, version,
+    EntriesPage, EntryFilter, EntryRow, HistoryKept, PAGE_CHARS_MAX, PageRow, Registries, RegistrySummary, SCANNED_MAX,
+    StoredEntry, StoredVersion, VersionRow, after_prefix, page, stored, version,
 };
 use crate::registry::words;
 use crate::store::StoreError;
@@ -22,17 +22,20 @@ const ENTRY: &str = "SELECT registry, entry, version, data, utids, updated_by, p
 const FIND: &str = "WITH scanned AS (SELECT entry FROM registry_entry WHERE registry = $1 AND entry > $2 AND entry >= $3 \
        AND ($4 IS NULL OR entry < $4) AND data IS NOT NULL {words} ORDER BY entry LIMIT $6), \
      matched AS (SELECT entry FROM scanned WHERE $5 = '' OR instr(entry, $5) > 0 ORDER BY entry LIMIT $7) \
-     SELECT (SELECT count(*) FROM scanned) AS scanned, (SELECT max(entry) FROM scanned) AS last, found.entry, \
+     SELECT (SELECT count(*) FROM scanned) AS scanned, (SELECT count(*) FROM matched) AS matched, (SELECT max(entry) FROM scanned) AS last, found.entry, \
        found.version, found.data, found.utids, found.updated_by, found.principal, found.updated_at * 1000 AS updated_ms \
-     FROM (SELECT 1) LEFT JOIN (SELECT e.* FROM matched JOIN registry_entry e ON e.registry = $1 \
-       AND e.entry = matched.entry) AS found ON true ORDER BY found.entry";
+     FROM (SELECT 1) LEFT JOIN (SELECT e.*, sum(length(e.data)) OVER (ORDER BY e.entry) - length(e.data) AS before \
+       FROM matched JOIN registry_entry e ON e.registry = $1 AND e.entry = matched.entry) AS found \
+       ON found.before < $8 ORDER BY found.entry";
 
 const WITH_WORDS: &str = "AND entry IN (SELECT entry FROM registry_word WHERE registry = $1 \
-       AND word IN (SELECT value FROM json_each($8)) GROUP BY entry HAVING count(*) = json_array_length($8))";
+       AND word IN (SELECT value FROM json_each($9)) GROUP BY entry HAVING count(*) = json_array_length($9))";
 
 const HISTORY: &str = "SELECT registry, entry, version, data, utids, updated_by, principal, source, event_id, \
-       updated_at * 1000 FROM registry_history \
-     WHERE registry = $1 AND entry = $2 AND version < $3 ORDER BY version DESC LIMIT $4";
+       updated_at * 1000 FROM (SELECT *, sum(coalesce(length(data), 0)) OVER (ORDER BY version DESC) \
+         - coalesce(length(data), 0) AS before FROM registry_history \
+         WHERE registry = $1 AND entry = $2 AND version < $3 ORDER BY version DESC LIMIT $4) AS page \
+     WHERE before < $5 ORDER BY version DESC";
 
 const UNINDEXED: &str = "SELECT registry, entry, data FROM registry_entry WHERE words_version IS NOT version \
      ORDER BY registry, entry LIMIT $1";
@@ -120,7 +123,8 @@ impl Registries for Sqlite {
             .bind(after_prefix(&filter.prefix))
             .bind(&filter.name)
             .bind(i64::from(SCANNED_MAX))
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(PAGE_CHARS_MAX);
         if !filter.words.is_empty() {
             find = find.bind(serde_json::to_string(&filter.words).expect("texts are JSON"));
         }
@@ -140,6 +144,7 @@ impl Registries for Sqlite {
             .bind(entry)
             .bind(before.unwrap_or(i64::MAX))
             .bind(i64::from(limit))
+            .bind(PAGE_CHARS_MAX)
             .fetch_all(&self.readers)
             .await
             .map_err(|e| self.errors.map(&e))?;

@@ -30,7 +30,7 @@ pub(crate) struct World {
     repository: PathBuf,
     /// Stops when it is dropped.
     _registry: BuiltinRegistry,
-    services: Services,
+    pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
     /// Which run over the topic its events are of.
