@@ -16,8 +16,9 @@ use crate::registry::KEPT_BY_HANDLERS;
   coafi registry set parts wing-7 @wing-7.json --expected-version 3
   coafi registry set parts wing-7 --delete
 
-`coafi event show ID` says what became of it. Exit codes: 0 asked for, 2 the registry does not take this, 3 Kafka or the
-schema registry does not answer.")]
+`coafi event show ID` says what became of it.
+
+Exit codes: 0 asked for, 2 the registry does not take this, 3 Kafka or the schema registry does not answer.")]
 pub(in crate::cli) struct Set {
     /// The registry's name.
     registry: String,

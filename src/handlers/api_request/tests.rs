@@ -68,7 +68,7 @@ async fn a_precondition_of_http_fails_with_its_own_status() {
     let mut world = World::new().await;
     let mut send = async |conditions: Value, expected: Result<i64, u16>| -> () {
         world.offset += 1;
-        let mut body = json!({"registryId": "parts", "entryId": "wing-7", "data": {}});
+        let mut body = json!({"registryId": "parts", "entryId": "wing-7", "data": {"n": world.offset}});
         body.as_object_mut().unwrap().extend(conditions.as_object().unwrap().clone());
         let done = post(&world, "/registry/update", &body).await;
         let previous = done.map(|success| change(&success).1.as_i64().unwrap());

@@ -15,7 +15,7 @@ pub(super) fn pages(paths: &mut Value) {
     let find = &mut paths["/registries/{registry}/entries"]["get"];
     parameters(find);
     example(find, json!({"entries": [entry()], "cursor": "WzEsIjZmMWVkMDAyYWI1NTk1ODUiLCJ3aW5nLTciXQ"}));
-    problems::refer(find, &read);
+    problems::refer(find, &[&read[..], &[404]].concat());
 
     let history = &mut paths[format!("{ENTRY}/history")]["get"];
     parameters(history);
