@@ -12,6 +12,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Different words of one entry that it is found by: the first ones.
 pub const WORDS_MAX: usize = 500;
+/// Text of one entry that is looked at: words are found while a transaction waits for them.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Of a word; a longer one counts as its beginning.
 const WORD_BYTES_MAX: usize = 64;
 /// Of a query.
@@ -20,8 +22,8 @@ pub const ASKED_MAX: usize = 16;
 /// The words of an entry's data, sorted.
 #[must_use]
 pub fn of(data: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    collect(data, &mut found);
+    let (mut found, mut left) = (BTreeSet::new(), TEXT_BYTES_MAX);
+    collect(data, &mut found, &mut left);
     found
 }
 
@@ -31,18 +33,22 @@ pub fn asked(text: &str) -> BTreeSet<String> {
     words(text).take(ASKED_MAX).collect()
 }
 
-fn collect(data: &Value, found: &mut BTreeSet<String>) {
+/// `left`: bytes of text that are still looked at.
+fn collect(data: &Value, found: &mut BTreeSet<String>, left: &mut usize) {
     match data {
         Value::String(text) => {
+            let text = &text[..text.floor_char_boundary(*left)];
+            *left -= text.len();
             for word in words(text) {
                 if found.len() >= WORDS_MAX {
+                    *left = 0;
                     return;
                 }
                 found.insert(word);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(members) => members.values().for_each(|value| collect(value, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found, left)),
+        Value::Object(members) => members.values().for_each(|value| collect(value, found, left)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -101,5 +107,7 @@ mod tests {
         assert_eq!(of(&json!(long)).first().unwrap().len(), WORD_BYTES_MAX);
         assert_eq!(asked(&long), of(&json!(long)));
         assert!(asked(&many.join(" ")).len() <= ASKED_MAX);
+        let filled = json!(["-".repeat(TEXT_BYTES_MAX - 4), "end too late"]);
+        assert_eq!(of(&filled), ["end".to_owned()].into());
     }
 }
