@@ -64,7 +64,7 @@ pub fn acls(
         Role::Api => {
             let of_webhooks = settings.api.webhooks.iter().filter_map(|webhook| published_by(webhook, declarations));
             let written = [API_TOPIC, INGEST_TOPIC, WAKES_TOPIC].into_iter().chain(of_webhooks);
-            written.map(writes).chain([reads(RESULTS_TOPIC)]).collect()
+            written.map(writes).chain([RESULTS_TOPIC, AUDIT_TOPIC].map(reads)).collect()
         }
         Role::Look => look(declarations).collect(),
         Role::Operate => look(declarations).chain(operate(group, declarations)).collect(),

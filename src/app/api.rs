@@ -5,15 +5,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
-use super::{Places, purge};
+use super::{AUDIT_TOPIC, Places, purge};
+use crate::bitt::{OutcomePages, Trail};
 use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
 use crate::http::api::webhooks::Webhooks;
 use crate::http::api::{
-    Api, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes,
-    Parts, Rate, document,
+    Api, AuditReads, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings,
+    KeyEntry, Outcomes, Parts, Rate, document,
 };
 use crate::http::{ConnectionLimits, Server};
+use crate::registry::Rules;
 use crate::runtime::Tasks;
 use crate::schema::Codec;
 use crate::store::{self, Requests, StoreError};
@@ -26,6 +28,7 @@ const QUEUE_BYTES: usize = 16 << 20;
 ///
 /// # Errors
 /// A schema that cannot be used, a client's configuration that is wrong.
+#[expect(clippy::too_many_arguments, reason = "what an API is made of, each from somewhere else")]
 pub fn api(
     configured: &Configured,
     places: &Places,
@@ -33,15 +36,18 @@ pub fn api(
     requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
     webhooks: Webhooks,
+    rules: Arc<Rules>,
     metrics: Option<Arc<Metrics>>,
 ) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
     let limits = &configured.limits;
     let outcomes = Outcomes::new(places.reader(), codec.clone(), limits.waiting);
+    let pages = OutcomePages::new(places.reader(), AUDIT_TOPIC, codec.clone());
+    let trail = Trail::new(places.reader(), AUDIT_TOPIC);
     let api = Api::new(Parts {
         authenticator: Authenticator::new(&keys, &jwt(configured))?,
         catalogue: catalogue(configured)?,
-        codec,
+        codec: codec.clone(),
         producer: EventProducer::new(&places.client_config(), QUEUE_BYTES, limits.publish_timeout)?,
         admission,
         body: BodyLimits { max_bytes: limits.body_max_bytes, timeout: limits.body_timeout },
@@ -50,6 +56,8 @@ pub fn api(
         requests,
         outcomes: outcomes.clone(),
         wait_max: limits.wait_max,
+        audit_reads: AuditReads::new(pages, trail, codec.clone()),
+        rules,
         webhooks,
         metrics,
     });

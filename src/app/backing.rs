@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
+use super::registries::registry_rules;
 use super::waiting::Waiting;
 use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
@@ -54,6 +55,7 @@ impl Backing {
                 called if places.calls_endpoints => called,
                 others => others.silenced(),
             }),
+            registries: Arc::new(registry_rules(settings)?),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

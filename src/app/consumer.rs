@@ -14,7 +14,7 @@ use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
 use super::workflow_timers::WorkflowTimers;
-use super::{Backing, Places, Tally, cluster, purge, topics};
+use super::{Backing, Places, Tally, archive, cluster, purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
@@ -160,6 +160,14 @@ impl Consumer {
         upkeep.spawn("the inbox's purge", purge::inbox(Arc::clone(&store), retention, upkeep.stop()));
         // After that nothing would know a run's events any more.
         upkeep.spawn("the purge of runs", purge::workflow_runs(store, retention, upkeep.stop()));
+        let requests = &parts.backing.requests;
+        upkeep.spawn("the index of words", purge::words(Arc::clone(requests), upkeep.stop()));
+        let (artifacts, rules) = {
+            let services = &parts.backing.services;
+            (Arc::clone(&services.artifacts), Arc::clone(&services.registries))
+        };
+        let archiving = archive::old_versions(Arc::clone(requests), artifacts, rules, upkeep.stop());
+        upkeep.spawn("the archive of old versions", archiving);
         let reload = Reload {
             file,
             built_in,

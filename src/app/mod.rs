@@ -6,6 +6,7 @@
 
 mod access;
 mod api;
+mod archive;
 mod backing;
 mod cluster;
 mod consumer;
@@ -17,6 +18,7 @@ mod letters;
 mod observed;
 mod places;
 mod purge;
+mod registries;
 mod reload;
 pub mod replay;
 mod schedules;
@@ -40,6 +42,7 @@ pub use letters::{
     NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
 };
 pub use places::Places;
+pub use registries::registry_rules;
 pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;
 pub use tally::{Ended, Tally};

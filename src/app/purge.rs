@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Requests, Store, StoreError};
+use crate::store::{Requests, Store};
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Rows of one statement.
 const BATCH_ROWS: u32 = 1_000;
+/// Entries that are indexed at a time, each with its data.
+const INDEXED_ROWS: u32 = 200;
 /// Statements of one round: 10,000,000 rows in a round, 16,000 a second. What is left waits for the next.
 const BATCHES_MAX: u32 = 10_000;
 
@@ -23,7 +25,7 @@ pub(super) async fn inbox(
     retention: Duration,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
-    rounds("inbox rows", || store.purge_inbox(retention, BATCH_ROWS), &stop).await;
+    rounds("inbox rows", BATCH_ROWS, || store.purge_inbox(retention, BATCH_ROWS), &stop).await;
     Ok(())
 }
 
@@ -33,7 +35,7 @@ pub(super) async fn workflow_runs(
     retention: Duration,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
-    rounds("runs of workflows", || store.purge_workflow_runs(retention, BATCH_ROWS), &stop).await;
+    rounds("runs of workflows", BATCH_ROWS, || store.purge_workflow_runs(retention, BATCH_ROWS), &stop).await;
     Ok(())
 }
 
@@ -43,13 +45,21 @@ pub(super) async fn requests(
     retention: Duration,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
-    rounds("requests", || store.purge_requests(retention, BATCH_ROWS), &stop).await;
+    rounds("requests", BATCH_ROWS, || store.purge_requests(retention, BATCH_ROWS), &stop).await;
     Ok(())
 }
 
-async fn rounds<F>(rows: &str, purge: impl Fn() -> F, stop: &CancellationToken)
+/// Indexes entries that an older program wrote, or that were there before there was an index; see `coafi::registry::words`.
+pub(super) async fn words(store: Arc<dyn Requests>, stop: CancellationToken) -> Result<(), Infallible> {
+    rounds("words of entries", INDEXED_ROWS, || store.index_entries(INDEXED_ROWS), &stop).await;
+    Ok(())
+}
+
+/// `batch`: rows of one statement; one that does less was the round's last.
+pub(super) async fn rounds<F, E>(rows: &str, batch: u32, purge: impl Fn() -> F, stop: &CancellationToken)
 where
-    F: Future<Output = Result<u64, StoreError>>,
+    F: Future<Output = Result<u64, E>>,
+    E: std::error::Error + 'static,
 {
     let mut ticks = tokio::time::interval(INTERVAL);
     // After a round that took longer, the next one is not due at once.
@@ -57,7 +67,7 @@ where
     let rounds = async {
         loop {
             ticks.tick().await;
-            round(rows, &purge).await;
+            round(rows, batch, &purge).await;
         }
     };
     // A statement that is under way when the process is told to stop is rolled back by the database.
@@ -67,28 +77,34 @@ where
     }
 }
 
-async fn round<F>(what: &str, purge: &impl Fn() -> F)
+async fn round<F, E>(what: &str, batch: u32, purge: &impl Fn() -> F)
 where
-    F: Future<Output = Result<u64, StoreError>>,
+    F: Future<Output = Result<u64, E>>,
+    E: std::error::Error + 'static,
 {
     let mut purged = 0;
     for _ in 0..BATCHES_MAX {
         match purge().await {
             Ok(rows) => {
                 purged += rows;
-                if rows < u64::from(BATCH_ROWS) {
+                if rows < u64::from(batch) {
                     break;
                 }
             }
             // Nothing depends on it now; the next round tries again.
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, what, purged, "old rows were not purged");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    what,
+                    purged,
+                    "not done this time; it is tried again"
+                );
                 return;
             }
         }
     }
     if purged > 0 {
-        tracing::info!(what, purged, "what is older than its retention was deleted");
+        tracing::info!(what, purged, "done");
     }
 }
 
@@ -99,6 +115,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::store::StoreError;
 
     /// Runs for `lasting` on a paused clock; gives when statements ran (seconds from the start), with these answers in
     /// order, then 0.
@@ -114,7 +131,7 @@ mod tests {
             tokio::time::sleep(lasting).await;
             stop.cancel();
         };
-        tokio::join!(rounds("rows", purge, &stop), ending);
+        tokio::join!(rounds("rows", BATCH_ROWS, purge, &stop), ending);
         times.into_inner().unwrap()
     }
 

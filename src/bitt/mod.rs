@@ -10,6 +10,7 @@
 mod audit;
 mod bounds;
 mod interventions;
+mod pages;
 mod partition;
 mod receipts;
 mod replays;
@@ -19,6 +20,7 @@ mod trail;
 pub use audit::{Audit, Repeats, Writer};
 pub use bounds::{MAX_ATTRIBUTE_BYTES, MAX_ENTRY_BYTES, MAX_RECEIPT_BYTES};
 pub use interventions::{Interventions, outcome_key};
+pub use pages::{OutcomeFilter, OutcomePages, OutcomesPage, Unread};
 pub use partition::partition_of;
 pub use receipts::Polled;
 pub use replays::{REPLAY, replay_of};

@@ -43,7 +43,7 @@ impl Acls {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings();
         let declarations = app::declarations(settings).map_err(anyhow::Error::new)?;
-        let routes = app::routes(&settings.routes_file, &declarations)?;
+        let routes = app::routes(settings, &declarations)?;
         let acls = app::acls(self.role, settings, &declarations, &routes, &self.emits);
         let role = clap::ValueEnum::to_possible_value(&self.role).map(|value| value.get_name().to_owned());
         let role = role.unwrap_or_default();

@@ -128,7 +128,8 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
             let webhooks = app::webhooks(settings)?;
             let (places, store, metrics) = (context.places(), Arc::clone(store), Some(telemetry.metrics()));
             let codec = context.codec()?;
-            let api = app::api(&settings.api, &places, codec, store, Arc::new(Open), webhooks, metrics)?;
+            let rules = Arc::new(app::registry_rules(settings)?);
+            let api = app::api(&settings.api, &places, codec, store, Arc::new(Open), webhooks, rules, metrics)?;
             tracing::info!(address = %server.address(), "serving the API");
             let since = unix_ms() - i64::try_from(RESULTS_READ_BACK.as_millis()).unwrap_or_default();
             app::spawn_api(&mut tasks, &settings.api, server, api, requests, Some(since));

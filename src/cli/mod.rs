@@ -22,6 +22,7 @@ mod group;
 mod health;
 mod output;
 mod progress;
+mod registry;
 mod replay;
 mod routes;
 mod routes_test;
@@ -113,6 +114,8 @@ enum Noun {
     #[command(subcommand)]
     Schedule(schedule::Schedules),
     #[command(subcommand)]
+    Registry(registry::Registry),
+    #[command(subcommand)]
     Workflow(workflow::Workflows),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
@@ -200,6 +203,7 @@ impl Noun {
             }
             Self::Replay(command) => command.run(context).await,
             Self::Schedule(command) => command.run(context).await,
+            Self::Registry(command) => command.run(context).await,
             Self::Workflow(command) => command.run(context).await,
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;

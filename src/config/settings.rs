@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Outgoing, SchemaRegistry,
-    Sources, Workers, endpoints, load, schedules,
+    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Outgoing, Registry,
+    SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub workflows_dir: PathBuf,
     /// JSON Schemas for file contents: the first rule whose pattern matches a path applies.
     pub json_schemas: Vec<JsonSchemaRule>,
+    /// What holds of single registries; of others nothing.
+    pub registries: Vec<Registry>,
     pub http: Http,
     pub api: Api,
     pub outgoing: Outgoing,
@@ -60,6 +62,7 @@ impl Settings {
             topics_dir: root.path("topics_dir", "topics"),
             workflows_dir: root.path("workflows_dir", "workflows"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
+            registries: registries::read(root),
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),
             outgoing: root.section("outgoing", Outgoing::read),

@@ -67,6 +67,8 @@ pub struct Services {
     pub workflows: Arc<crate::workflow::Definitions>,
     /// Servers that are called by name.
     pub endpoints: Arc<crate::outgoing::Endpoints>,
+    /// What holds of single registries.
+    pub registries: Arc<crate::registry::Rules>,
 }
 
 /// How a handler registers itself.

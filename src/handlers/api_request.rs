@@ -38,7 +38,9 @@ impl Handler for ApiRequestHandler {
         let request: ApiRequest = context.services.codec.decode(event).await?;
         // Whoever wrote the event: names have no leading slash.
         match (request.endpoint.trim_matches('/'), request.method.to_ascii_uppercase().as_str()) {
-            ("registry/update", "POST") => registry_update::handle(event, context, body(&request)?).await,
+            ("registry/update", "POST") => {
+                registry_update::handle(event, context, &request.principal, body(&request)?).await
+            },
             ("workflow/start", "POST") => workflow_start::handle(event, context, body(&request)?).await,
             (endpoint @ ("registry/update" | "workflow/start"), method) => {
                 let message = format!("endpoint {endpoint:?} does not take {method}; supported: {SUPPORTED}");

@@ -96,6 +96,7 @@ async fn written(context: &Context<'_>, step: &DrillStep, utids: Option<String>)
         entry: step.key.clone(),
         data: Some(data),
         utids,
+        principal: None,
         expected_version: Some(before.map_or(0, |entry| entry.version)),
         // Every write of a key counts, whatever came before it.
         position: None,

@@ -53,5 +53,13 @@ fn change(
     utids: Option<String>,
 ) -> EntryChange {
     let entry = entry_name(repository_url, &[branch.as_bytes(), path]);
-    EntryChange { registry: REGISTRY.to_owned(), entry, data, utids, expected_version: None, position: None }
+    EntryChange {
+        registry: REGISTRY.to_owned(),
+        entry,
+        data,
+        utids,
+        principal: None,
+        expected_version: None,
+        position: None,
+    }
 }

@@ -1,13 +1,19 @@
-//! COAFI registries: what the handlers know about documents and refs, as entries of the [`crate::store`].
+//! COAFI registries: what the handlers know about documents and refs, and what others keep, as entries of the
+//! [`crate::store`].
 //!
-//! Thin on purpose: names and shapes of entries. It knows neither SQL nor where an entry's facts come from, and
-//! [`crate::dispatch::once`] writes them.
+//! Names and shapes of entries, the rules of registries that the configuration names, who is told of changes, and the words
+//! that entries are found by. It knows neither SQL nor where an entry's facts come from, and [`crate::dispatch::once`] writes
+//! them.
 
+pub mod dependants;
 pub mod documents;
 mod name;
 pub mod refs;
+mod rules;
+pub mod words;
 
 pub use name::{MAX_NAME_BYTES, entry_name};
+pub use rules::{Dependant, Rule, Rules};
 
 /// Registries that follow from events of other kinds: nobody else writes to them.
 pub const KEPT_BY_HANDLERS: [&str; 2] = [documents::REGISTRY, refs::REGISTRY];

@@ -170,6 +170,7 @@ mod tests {
             entry: entry.into(),
             data: None,
             utids: None,
+            principal: None,
             expected_version: None,
             position: None,
         }

@@ -34,6 +34,13 @@ impl Errors {
         StoreError::Unavailable { url: self.address.to_string(), message: message.to_string() }
     }
 
+    /// A newer program has changed the database in a way that this one cannot work with.
+    pub(super) fn too_new(&self, why: impl std::fmt::Display) -> StoreError {
+        let message =
+            format!("{} is the database of a newer coafi ({why}): use that version of the program", self.address);
+        StoreError::Other(message)
+    }
+
     /// An invalid address. The driver's message is left out: it may quote the address with its password.
     pub(super) fn address(&self, allowed: &str) -> StoreError {
         StoreError::Other(format!("{:?} is not a database address; allowed: {allowed}", self.address))

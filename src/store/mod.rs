@@ -11,12 +11,17 @@ mod error;
 mod failure;
 mod open;
 mod postgres;
+mod registries;
 mod requests;
 mod sql;
 mod sqlite;
 mod workflows;
 
 pub use open::{Settings, open};
+pub use registries::{
+    EntriesPage, EntryFilter, HistoryKept, PAGE_CHARS_MAX, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
+    StoredVersion,
+};
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
 pub use workflows::{
     DueTimer, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep, WaitingStep,
@@ -82,6 +87,8 @@ pub struct EntryChange {
     /// `None` deletes (the history stays).
     pub data: Option<Value>,
     pub utids: Option<String>,
+    /// Who asked for it, where somebody did.
+    pub principal: Option<String>,
     /// Refuse unless the stored version is this (0: must not exist).
     pub expected_version: Option<i64>,
     /// Leave the entry as it is if it was last changed or deleted from a position after this one: an event that was retried

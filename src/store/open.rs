@@ -58,3 +58,19 @@ pub(super) fn migration_error(errors: &Errors, error: sqlx::migrate::MigrateErro
         other => StoreError::Other(format!("migrations: {other}")),
     }
 }
+
+/// The number of the last migration that this program knows.
+pub(super) fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// Migrations only add, so a program may work beside newer ones on one database (a rolling upgrade), unless that says that
+/// it needs more than this program knows.
+pub(super) fn too_old(errors: &Errors, needs: Option<i64>, knows: i64) -> Result<(), StoreError> {
+    match needs {
+        Some(needs) if needs > knows => {
+            Err(errors.too_new(format!("migration {needs} is needed, this program knows {knows}")))
+        }
+        _ => Ok(()),
+    }
+}

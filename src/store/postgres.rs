@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
-use super::open::{Settings, migration_error};
+use super::open::{Settings, migration_error, newest, too_old};
 use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -38,17 +38,20 @@ const STATES: &str = "SELECT registry, entry, version, data IS NOT NULL, \
 
 const WRITE: &str = "WITH written AS ( \
        INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by, \
-         source_run, source_topic, source_partition, source_offset) \
-       SELECT registry, entry, 1, data, utids, $5, run, topic, partition_id, at \
-       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $8::text[], $9::text[], $10::int4[], $11::int8[]) \
-         AS change (registry, entry, data, utids, run, topic, partition_id, at) \
+         source_run, source_topic, source_partition, source_offset, principal, words, words_version) \
+       SELECT registry, entry, 1, data, utids, $5, run, topic, partition_id, at, principal, \
+         string_to_array(words, ' '), 1 \
+       FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $8::text[], $9::text[], $10::int4[], $11::int8[], \
+           $12::text[], $13::text[]) \
+         AS change (registry, entry, data, utids, run, topic, partition_id, at, principal, words) \
        ON CONFLICT (registry, entry) DO UPDATE SET version = registry_entry.version + 1, data = excluded.data, \
          utids = excluded.utids, updated_by = excluded.updated_by, updated_at = now(), \
          source_run = excluded.source_run, source_topic = excluded.source_topic, \
-         source_partition = excluded.source_partition, source_offset = excluded.source_offset \
-       RETURNING registry, entry, version, data, utids, updated_by) \
-     INSERT INTO registry_history (registry, entry, version, data, utids, updated_by, source, event_id) \
-     SELECT registry, entry, version, data, utids, updated_by, $6, $7 FROM written \
+         source_partition = excluded.source_partition, source_offset = excluded.source_offset, \
+         principal = excluded.principal, words = excluded.words, words_version = registry_entry.version + 1 \
+       RETURNING registry, entry, version, data, utids, updated_by, principal) \
+     INSERT INTO registry_history (registry, entry, version, data, utids, updated_by, source, event_id, principal) \
+     SELECT registry, entry, version, data, utids, updated_by, $6, $7, principal FROM written \
      RETURNING registry, entry, version";
 
 const PURGE_INBOX: &str = "DELETE FROM inbox WHERE ctid IN ( \
@@ -110,7 +113,14 @@ async fn migrate(options: &PgConnectOptions, settings: &Settings, errors: &Error
         let mut migrations = Migrator { ..Migrator::DEFAULT };
         migrations.migrations = MIGRATIONS.migrations.clone();
         migrations.set_ignore_missing(true);
-        let migrated = migrations.run(&pool).await.map_err(|e| migration_error(errors, e));
+        let migrated = match migrations.run(&pool).await {
+            Ok(()) => sqlx::query_scalar(sql::NEEDS)
+                .fetch_one(&pool)
+                .await
+                .map_err(|e| errors.map(&e))
+                .and_then(|needs| too_old(errors, needs, newest(&MIGRATIONS))),
+            Err(error) => Err(migration_error(errors, error)),
+        };
         pool.close().await;
         migrated
     };
@@ -269,6 +279,8 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
             .bind(column(changes, |c| c.position.as_ref().map(|position| position.topic.as_str())))
             .bind(column(changes, |c| c.position.as_ref().map(|position| position.partition)))
             .bind(column(changes, |c| c.position.as_ref().map(|position| position.offset)))
+            .bind(column(changes, |c| c.principal.as_deref()))
+            .bind(column(changes, |c| c.data.as_ref().map(super::registries::postgres::joined)))
             .fetch_all(&mut **self)
             .await?;
         let written: HashMap<(String, String), i64> = rows.into_iter().map(|(r, e, v)| ((r, e), v)).collect();

@@ -2,6 +2,9 @@
 
 use super::{Entry, Position};
 
+/// The migration that a program has to know that uses this database.
+pub(super) const NEEDS: &str = "SELECT max(migration) FROM store_needs";
+
 pub(super) const INBOX: &str = "SELECT result FROM inbox WHERE consumer_group = $1 AND handler = $2 AND source = $3 AND event_id = $4 AND run = $5";
 
 pub(super) const INSERT_INBOX: &str = "INSERT INTO inbox (consumer_group, handler, source, event_id, run, result) \

@@ -14,7 +14,8 @@ use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
-use super::open::{Settings, migration_error};
+use super::open::{Settings, migration_error, newest, too_old};
+use super::registries::sqlite as registries;
 use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -37,16 +38,18 @@ const STATE: &str = "SELECT version, data IS NOT NULL, source_run, source_topic,
      FROM registry_entry WHERE registry = $1 AND entry = $2";
 
 const WRITE: &str = "INSERT INTO registry_entry (registry, entry, version, data, utids, updated_by, \
-       source_run, source_topic, source_partition, source_offset) \
-     VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9) \
+       source_run, source_topic, source_partition, source_offset, principal, words_version) \
+     VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, 1) \
      ON CONFLICT (registry, entry) DO UPDATE SET version = version + 1, data = excluded.data, \
        utids = excluded.utids, updated_by = excluded.updated_by, updated_at = unixepoch(), \
        source_run = excluded.source_run, source_topic = excluded.source_topic, \
-       source_partition = excluded.source_partition, source_offset = excluded.source_offset \
+       source_partition = excluded.source_partition, source_offset = excluded.source_offset, \
+       principal = excluded.principal, words_version = version + 1 \
      RETURNING version";
 
 const HISTORY: &str = "INSERT INTO registry_history \
-     (registry, entry, version, data, utids, updated_by, source, event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+     (registry, entry, version, data, utids, updated_by, source, event_id, principal) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 const PURGE_INBOX: &str = "DELETE FROM inbox WHERE rowid IN ( \
      SELECT rowid FROM inbox WHERE created_at < unixepoch() - $1 ORDER BY created_at LIMIT $2)";
@@ -80,6 +83,8 @@ impl Sqlite {
         migrations.migrations = MIGRATIONS.migrations.clone();
         migrations.set_ignore_missing(true);
         migrations.run(&writer).await.map_err(|e| migration_error(&errors, e))?;
+        let needs: Option<i64> = sqlx::query_scalar(sql::NEEDS).fetch_one(&writer).await.map_err(|e| errors.map(&e))?;
+        too_old(&errors, needs, newest(&MIGRATIONS))?;
         drop(lock);
         let readers = pool(settings.max_connections, settings.acquire_timeout).await.map_err(|e| errors.map(&e))?;
         Ok(Self { writer, readers, errors })
@@ -255,10 +260,12 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Sqlite> {
             let position = change.position.as_ref();
             let write = write.bind(position.map(|p| &p.run)).bind(position.map(|p| &p.topic));
             let write = write.bind(position.map(|p| p.partition)).bind(position.map(|p| p.offset));
+            let write = write.bind(&change.principal);
             let version: i64 = write.fetch_one(&mut **self).await?;
             let history = sqlx::query(HISTORY).bind(&change.registry).bind(&change.entry).bind(version).bind(data);
             let history = history.bind(&change.utids).bind(&by.handler).bind(&by.source).bind(&by.id);
-            history.execute(&mut **self).await?;
+            history.bind(&change.principal).execute(&mut **self).await?;
+            registries::index(self, &change.registry, &change.entry, change.data.as_ref()).await?;
             versions.push(version);
         }
         Ok(versions)

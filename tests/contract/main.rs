@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "test harness: tasks that race each other")]
 mod older_database;
+mod registries;
 mod registry;
 mod requests;
 mod store;

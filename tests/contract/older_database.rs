@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use coafi::store::{Committed, EntryChange, Fence, InboxKey, Position, Settings, UnitOfWork, open};
+use coafi::store::{Committed, EntryChange, EntryFilter, Fence, InboxKey, Position, Settings, UnitOfWork, open};
 use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -35,6 +35,10 @@ async fn a_database_of_every_version_is_migrated_with_its_rows() {
         })
         .await;
     }
+}
+
+fn words(text: &str) -> EntryFilter {
+    EntryFilter { words: coafi::registry::words::asked(text), ..EntryFilter::default() }
 }
 
 fn versions() -> Vec<PathBuf> {
@@ -72,6 +76,12 @@ async fn check(url: &str) {
         run: "/".into(),
     };
     assert_eq!(store.inbox(&inbox("e-1")).await.unwrap().as_deref(), Some(&br#"{"message":"done"}"#[..]));
+    let found = store.find_entries("refs", &words("b"), None, 10).await.unwrap();
+    assert!(found.entries.is_empty(), "that version knew no words");
+    assert_eq!(store.index_entries(100).await, Ok(1));
+    assert_eq!(store.find_entries("refs", &words("b"), None, 10).await.unwrap().entries.len(), 1);
+    let history = store.entry_history("refs", "repo main", None, 10).await.unwrap();
+    assert_eq!((history.len(), history[0].version, history[0].principal.as_deref()), (1, 2, None));
     let entry = store.entry("refs", "repo main").await.unwrap().unwrap();
     assert_eq!((entry.version, &entry.data, entry.utids.as_deref()), (2, &json!({"commitSha": "b"}), Some("UT-1")));
 
@@ -84,6 +94,7 @@ async fn check(url: &str) {
             entry: "repo main".into(),
             data: Some(json!({"commitSha": id})),
             utids: None,
+            principal: None,
             expected_version: None,
             position: Some(Position { run: String::new(), topic: "coafi.git".into(), partition: 3, offset }),
         };

@@ -27,7 +27,7 @@ fn inbox(id: &str) -> InboxKey {
 
 fn put(entry: &str, data: Value) -> EntryChange {
     let (registry, entry, data) = ("r".into(), entry.into(), Some(data));
-    EntryChange { registry, entry, data, utids: None, expected_version: None, position: None }
+    EntryChange { registry, entry, data, utids: None, principal: None, expected_version: None, position: None }
 }
 
 fn delete(entry: &str) -> EntryChange {

@@ -1,7 +1,8 @@
 //! Other ecosystems read our topics: tools that we did not write, on topics that the real `coafi` wrote to a real Kafka.
 //!
 //! Confluent's Python client with fastavro, the CloudEvents and OpenTelemetry SDKs and kcat read every topic; Apache Kafka's
-//! own tools understand our commits and reset them; Spring Kafka, Kafka Streams and Kafka Connect read our dead letters.
+//! own tools understand our commits and reset them; Spring Kafka, Kafka Streams and Kafka Connect read our dead letters; Schemathesis
+//! sends requests to the API.
 //! `scripts/setup ecosystem` brings all of them.
 
 #![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
@@ -11,6 +12,7 @@ mod dead_letters;
 mod edges;
 mod groups;
 mod handlers;
+mod openapi;
 mod page;
 mod tools;
 mod topics;

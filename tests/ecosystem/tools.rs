@@ -46,6 +46,11 @@ pub(crate) fn interpreter() -> Command {
     Command::new(cached("python", "tests/ecosystem/requirements.txt").join("bin/python"))
 }
 
+/// Schemathesis, in an environment of its own.
+pub(crate) fn schemathesis() -> Command {
+    Command::new(cached("schemathesis", "schemathesis.txt").join("bin/schemathesis"))
+}
+
 /// A reader in Java, a single source file beside this one.
 pub(crate) fn java(reader: &str, args: &[&str]) -> Command {
     let mut java = jvm();

@@ -5,6 +5,7 @@ mod embedded;
 mod handling;
 mod ingesting;
 mod outcomes;
+mod registries;
 mod webhooks;
 
 use std::process::Command;

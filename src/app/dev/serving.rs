@@ -31,8 +31,9 @@ impl Serving {
     ) -> anyhow::Result<Self> {
         let server = Server::bind(settings.api.listen).await?;
         let admission = Arc::new(LagBased::new(&places.client_config(), group, API_TOPIC)?);
+        let rules = Arc::clone(&backing.services.registries);
         let (codec, requests) = (backing.services.codec.clone(), &backing.requests);
-        let api = api(&settings.api, places, codec, Arc::clone(requests), admission, webhooks(settings)?, None)?;
+        let api = api(&settings.api, places, codec, Arc::clone(requests), admission, webhooks(settings)?, rules, None)?;
         let (address, stop) = (server.address(), CancellationToken::new());
         let mut tasks = Tasks::new(stop.clone());
         spawn_api(&mut tasks, &settings.api, server, api, Arc::clone(requests), None);

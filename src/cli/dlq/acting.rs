@@ -18,7 +18,7 @@ use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, Sources, Sta
 const ROWS_MAX: usize = 1_000;
 
 /// Who acts, and why: both are written into the audit record.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct Acting {
     /// Why, for the audit record.
     #[arg(long, value_name = "TEXT")]

@@ -142,6 +142,8 @@ fn problem(status: u16, code: &str, detail: &str, errors: &[String]) -> String {
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
+        412 => "Precondition Failed",
+        428 => "Precondition Required",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         _ => "Refused",

@@ -52,6 +52,7 @@ impl Backing {
             json_schemas: Arc::new(JsonSchemas::default()),
             workflows: Arc::default(),
             endpoints: Arc::default(),
+            registries: Arc::default(),
         };
         Self { services: Arc::new(services), _registry: registry, _directory: directory }
     }

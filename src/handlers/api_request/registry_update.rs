@@ -1,13 +1,24 @@
-//! `POST /registry/update`: writes one entry and asks for `RegistryUpdateNotificationWorkflow`.
+//! `POST /registry/update`: writes one entry and asks for `RegistryUpdateNotificationWorkflow`. `PUT` and `DELETE` of an
+//! entry are the same request with a precondition of HTTP's.
+//!
+//! | what does not hold | status |
+//! |---|---|
+//! | `expectedVersion` | 409 |
+//! | `ifMatch`, `ifNoneMatch` | 412 |
+//! | the registry's schema | 400 |
+//! | the registry wants one of them, and there is none | 428 |
+
+mod precondition;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::precondition::IfMatch;
 use super::{SOURCE, check_name};
 use crate::dispatch::workflow_request::{self, WorkflowRequest};
 use crate::dispatch::{Context, Failure, Reply, Success, once};
 use crate::event::Event;
-use crate::registry::KEPT_BY_HANDLERS;
+use crate::registry::{KEPT_BY_HANDLERS, Rules, dependants};
 use crate::store::EntryChange;
 
 const WORKFLOW: &str = "RegistryUpdateNotificationWorkflow";
@@ -24,6 +35,11 @@ pub(super) struct Update {
     data: Value,
     #[serde(default)]
     expected_version: Option<i64>,
+    #[serde(default)]
+    if_match: Option<IfMatch>,
+    /// That it must not exist.
+    #[serde(default)]
+    if_none_match: Option<precondition::Any>,
 }
 
 /// Serde takes a missing `Value` for null, which here would delete.
@@ -31,24 +47,32 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D
     Value::deserialize(deserializer)
 }
 
-pub(super) async fn handle(event: &Event, context: &Context<'_>, update: Update) -> Result<Success, Failure> {
+pub(super) async fn handle(
+    event: &Event,
+    context: &Context<'_>,
+    principal: &str,
+    update: Update,
+) -> Result<Success, Failure> {
     update.check()?;
     if let Some(success) = once::earlier(event, context).await? {
         return Ok(success);
     }
-    let stored = context.services.store.entry(&update.registry_id, &update.entry_id).await?;
+    let services = context.services;
+    update.check_by(&services.registries)?;
+    let stored = services.store.entry(&update.registry_id, &update.entry_id).await?;
     let version = stored.map_or(0, |entry| entry.version);
-    if let Some(expected) = update.expected_version.filter(|expected| *expected != version) {
-        let message = format!("the entry is at version {version}, expected {expected} (0: it does not exist)");
-        return Err(Failure::invalid("version_conflict", message).with_status(409));
-    }
+    update.check_version(version)?;
     let result = json!({"change": update.change(version), "previousVersion": version});
     let workflow_id = workflow_request::id(WORKFLOW, event, context);
     let (registry, entry) = (update.registry_id.as_str(), update.entry_id.as_str());
+    let (told, beyond) = dependants::told(&*services.store, &services.registries, registry, entry).await?;
+    if beyond > 0 {
+        tracing::warn!(registry, entry, beyond, "more are to be told of a change than can be");
+    }
     let requested = WorkflowRequest {
         workflow: WORKFLOW,
         workflow_id: &workflow_id,
-        input: json!({"registryId": registry, "entryId": entry, "updateResult": result}),
+        input: json!({"registryId": registry, "entryId": entry, "updateResult": result, "dependants": told}),
         utids: event.utids().map(str::to_owned).collect(),
         source: SOURCE,
         subject: Some(format!("{registry}/{entry}")),
@@ -68,6 +92,7 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>, update: Update)
         entry: update.entry_id,
         data: Some(update.data).filter(|data| !data.is_null()),
         utids: once::utids(event),
+        principal: Some(principal.to_owned()).filter(|name| !name.is_empty()),
         expected_version: Some(version),
         position: None,
     };
@@ -84,6 +109,37 @@ impl Update {
         if KEPT_BY_HANDLERS.contains(&self.registry_id.as_str()) {
             let message = format!("registry {:?} is kept by a handler, which alone writes to it", self.registry_id);
             return Err(Failure::invalid("registry_not_writable", message).with_status(409));
+        }
+        Ok(())
+    }
+
+    /// What holds of the registry.
+    fn check_by(&self, rules: &Rules) -> Result<(), Failure> {
+        let registry = &self.registry_id;
+        let is_conditional =
+            self.expected_version.is_some() || self.if_match.is_some() || self.if_none_match.is_some();
+        if rules.requires_match(registry) && !is_conditional {
+            let message = format!("who writes to registry {registry:?} has to say which version is changed");
+            return Err(Failure::invalid("precondition_required", message).with_status(428));
+        }
+        let errors = rules.errors(registry, &self.data);
+        if !errors.is_empty() {
+            let message = format!("the data does not fit the schema of registry {registry:?}");
+            return Err(Failure { errors, ..Failure::invalid("invalid_entry", message) });
+        }
+        Ok(())
+    }
+
+    /// Whether the entry is as the caller takes it to be; 0: it does not exist.
+    fn check_version(&self, version: i64) -> Result<(), Failure> {
+        if let Some(expected) = self.expected_version.filter(|expected| *expected != version) {
+            let message = format!("the entry is at version {version}, expected {expected} (0: it does not exist)");
+            return Err(Failure::invalid("version_conflict", message).with_status(409));
+        }
+        let matches = self.if_match.as_ref().is_none_or(|wanted| wanted.holds_of(version));
+        if !matches || (self.if_none_match.is_some() && version != 0) {
+            let message = format!("the entry is at version {version} (0: it does not exist)");
+            return Err(Failure::invalid("precondition_failed", message).with_status(412));
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::Class;
 use crate::handlers::git_commit::tests::world::World;
-use crate::registry::documents;
+use crate::registry::dependants::Subscription;
+use crate::registry::{Rule, Rules, dependants, documents};
+use crate::schema::Shape;
 
 fn request(endpoint: &str, method: &str, body: &Value) -> Value {
     json!({
@@ -59,6 +61,62 @@ async fn a_version_that_is_not_the_expected_one_is_a_conflict() {
     let conflict = update(&world, json!({"n": 2}), Some(0)).await.unwrap_err();
     assert_eq!((conflict.class, conflict.code, conflict.status), (Class::Invalid, "version_conflict", Some(409)));
     update(&world, json!({"n": 3}), Some(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_precondition_of_http_fails_with_its_own_status() {
+    let mut world = World::new().await;
+    let mut send = async |conditions: Value, expected: Result<i64, u16>| -> () {
+        world.offset += 1;
+        let mut body = json!({"registryId": "parts", "entryId": "wing-7", "data": {"n": world.offset}});
+        body.as_object_mut().unwrap().extend(conditions.as_object().unwrap().clone());
+        let done = post(&world, "/registry/update", &body).await;
+        let previous = done.map(|success| change(&success).1.as_i64().unwrap());
+        assert_eq!(previous.map_err(|failure| failure.status.unwrap()), expected, "{conditions}");
+    };
+    send(json!({"ifMatch": "*"}), Err(412)).await;
+    send(json!({"ifNoneMatch": "*"}), Ok(0)).await;
+    send(json!({"ifNoneMatch": "*"}), Err(412)).await;
+    send(json!({"ifMatch": [7]}), Err(412)).await;
+    send(json!({"ifMatch": [7, 1]}), Ok(1)).await;
+    send(json!({"ifMatch": "*"}), Ok(2)).await;
+    send(json!({"ifMatch": []}), Err(412)).await;
+}
+
+#[tokio::test]
+async fn what_holds_of_a_registry_holds_of_each_request() {
+    let mut world = World::new().await;
+    let shape = Shape::compile(&json!({"required": ["status"]})).unwrap();
+    let rule = Rule { shape: Some(shape), requires_match: true, ..Rule::default() };
+    world.services.registries = Arc::new(Rules::new([("parts".to_owned(), rule)].into()));
+    let status = |result: Result<Success, Failure>| result.map(drop).map_err(|failure| (failure.code, failure.status));
+    let refused = update(&world, json!({}), Some(0)).await.unwrap_err();
+    assert_eq!((refused.code, refused.errors.len()), ("invalid_entry", 1), "{refused}");
+    let unconditional = update(&world, json!({"status": 1}), None).await;
+    assert_eq!(status(unconditional), Err(("precondition_required", Some(428))));
+    assert_eq!(status(update(&world, json!({"status": 1}), Some(0)).await), Ok(()));
+    world.offset = 1;
+    assert_eq!(status(update(&world, Value::Null, Some(1)).await), Ok(()), "a deletion has no shape");
+}
+
+#[tokio::test]
+async fn the_workflow_is_told_whom_to_tell() {
+    let mut world = World::new().await;
+    let put = async |world: &World, entry: &str, data: Value| {
+        let body = json!({"registryId": dependants::REGISTRY, "entryId": entry, "data": data});
+        post(world, "/registry/update", &body).await.unwrap();
+    };
+    put(&world, "parts", json!({"subscribers": ["everything", "twice"]})).await;
+    for (offset, (pattern, subscriber)) in [("wing-*", "wings"), ("tail-*", "tails"), ("wing-7", "twice")].into_iter().enumerate() {
+        world.offset = i64::try_from(offset).unwrap() + 1;
+        let (registry, entries) = ("parts".to_owned(), pattern.to_owned());
+        let subscription = Subscription { registry, entries, subscriber: subscriber.to_owned() };
+        put(&world, &subscription.name(), serde_json::to_value(&subscription).unwrap()).await;
+    }
+    world.offset = 9;
+    let success = update(&world, json!({}), None).await.unwrap();
+    let input: Value = serde_json::from_str(&world.decode_request(&success.emit[0]).await.input).unwrap();
+    assert_eq!(input["dependants"], json!(["everything", "twice", "wings"]));
 }
 
 #[tokio::test]

@@ -65,6 +65,11 @@ pub(super) async fn perform(
                 let message = format!("registry {registry:?} is kept by a handler, which alone writes to it");
                 return Ok(Err(Fault::new("registry_not_writable", message)));
             }
+            let errors = context.services.registries.errors(&registry, &data);
+            if !errors.is_empty() {
+                let message = format!("the data does not fit the schema of registry {registry:?}");
+                return Ok(Err(Fault { errors, ..Fault::new("invalid_entry", message) }));
+            }
             if let Some(expected) = expected_version {
                 let stored = context.services.store.entry(&registry, &entry).await?;
                 let version = stored.map_or(0, |entry| entry.version);
@@ -80,6 +85,7 @@ pub(super) async fn perform(
                 entry,
                 data: Some(data).filter(|data| !data.is_null()),
                 utids: once::utids(event),
+                principal: None,
                 // Where the step expects a version it must still be that one when it is written; else the event is handled
                 // again. Where it does not, nothing that was read may matter: runs that write to one entry at once would
                 // refuse each other until their attempts are used up.

@@ -3,13 +3,15 @@
 mod waiting;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::dispatch::NewEvent;
 use crate::handlers::git_commit::tests::world::World;
-use crate::schema::workflow_files;
+use crate::registry::{Rule, Rules};
+use crate::schema::{Shape, workflow_files};
 
 const COPY: &str = "name: Copy
 version: 1
@@ -186,6 +188,24 @@ async fn what_is_due_later_is_a_timer_and_a_cancelled_run_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_step_cannot_write_what_does_not_fit_its_registry() {
+    let mut world = World::new().await;
+    let shape = Shape::compile(&json!({"required": ["status"]})).unwrap();
+    let rule = Rule { shape: Some(shape), requires_match: true, ..Rule::default() };
+    world.services.registries = Arc::new(Rules::new([("parts".to_owned(), rule)].into()));
+    let writing = "name: Writing
+version: 1
+input: {}
+steps: [{id: put, registry_update: {registry: parts, entry: a, data: =input.data}}]
+";
+    world.define(&[writing]);
+    run(&mut world, "workflow.requested", requested("Writing", "good", &json!({"data": {"status": 1}}))).await;
+    run(&mut world, "workflow.requested", requested("Writing", "bad", &json!({"data": {"state": 1}}))).await;
+    assert_eq!((&*status(&world, "good").await, &*status(&world, "bad").await), ("completed", "failed"));
+    assert_eq!(world.store.entry("parts", "a").await.unwrap().unwrap().data, json!({"status": 1}));
+}
+
+#[tokio::test]
 async fn the_shipped_workflows_run() {
     let mut world = World::new().await;
     world.define(&workflow_files().iter().map(|(_, text)| *text).collect::<Vec<_>>());
@@ -215,9 +235,13 @@ steps: [{id: put, registry_update: {registry: subscriptions, entry: parts, data:
         run(&mut world, "workflow.requested", requested(workflow, workflow, &input)).await;
         assert_eq!(status(&world, workflow).await, "completed", "{workflow}");
     }
+    let told = json!({"registryId": "parts", "entryId": "tail", "updateResult": {}, "dependants": ["alan"]});
+    run(&mut world, "workflow.requested", requested("RegistryUpdateNotificationWorkflow", "told", &told)).await;
     let entry = async |registry: &str, entry: &str| world.store.entry(registry, entry).await.unwrap().unwrap().data;
     assert_eq!(entry("commit-reports", "https://h/r#main@c0ffee").await["invalid"], json!(["b.md"]));
     assert_eq!(entry("notifications", "grace#parts/wing").await["update"], json!({"change": "created"}));
+    assert_eq!(entry("notifications", "alan#parts/tail").await["subscriber"], "alan");
+    assert_eq!(world.store.entry("notifications", "grace#parts/tail").await, Ok(None), "whom the request names, alone");
     assert_eq!(entry("escalations", "wing").await["reason"], "R1");
     assert_eq!(entry("reports", "weekly").await["lines"][0]["data"]["commitSha"], "c0ffee");
 }

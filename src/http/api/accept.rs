@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use super::answer::{Patience, answer};
 use super::endpoint::Endpoint;
+use super::principal::Principal;
 use super::problem::Problem;
 use super::router::{API_SOURCE, API_TOPIC, Api};
-use super::{body, idempotency, trace};
+use super::{body, idempotency, registries, trace};
 use crate::connectors::{NewSourceEvent, ProduceError};
 use crate::dispatch::replies::RESULTS_TOPIC;
 use crate::engine::Class;
@@ -42,37 +43,68 @@ pub(super) async fn accept(
     body: Body,
 ) -> Result<Response, Problem> {
     let endpoint = Endpoint::new(uri.path(), method.as_str());
-    let Some(takes) = api.catalogue().get(&endpoint) else { return Err(no_such(&api, &endpoint)) };
+    if api.catalogue().get(&endpoint).is_none() {
+        return Err(no_such(&api, &endpoint));
+    }
     let principal = api.admitted(&headers, &endpoint.permission()).await?;
     body::check_is_json(&headers)?;
     let bytes = body::read(&headers, body, api.body_limits()).await?;
     let value: Value = body::parse(&bytes)?;
+    let text = String::from_utf8(bytes.into()).expect("what is JSON is UTF-8");
+    take(&api, &headers, principal, Request { endpoint, text, value }).await
+}
+
+/// A request whose sender may make it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) endpoint: Endpoint,
+    /// JSON.
+    pub(super) text: String,
+    /// The same.
+    pub(super) value: Value,
+}
+
+/// Checks the body, publishes the request, and answers it.
+///
+/// # Errors
+/// 400, 404, 409, 413, 428, 503.
+pub(super) async fn take(
+    api: &Api,
+    headers: &HeaderMap,
+    principal: Principal,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Request { endpoint, text, value } = request;
+    let Some(takes) = api.catalogue().get(&endpoint) else { return Err(no_such(api, &endpoint)) };
     let errors = takes.shape.errors(&value);
     if !errors.is_empty() {
         let detail = format!("the body does not fit {}", endpoint.schema_id());
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-body", detail).with_errors(errors));
     }
-    let key = idempotency::key(&headers)?;
+    if endpoint == registries::write::update() {
+        registries::write::check_by(api.rules(), &value)?;
+    }
+    let key = idempotency::key(headers)?;
     let id = match key {
         Some(key) => idempotency::request_id(&principal.name, &endpoint, key),
         // The later, the greater: requests are listed in the order in which they came.
         None => uuid::Uuid::now_v7().to_string(),
     };
     let source = format!("{API_SOURCE}/{}", endpoint.name);
-    let digest = idempotency::digest(&[&bytes]);
+    let digest = idempotency::digest(&[text.as_bytes()]);
     let new = [NewRequest { id: id.clone(), source: source.clone(), principal: principal.name.clone(), digest }];
     let to_publish = api.reserve(&new).await? == [true];
-    let patience = Patience::of(&api, &headers, &id, &source);
+    let patience = Patience::of(api, headers, &id, &source);
     if to_publish {
         let request = ApiRequest {
             endpoint: endpoint.name,
             method: endpoint.method,
             request_id: id.clone(),
-            body: String::from_utf8(bytes.into()).expect("what is JSON is UTF-8"),
+            body: text,
             principal: principal.name,
             received_at: unix_ms(),
         };
-        let event = event(&api, &request, &source, takes.key(&value), &headers).await?;
+        let event = event(api, &request, &source, takes.key(&value), headers).await?;
         api.publish(&event).await?;
         if key.is_some() {
             api.note_published(&new).await;

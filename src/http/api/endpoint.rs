@@ -10,10 +10,10 @@ use crate::schema::{Shape, api_schema_files};
 /// A larger schema file is refused.
 const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 /// Of an event's key, which comes from a body.
-const KEY_BYTES_MAX: usize = 512;
+pub const KEY_BYTES_MAX: usize = 512;
 /// Pages of the API's own, and what begins the names of all that are below.
 const OWN_PAGES: [&str; 3] = ["", "openapi.json", "api/ingest/event"];
-const OWN_FOLDERS: [&str; 3] = ["requests", "events", "webhooks"];
+const OWN_FOLDERS: [&str; 4] = ["requests", "events", "webhooks", "registries"];
 
 /// A name and a method. The name has no leading slash, whoever wrote it: it becomes part of schema ids and permissions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -115,7 +115,8 @@ async fn publish(
     let of_one_key = async |events: Vec<(Incoming, NewRequest)>| {
         let mut published = Vec::with_capacity(events.len());
         for (event, request) in events {
-            if let Err(problem) = api.publish(&cloud_events::record(event, INGEST_TOPIC, RESULTS_TOPIC, headers)).await {
+            if let Err(problem) = api.publish(&cloud_events::record(event, INGEST_TOPIC, RESULTS_TOPIC, headers)).await
+            {
                 return (published, Some(problem));
             }
             published.push(request);

@@ -25,12 +25,23 @@ pub(super) async fn measured(State(api): State<Api>, request: Request, next: Nex
 
 fn endpoint(catalogue: &Catalogue, path: &str) -> String {
     let name = Endpoint::new(path, "").name;
-    match path {
-        "/" | "/openapi.json" | ingest::PATH => path.to_owned(),
-        path if path.starts_with("/requests/") => "/requests/{id}".to_owned(),
-        _ if catalogue.methods(&name).is_empty() => OTHER.to_owned(),
-        _ => format!("/{name}"),
-    }
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let page = match parts[..] {
+        [""] => "/",
+        ["openapi.json"] => "/openapi.json",
+        ["api", "ingest", "event"] => ingest::PATH,
+        ["requests", _] => "/requests/{id}",
+        ["webhooks", _] => "/webhooks/{name}",
+        ["registries"] => "/registries",
+        ["registries", _, "entries"] => "/registries/{registry}/entries",
+        ["registries", _, "entries", _] => "/registries/{registry}/entries/{entry}",
+        ["registries", _, "entries", _, "history"] => "/registries/{registry}/entries/{entry}/history",
+        ["events"] => "/events",
+        ["events", _] => "/events/{id}",
+        _ if catalogue.methods(&name).is_empty() => OTHER,
+        _ => return format!("/{name}"),
+    };
+    page.to_owned()
 }
 
 fn method(method: &Method) -> &'static str {
@@ -53,6 +64,10 @@ mod tests {
         check("/requests/1", "/requests/{id}");
         check("/api/ingest/event", "/api/ingest/event");
         check("/", "/");
+        check("/webhooks/github", "/webhooks/{name}");
+        check("/registries/parts/entries/a%2Fb", "/registries/{registry}/entries/{entry}");
+        check("/registries/parts/entries/a/b/c", OTHER);
+        check("/events/7", "/events/{id}");
         check("/wp-login.php", OTHER);
         assert_eq!(method(&Method::POST), "POST");
         assert_eq!(method(&Method::from_bytes(b"BREW").unwrap()), OTHER);

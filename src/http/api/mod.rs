@@ -16,7 +16,9 @@ mod answer;
 mod auth;
 mod body;
 mod cloud_events;
+mod cursor;
 mod endpoint;
+mod events;
 #[cfg(test)]
 mod golden;
 mod idempotency;
@@ -32,6 +34,7 @@ mod prefer;
 mod principal;
 mod problem;
 mod rate;
+mod registries;
 mod router;
 mod status;
 mod trace;
@@ -39,7 +42,8 @@ pub mod webhooks;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
-pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile};
+pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile, KEY_BYTES_MAX};
+pub use events::AuditReads;
 pub use ingest::INGEST_TOPIC;
 pub use keys::{KeyEntry, NewKey};
 pub use outcomes::Outcomes;

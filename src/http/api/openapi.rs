@@ -1,7 +1,9 @@
 //! The API as an OpenAPI 3.1 document: pages beside their code, endpoints from the catalogue with the very JSON Schemas that
 //! their bodies are checked by.
 
+mod events;
 mod problems;
+mod registries;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,8 @@ use super::accept::Accepted;
 use super::cloud_events::{BATCH, EVENTS_MAX, STRUCTURED};
 use super::endpoint::{Body, Catalogue, Endpoint};
 use super::problem::Document;
-use super::{ingest, status};
+use super::{events as events_pages, registries as pages};
+use super::{ingest, status, webhooks};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -24,14 +27,28 @@ use super::{ingest, status};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
-    paths(status::status, ingest::ingest),
+    paths(
+        status::status,
+        ingest::ingest,
+        webhooks::receive,
+        events_pages::list::list,
+        events_pages::story::story,
+        pages::list::registries,
+        pages::list::entries,
+        pages::read::read,
+        pages::write::put,
+        pages::write::delete,
+        pages::history::history,
+    ),
     components(schemas(Document, Accepted)),
     modifiers(&Credentials),
     security(("bearer" = []), ("key" = [])),
     tags(
         (name = "requests", description = "What becomes of requests"),
         (name = "endpoints", description = "Requests for handlers"),
-        (name = "events", description = "CloudEvents of others"),
+        (name = "registries", description = "What is known, read at once and written by handlers"),
+        (name = "events", description = "CloudEvents of others, and what became of events"),
+        (name = "webhooks", description = "What other services post"),
     ),
 )]
 struct Static;
@@ -59,6 +76,9 @@ pub(super) fn document(catalogue: &Catalogue) -> Value {
     document["components"]["responses"] = problems::components();
     status_page(&mut document["paths"]["/requests/{id}"]["get"]);
     document["components"]["schemas"]["CloudEvent"] = schema("CloudEvent", event_file());
+    webhook_page(&mut document["paths"]["/webhooks/{name}"]["post"]);
+    registries::pages(&mut document["paths"]);
+    events::pages(&mut document["paths"]);
     ingest_page(&mut document["paths"][ingest::PATH]["post"]);
     for (endpoint, body) in catalogue.all() {
         let component = endpoint.schema_id().replace('/', ".");
@@ -151,22 +171,50 @@ fn operation(endpoint: &Endpoint, component: &str, body: &Body) -> Value {
     if let Some(example) = body.schema["examples"].get(0) {
         content["example"] = example.clone();
     }
-    let key = json!({
-        "name": "Idempotency-Key", "in": "header", "example": "order-1",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-        "description": "Sent again under the same key, the request is the same request.",
-    });
     let mut operation = json!({
         "tags": ["endpoints"],
-        "operationId": component,
+        "operationId": operation_id(endpoint),
         "summary": format!("{} {}", endpoint.method, endpoint.name),
         "description": format!("{description}\n\nNeeds the permission `{}`.", endpoint.permission()).trim(),
-        "parameters": [key, prefer()],
+        "parameters": [idempotency_key(), prefer()],
         "requestBody": {"required": true, "content": {"application/json": content}},
         "responses": {"200": outcome(), "202": accepted()},
     });
-    problems::refer(&mut operation, &[&ALWAYS[..], &[400, 403, 404, 405, 408, 409, 413, 415, 501]].concat());
+    problems::refer(&mut operation, &[&ALWAYS[..], &[400, 403, 404, 405, 408, 409, 412, 413, 415, 428, 501]].concat());
     operation
+}
+
+/// As generators make names of it: `post_registry_update`.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let name: String =
+        endpoint.name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+    format!("{}_{name}", endpoint.method.to_ascii_lowercase())
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header", "example": "order-1",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        "description": "Sent again under the same key, the request is the same request.",
+    })
+}
+
+/// Who posts here signs, and has no credential.
+fn webhook_page(operation: &mut Value) {
+    operation["security"] = json!([]);
+    operation["parameters"][0]["example"] = "github".into();
+    operation["requestBody"] = json!({
+        "required": true,
+        "description": "The delivery, as its sender signed it.",
+        "content": {"application/json": {"schema": {"description": "Any JSON."}, "example": {"zen": "Keep it logically awesome."}}},
+    });
+    for (status, example) in [
+        ("200", json!({"status": "accepted"})),
+        ("202", json!({"status": "accepted", "repositories": ["https://example.org/team/project"]})),
+    ] {
+        operation["responses"][status]["content"]["application/json"]["example"] = example;
+    }
+    problems::refer(operation, &[&ALWAYS[..], &[400, 404, 408, 409, 413, 415]].concat());
 }
 
 fn prefer() -> Value {

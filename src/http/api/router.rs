@@ -15,6 +15,7 @@ use super::accept::accept;
 use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
+use super::events::AuditReads;
 use super::measured::measured;
 use super::outcomes::Outcomes;
 use super::principal::Principal;
@@ -22,9 +23,10 @@ use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
 use super::webhooks::{self, Webhooks};
-use super::{ingest, openapi, page};
+use super::{events, ingest, openapi, page, registries};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
+use crate::registry::Rules;
 use crate::schema::Codec;
 use crate::store::{KnownRequest, NewRequest, Requests, Reserved, StoreError};
 use crate::telemetry::Metrics;
@@ -50,6 +52,9 @@ pub struct Parts {
     pub outcomes: Outcomes,
     /// What `Prefer: wait` is cut to.
     pub wait_max: Duration,
+    pub audit_reads: AuditReads,
+    /// What holds of single registries.
+    pub rules: Arc<Rules>,
     pub webhooks: Webhooks,
     /// Where nobody reads any, there are none.
     pub metrics: Option<Arc<Metrics>>,
@@ -82,6 +87,14 @@ impl Api {
             .route("/", get(reference))
             .route("/openapi.json", get(document))
             .route("/requests/{id}", get(status))
+            .route("/events", get(events::list::list))
+            .route("/events/{id}", get(events::story::story))
+            .route("/registries", get(registries::list::registries))
+            .route("/registries/{registry}/entries", get(registries::list::entries))
+            .route("/registries/{registry}/entries/{entry}", {
+                get(registries::read::read).put(registries::write::put).delete(registries::write::delete)
+            })
+            .route("/registries/{registry}/entries/{entry}/history", get(registries::history::history))
             .route("/webhooks/{name}", any(webhooks::receive))
             .route(ingest::PATH, post(ingest::ingest).options(ingest::handshake))
             .method_not_allowed_fallback(not_allowed)
@@ -109,6 +122,18 @@ impl Api {
 
     pub(super) fn webhooks(&self) -> &Webhooks {
         &self.0.parts.webhooks
+    }
+
+    pub(super) fn audit_reads(&self) -> &AuditReads {
+        &self.0.parts.audit_reads
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.0.parts.rules
+    }
+
+    pub(super) fn store(&self) -> &dyn Requests {
+        &*self.0.parts.requests
     }
 
     pub(super) fn catalogue(&self) -> &Catalogue {

@@ -153,6 +153,12 @@ impl OutcomeKind {
         }
     }
 
+    /// All names, as messages say them.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// What [`Self::name`] names.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

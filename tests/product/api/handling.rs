@@ -41,7 +41,8 @@ fn an_update_is_in_the_registry_a_workflow_is_asked_for_and_the_caller_is_told()
     let data = subject.decode(event.record.value.as_deref().unwrap());
     assert_eq!(data["workflow"], "RegistryUpdateNotificationWorkflow");
     let input: Value = serde_json::from_str(data["input"].as_str().unwrap()).unwrap();
-    let expected = json!({"registryId": "parts", "entryId": "wing-7", "updateResult": body["updateResult"].clone()});
+    let expected = json!({"registryId": "parts", "entryId": "wing-7", "updateResult": body["updateResult"].clone(),
+                          "dependants": []});
     assert_eq!(input, expected);
 
     let start = api.ask("POST", "/workflow/start", &[("X-API-Key", &api.limited)], r#"{"workflowName": "W"}"#);

@@ -167,3 +167,25 @@ fn whoever_wants_to_deliver_or_to_read_about_it_can_ask() {
     assert!(page.body.contains("POST /registry/update"), "{page:?}");
     assert_eq!(page.header("content-security-policy"), Some("default-src 'none'; style-src 'unsafe-inline'"));
 }
+
+#[test]
+fn who_waits_for_an_event_is_answered_with_what_its_handler_made_of_it() {
+    let api = Api::start("api_ingest_wait");
+    let kind = unique("ai.product.waited");
+    let route = format!("  - name: waited\n    match: {{type: {kind}, topic: coafi.ai}}\n    handler: log\n");
+    api.world.change_routes(|routes| routes + &route);
+    let _replica = api.replica();
+    let (handled, unhandled) = (unique("event"), unique("event"));
+    let wait = |id: &str, kind: &str| {
+        let mut event = event(id);
+        event["type"] = kind.into();
+        api.ingest("application/cloudevents+json", &[("Prefer", "wait=30")], &event.to_string())
+    };
+    let done = wait(&handled, &kind);
+    assert_eq!((done.status, done.header("preference-applied")), (200, Some("wait=30")), "{done:?}");
+    assert_eq!(done.json()["success"], true, "{done:?}");
+    let location = done.header("location").unwrap().to_owned();
+    let status = api.ask("GET", &location, &[("X-API-Key", &api.key)], "").json();
+    assert_eq!((&status["status"], &status["outcome"]), (&json!("ended"), &json!("processed")));
+    problem(&wait(&unhandled, "ai.product.nobodys"), 501, "unprocessed");
+}

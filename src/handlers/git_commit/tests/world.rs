@@ -30,7 +30,7 @@ pub(crate) struct World {
     repository: PathBuf,
     /// Stops when it is dropped.
     _registry: BuiltinRegistry,
-    services: Services,
+    pub(crate) services: Services,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
     /// Which run over the topic its events are of.
@@ -83,6 +83,7 @@ impl World {
             json_schemas: Arc::new(JsonSchemas::with_shipped(&[specifications()]).unwrap()),
             workflows: Arc::default(),
             endpoints: Arc::default(),
+            registries: Arc::default(),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }

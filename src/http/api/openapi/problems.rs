@@ -14,7 +14,7 @@ struct Refusal {
     example: (&'static str, &'static str, &'static str),
 }
 
-const REFUSALS: [Refusal; 13] = [
+const REFUSALS: [Refusal; 16] = [
     Refusal {
         status: 400,
         component: "Invalid",
@@ -67,6 +67,18 @@ const REFUSALS: [Refusal; 13] = [
         ),
     },
     Refusal {
+        status: 410,
+        component: "Gone",
+        description: "What the cursor leads to is not kept any more",
+        example: ("cursor-expired", "Gone", "retention has taken what the cursor leads to; begin anew"),
+    },
+    Refusal {
+        status: 412,
+        component: "PreconditionFailed",
+        description: "Of a caller that waited: the entry is not as If-Match or If-None-Match has it",
+        example: ("precondition-failed", "Precondition Failed", "the entry is at version 4 (0: it does not exist)"),
+    },
+    Refusal {
         status: 413,
         component: "TooLarge",
         description: "The body is too large, or the batch has too many events",
@@ -80,6 +92,16 @@ const REFUSALS: [Refusal; 13] = [
             "unsupported-media-type",
             "Unsupported Media Type",
             "content type \"text/plain\" is not taken; allowed: application/json",
+        ),
+    },
+    Refusal {
+        status: 428,
+        component: "PreconditionRequired",
+        description: "This registry wants to be told which version is changed",
+        example: (
+            "precondition-required",
+            "Precondition Required",
+            "who writes to registry \"parts\" has to say which version is changed: If-Match, or If-None-Match: *",
         ),
     },
     Refusal {

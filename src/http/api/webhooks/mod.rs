@@ -44,7 +44,7 @@ pub use standard::{BadStandardSecret, Standard};
 pub use template::{BadTemplate, Template};
 pub use window::Window;
 
-pub(super) use receive::receive;
+pub(super) use receive::{__path_receive, receive};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::forge::{self, BadPayload, Told};
 use super::hook::{Believed, PushedTo};
@@ -18,7 +19,8 @@ use crate::http::api::router::Api;
 use crate::runtime::unix_ms;
 
 /// What a sender is told that was believed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivered)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(super) enum Answer {
     /// Every in-sync replica has what came of it.
@@ -32,6 +34,18 @@ pub(super) enum Answer {
     Ignored { reason: String },
 }
 
+/// Take a delivery of a webhook
+///
+/// Of a webhook that is configured under this name, signed as its kind has it. Pushes wake the connector of their repository,
+/// other deliveries become events; what nothing comes of is accepted and ignored.
+#[utoipa::path(
+    post, path = "/webhooks/{name}", operation_id = "receive_webhook", tag = "webhooks",
+    params(("name" = String, Path, description = "The webhook's name.")),
+    responses(
+        (status = 200, description = "It is believed, and there was nothing to do", body = Answer),
+        (status = 202, description = "Every in-sync replica has what came of it, or nothing came of it", body = Answer),
+    ),
+)]
 pub(in crate::http::api) async fn receive(
     State(api): State<Api>,
     Path(name): Path<String>,

@@ -1,0 +1,129 @@
+//! What holds of single registries.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::Glob;
+
+use super::section::Section;
+use super::{format_duration, parse_duration};
+
+/// One registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    pub name: String,
+    /// The file of a JSON Schema that its entries fit.
+    pub schema: Option<PathBuf>,
+    pub require_match: bool,
+    pub keep_versions: Option<u32>,
+    pub keep_for: Option<Duration>,
+    pub dependants: Vec<RegistryDependant>,
+}
+
+/// Who is told of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryDependant {
+    /// A glob over names of entries.
+    pub entries: String,
+    pub subscriber: String,
+}
+
+const NAME_BYTES_MAX: usize = 256;
+const KEPT_LEAST: Duration = Duration::from_secs(60);
+const KEPT_MOST: Duration = Duration::from_secs(86_400 * 36_500);
+
+pub(super) fn read(root: &mut Section<'_>) -> Vec<Registry> {
+    let registries = root.sections("registries", "name", Registry::read);
+    for (index, registry) in registries.iter().enumerate() {
+        if !registry.name.is_empty() && registries[..index].iter().any(|earlier| earlier.name == registry.name) {
+            root.reject(&format!("registries[{index}].name"), "the registry is listed twice");
+        }
+    }
+    registries
+}
+
+impl Registry {
+    fn read(section: &mut Section<'_>) -> Self {
+        let versions = |text: &str| text.parse::<u32>().ok().filter(|&count| count > 0).map(Some);
+        let age = |text: &str| parse_duration(text).filter(|age| (KEPT_LEAST..=KEPT_MOST).contains(age)).map(Some);
+        Self {
+            name: name(section, "name"),
+            schema: section.optional_text("schema").map(Into::into),
+            require_match: section.boolean("require_match", false),
+            keep_versions: section.parsed("keep_versions", None, "a whole number from 1", versions, |count| {
+                count.map_or_else(String::new, |count| count.to_string())
+            }),
+            keep_for: section.parsed("keep_for", None, "a duration of at least 1m, such as 90d", age, |age| {
+                age.map_or_else(String::new, format_duration)
+            }),
+            dependants: section.sections("dependants", "subscriber", RegistryDependant::read),
+        }
+    }
+}
+
+impl RegistryDependant {
+    fn read(section: &mut Section<'_>) -> Self {
+        let glob = |text: &str| Glob::new(text).ok().map(|_| text.to_owned());
+        let entries = section.parsed("entries", "*".to_owned(), "a glob, such as wing-*", glob, Clone::clone);
+        Self { entries, subscriber: name(section, "subscriber") }
+    }
+}
+
+fn name(section: &mut Section<'_>, key: &'static str) -> String {
+    let allowed = format!("at most {NAME_BYTES_MAX} bytes of printable text");
+    let is_name = |text: &str| {
+        let printable = !text.trim().is_empty() && !text.chars().any(char::is_control);
+        (printable && text.len() <= NAME_BYTES_MAX).then(|| text.to_owned())
+    };
+    let name = section.parsed(key, String::new(), &allowed, is_name, Clone::clone);
+    if name.is_empty() {
+        section.reject(key, format!("is missing; allowed: {allowed}"));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ConfigError, Loaded, Sources, load};
+
+    fn loaded(yaml: &str) -> Result<Loaded, ConfigError> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        load(&Sources { file: Some(file), ..Sources::default() })
+    }
+
+    #[test]
+    fn everything_but_the_name_may_be_left_out() {
+        let yaml = "registries:
+  - parts
+  - {name: wings, schema: w.json, require_match: true, keep_versions: 3, keep_for: 90d,
+     dependants: [ada, {subscriber: grace, entries: wing-*}]}
+";
+        let [parts, wings] = &loaded(yaml).unwrap().settings.registries[..] else { panic!() };
+        assert_eq!((&*parts.name, &parts.schema, parts.require_match), ("parts", &None, false));
+        assert_eq!((parts.keep_versions, parts.keep_for, parts.dependants.len()), (None, None, 0));
+        assert_eq!((wings.keep_versions, wings.keep_for), (Some(3), Some(Duration::from_secs(90 * 86_400))));
+        let dependant = |subscriber: &str, entries: &str| RegistryDependant {
+            entries: entries.into(),
+            subscriber: subscriber.into(),
+        };
+        assert_eq!(wings.dependants, [dependant("ada", "*"), dependant("grace", "wing-*")]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (yaml, said) in [
+            ("registries: [{schema: s.json}]", "registries[0].name: is missing"),
+            ("registries: [parts, parts]", "registries[1].name: the registry is listed twice"),
+            ("registries: [{name: p, keep_versions: 0}]", "keep_versions: 0 is not allowed"),
+            ("registries: [{name: p, keep_for: 1s}]", "at least 1m"),
+            ("registries: [{name: p, dependants: [{entries: '['}]}]", "a glob, such as wing-*"),
+            ("registries: [{name: p, dependants: [{}]}]", "dependants[0].subscriber: is missing"),
+        ] {
+            let error = loaded(yaml).unwrap_err().to_string();
+            assert!(error.contains(said), "{yaml}: {error}");
+        }
+    }
+}
