@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
+use super::notifier::notifier;
 use super::waiting::Waiting;
 use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
@@ -49,6 +50,7 @@ impl Backing {
             repositories: Arc::new(Repositories::new(repositories)),
             json_schemas: Arc::new(json_schemas(settings)?),
             workflows: Arc::new(workflows(settings)?),
+            notifier: Arc::new(notifier(settings)?),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::notification_groups::NotificationGroups;
 use super::observed::{Observed, Timers};
 use super::reload::Reload;
 use super::replay::Replaying;
@@ -158,7 +159,8 @@ impl Consumer {
         let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
         upkeep.spawn("the inbox's purge", purge::inbox(Arc::clone(&store), retention, upkeep.stop()));
         // After that nothing would know a run's events any more.
-        upkeep.spawn("the purge of runs", purge::workflow_runs(store, retention, upkeep.stop()));
+        upkeep.spawn("the purge of runs", purge::workflow_runs(Arc::clone(&store), retention, upkeep.stop()));
+        upkeep.spawn("the purge of what was said", purge::said(store, upkeep.stop()));
         let reload = Reload {
             file,
             built_in,
@@ -179,6 +181,12 @@ impl Consumer {
                 group: parts.group.clone(),
             };
             upkeep.spawn("the workflows' timers", timers.run(upkeep.stop()));
+            let groups = NotificationGroups {
+                services: Arc::clone(&parts.backing.services),
+                client: parts.places.client_config(),
+                group: parts.group.clone(),
+            };
+            upkeep.spawn("the notifications that wait", groups.run(upkeep.stop()));
             upkeep.spawn("the watch over the routes file", reload.run(parts.hangup, upkeep.stop()));
         }
         Ok(Some(Self { replica, workers, upkeep, repositories }))

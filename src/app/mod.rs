@@ -12,6 +12,8 @@ mod deciding;
 mod dev;
 mod git;
 mod letters;
+mod notification_groups;
+mod notifier;
 mod observed;
 mod places;
 mod purge;
@@ -36,6 +38,7 @@ pub use git::{connector, lone_connector, repository_settings};
 pub use letters::{
     NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
 };
+pub use notifier::notifier;
 pub use places::Places;
 pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, Outgoing, SchemaRegistry, Sources,
-    Workers, load, schedules,
+    Api, Artifacts, Database, Engine, Git, Http, JsonSchemaRule, Kafka, Log, Notifications, Outgoing, SchemaRegistry,
+    Sources, Workers, load, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -34,6 +34,7 @@ pub struct Settings {
     pub json_schemas: Vec<JsonSchemaRule>,
     pub http: Http,
     pub api: Api,
+    pub notifications: Notifications,
     pub outgoing: Outgoing,
     /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
     pub service_name: String,
@@ -60,6 +61,7 @@ impl Settings {
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),
+            notifications: root.section("notifications", Notifications::read),
             outgoing: root.section("outgoing", Outgoing::read),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
             log: root.section("log", Log::read),

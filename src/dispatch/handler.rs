@@ -64,6 +64,8 @@ pub struct Services {
     pub json_schemas: Arc<crate::schema::json::JsonSchemas>,
     /// Definitions of workflows.
     pub workflows: Arc<crate::workflow::Definitions>,
+    /// Channels that people are told by.
+    pub notifier: Arc<crate::notify::Notifier>,
 }
 
 /// How a handler registers itself.
@@ -130,6 +132,9 @@ pub struct NewEvent {
     /// Runs of workflows that led to it; else as many as led to the handled event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub workflow_hops: Option<u32>,
+    /// Whose it is; else whose the handled event is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant: Option<String>,
     /// Confluent wire format, from [`Codec::encode`].
     pub data: Bytes,
 }

@@ -7,6 +7,7 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use super::Services;
 use crate::connectors::git::GIT_HOST;
 use crate::engine::Dependency;
+use crate::notify::NOTIFY;
 
 /// An answer that takes longer is none. What is back while it is waited for is noticed this much later.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ pub const DEPENDENCIES: [&str; 3] = [Dependency::DATABASE, Dependency::SCHEMA_RE
 /// A dependency that a handler names and nobody here knows is tried with the next event instead: `true`.
 pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
     let host = dependency.0.strip_prefix(GIT_HOST);
+    let channel = dependency.0.strip_prefix(NOTIFY);
     let asked = async {
         match &*dependency.0 {
             Dependency::DATABASE => services.store.ping().await.map_err(|error| error.to_string()),
@@ -32,14 +34,15 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
                 let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
                 put.map(drop).map_err(|error| error.to_string())
             }
-            _ => match (host, dependency.schema_subject()) {
-                (Some(origin), _) => services.repositories.host_answers(origin).await,
-                (None, Some(subject)) => services.codec.is_registered(subject).await.map_err(|error| error.to_string()),
-                (None, None) => Ok(()),
+            _ => match (host, channel, dependency.schema_subject()) {
+                (Some(origin), ..) => services.repositories.host_answers(origin).await,
+                (_, Some(name), _) => services.notifier.answers(name).await,
+                (.., Some(subject)) => services.codec.is_registered(subject).await.map_err(|error| error.to_string()),
+                (None, None, None) => Ok(()),
             },
         }
     };
-    let timeout = if host.is_some() { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
+    let timeout = if host.is_some() || channel.is_some() { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
     let answer = tokio::time::timeout(timeout, asked).await;
     match answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
         Ok(()) => true,

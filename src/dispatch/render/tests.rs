@@ -224,6 +224,7 @@ async fn a_derived_event() {
         event_type: "workflow.requested".into(),
         subject: Some("main".into()),
         workflow_hops: None,
+        tenant: None,
         key: "repo".into(),
         data: (&b"\0\0\0\0\x01data"[..]).into(),
     };

@@ -48,6 +48,7 @@ pub(super) async fn perform(
                 subject,
                 key,
                 workflow_hops: Some(run.hops),
+                tenant: None,
                 data: encoded,
             }];
             Ok(Ok((output, Effects { emit, ..Effects::default() })))
