@@ -10,6 +10,7 @@ mod cluster;
 mod consumer;
 mod deciding;
 mod dev;
+mod escalation;
 mod git;
 mod letters;
 mod notification_groups;

@@ -343,18 +343,39 @@ notifications:
         check(
             "notifications: {channels: [{name: Chat, kind: slack}, {name: b}, {name: c, kind: webhook, url: 'ftp://x'}]}",
             &[],
-            expect![""],
+            expect![[r#"
+                ../..c.yaml: notifications.channels[0].name: "Chat" is not allowed; allowed: small letters, digits, '-' and '_', such as ops-chat
+                ../..c.yaml: notifications.channels[0].name: is missing; allowed: small letters, digits, '-' and '_', such as ops-chat
+                ../..c.yaml: notifications.channels[0].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__<NAME>
+                ../..c.yaml: notifications.channels[1].kind: is missing; allowed: slack, webhook, alertmanager, email
+                ../..c.yaml: notifications.channels[1].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__B
+                ../..c.yaml: notifications.channels[2].url: "ftp://x" is not allowed; allowed: a URL that starts with http: or https:
+                ../..c.yaml: notifications.channels[2].secret_file: is missing; allowed: a file with one secret (whsec_…) a line, or environment variable COAFI__NOTIFICATIONS__SECRETS__C"#]],
         );
         check(
             "notifications: {channels: [{name: m, kind: email, tls: none, username: u, from: nobody, to: []}]}",
             &[("COAFI__NOTIFICATIONS__SECRETS__M", "x"), ("COAFI__NOTIFICATIONS__SECRETS__N", "x")],
-            expect![""],
+            expect![[r#"
+                ../..c.yaml: notifications.channels[0].host: is missing; allowed: the name of an SMTP server
+                ../..c.yaml: notifications.channels[0].tls: a password would be sent in the clear; allowed with a username: starttls, implicit
+                ../..c.yaml: notifications.channels[0].from: "nobody" is not allowed; allowed: an address, such as COAFI <coafi@example.org>
+                ../..c.yaml: notifications.channels[0].to: has 0 addresses; allowed: 1 to 50
+                environment variable COAFI__NOTIFICATIONS__SECRETS__M: notifications.secrets.m: no channel has this name; allowed: names of notifications.channels
+                environment variable COAFI__NOTIFICATIONS__SECRETS__N: notifications.secrets.n: no channel has this name; allowed: names of notifications.channels"#]],
         );
         check(
             "notifications: {channels: [{name: a, kind: slack}, {name: a, kind: alertmanager, url: 'http://u:p@x'}], \
              rules: [{channels: [b]}, {severity: bad}, {sources: ['[']}], dead_letters: [{classes: [sad]}]}",
             &[("COAFI__NOTIFICATIONS__SECRETS__A", "hunter2")],
-            expect![""],
+            expect![[r#"
+                ../..c.yaml: notifications.channels[0].secret_file: what this file or COAFI__NOTIFICATIONS__SECRETS__A has is no http or https URL
+                ../..c.yaml: notifications.channels[1].url: a password does not belong in a file; set the section's "password_file" or the environment
+                ../..c.yaml: notifications.rules[1].severity: "bad" is not allowed; allowed: info, warning, critical
+                ../..c.yaml: notifications.rules[1].channels: is missing; allowed: names of channels
+                ../..c.yaml: notifications.rules[2].sources: "[" is not allowed: unclosed character class; missing ']'; allowed: globs, such as /coafi/*
+                ../..c.yaml: notifications.rules[2].channels: is missing; allowed: names of channels
+                ../..c.yaml: notifications.dead_letters[0].classes: "sad" is not allowed; allowed: poison, invalid, permanent, transient, panic, deadline, crash
+                ../..c.yaml: notifications.rules[0].channels: there is no channel "b"; allowed: a"#]],
         );
     }
 }

@@ -222,7 +222,7 @@ mod tests {
         let text = templates.text("late", &json!({"data": {"part": "<wing>", "days": 2}}));
         assert_eq!(text.unwrap(), "Late:\n<wing> by 2 days & more");
         let said = |name: &str| templates.text(name, &json!({"data": {}})).unwrap_err().to_string();
-        expect!["late.txt:2: undefined value"].assert_eq(&said("late"));
+        expect!["late.txt:2: undefined value: `data.part` is undefined"].assert_eq(&said("late"));
         expect![[r#"there is no template "x"; there are: late"#]].assert_eq(&said("x"));
     }
 

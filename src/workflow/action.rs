@@ -29,6 +29,8 @@ pub enum Action {
         registry: String,
         entry: String,
     },
+    /// The members of a notification, as its event has them.
+    Notify(Value),
 }
 
 /// Of the step at `path`.
@@ -88,6 +90,7 @@ pub fn action(definition: &Definition, run: &Run, path: &Path) -> Result<Action,
             registry: text("registry_read.registry", &read.registry)?,
             entry: text("registry_read.entry", &read.entry)?,
         },
+        Kind::Notify(notify) => Action::Notify(notify.fill(&fill)?),
         Kind::Approval(_) => return Err(Fault::new(Fault::TIMEOUT, "nobody has decided in time")),
         Kind::WaitFor(wait) => {
             return Err(Fault::new(Fault::TIMEOUT, format!("no {} has come in time", wait.event_type)));

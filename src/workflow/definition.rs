@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::notify::Notify;
 use super::{Block, Path, Template};
 use crate::expression::Expression;
 use crate::schema::Shape;
@@ -78,6 +79,7 @@ pub enum Kind {
     Emit(Emit),
     RegistryUpdate(RegistryUpdate),
     RegistryRead(RegistryRead),
+    Notify(Notify),
     /// Succeeds once this has passed.
     Wait(Duration),
     WaitFor(WaitFor),
@@ -210,6 +212,7 @@ impl Kind {
             Self::Emit(_) => "emit",
             Self::RegistryUpdate(_) => "registry_update",
             Self::RegistryRead(_) => "registry_read",
+            Self::Notify(_) => "notify",
             Self::Wait(_) => "wait",
             Self::WaitFor(_) => "wait_for",
             Self::Call(_) => "call",
@@ -246,6 +249,7 @@ impl Kind {
             Self::RegistryRead(read) => {
                 [&read.registry, &read.entry].into_iter().flat_map(Template::expressions).collect()
             }
+            Self::Notify(notify) => notify.expressions(),
             Self::Switch(switch) => switch.cases.iter().map(|case| &case.when).collect(),
             Self::ForEach(each) => vec![&each.items],
             Self::Approval(approval) => approval.message.expressions(),

@@ -17,6 +17,7 @@ mod http;
 mod journal;
 mod ledger;
 mod load;
+mod notifications;
 mod outages;
 mod plan;
 mod process;

@@ -54,7 +54,7 @@ impl World {
         let routing = routing(routes(ROUTES));
         let limits = RecordLimits::new(LIMIT, BTreeMap::new());
         let settings = Settings { limits, profile, ..Settings::default() };
-        let renderer = Renderer::new(audit, Some(replies), &settings);
+        let renderer = Renderer::new(audit, Some(replies), None, &settings);
         Self { renderer, routing, clock: Clock::start(), backing }
     }
 

@@ -72,7 +72,16 @@ fn headers(mail: &str) -> String {
 #[test]
 fn slack_is_sent_escaped_text_and_sections() {
     let sent = slack(&Templates::load(None).unwrap(), &message(&two())).unwrap();
-    expect![""].assert_eq(sent["text"].as_str().unwrap());
+    expect![[r#"
+        *Wing &lt;7&gt; &amp; door* (warning)
+        By two days.
+        *Sorry*
+        _/planning_
+
+        *Resolved: The database is down* (critical)
+        _/planning_
+        <https://example.org/db?a=1&amp;b>"#]]
+    .assert_eq(sent["text"].as_str().unwrap());
     assert_eq!(sent["blocks"].as_array().unwrap().len(), 1);
     assert_eq!(sent["blocks"][0]["text"]["text"], sent["text"]);
 }
@@ -90,20 +99,102 @@ fn a_text_of_any_length_stays_within_what_slack_takes() {
 
 #[test]
 fn a_webhook_is_sent_all_there_is() {
-    expect![""].assert_eq(&pretty(&webhook(&message(&two()))));
+    expect![[r#"
+        {
+          "data": {
+            "channel": "ops",
+            "groupKey": "late",
+            "id": "d-1",
+            "notifications": [
+              {
+                "data": {},
+                "dedupKey": "",
+                "id": "n-1",
+                "requestedAt": "2025-11-21T16:00:00Z",
+                "resolved": false,
+                "severity": "warning",
+                "source": "/planning",
+                "text": "By two days.\n*Sorry*",
+                "title": "Wing <7> & door",
+                "url": ""
+              },
+              {
+                "data": {
+                  "since": 7
+                },
+                "dedupKey": "outage/db",
+                "id": "n-1",
+                "requestedAt": "2025-11-21T16:00:00Z",
+                "resolved": true,
+                "severity": "critical",
+                "source": "/planning",
+                "text": "",
+                "title": "The database is down",
+                "url": "https://example.org/db?a=1&b"
+              }
+            ],
+            "severity": "critical",
+            "title": "2 notifications: late",
+            "utids": [
+              "UT-1"
+            ]
+          },
+          "timestamp": "2025-11-21T16:00:01Z",
+          "type": "notification.delivery"
+        }"#]]
+    .assert_eq(&pretty(&webhook(&message(&two()))));
 }
 
 #[test]
 fn alertmanager_is_sent_alerts_that_end() {
     let alerts = alerts(&Templates::load(None).unwrap(), &message(&two()), Duration::from_secs(3_600)).unwrap();
-    expect![""].assert_eq(&pretty(&alerts));
+    expect![[r#"
+        [
+          {
+            "annotations": {
+              "description": "By two days.\n*Sorry*",
+              "summary": "Wing <7> & door"
+            },
+            "endsAt": "2025-11-21T17:00:00Z",
+            "labels": {
+              "alertname": "Wing <7> & door",
+              "service": "coafi",
+              "severity": "warning",
+              "source": "/planning"
+            },
+            "startsAt": "2025-11-21T16:00:00Z"
+          },
+          {
+            "annotations": {
+              "description": "",
+              "summary": "The database is down"
+            },
+            "endsAt": "2025-11-21T16:00:00Z",
+            "generatorURL": "https://example.org/db?a=1&b",
+            "labels": {
+              "alertname": "outage/db",
+              "service": "coafi",
+              "severity": "critical",
+              "source": "/planning"
+            },
+            "startsAt": "2025-11-21T16:00:00Z"
+          }
+        ]"#]]
+    .assert_eq(&pretty(&alerts));
 }
 
 #[test]
 fn an_e_mail_has_both_forms_and_an_id_of_its_delivery() {
     let sent = mail(&two());
     let check = |expected: Expect| expected.assert_eq(&headers(&sent));
-    check(expect![""]);
+    check(expect![[r#"
+        From: COAFI <coafi@example.org>
+        To: ops@example.org
+        Date: Fri, 21 Nov 2025 16:00:01 +0000
+        Subject: [critical] 2 notifications: late
+        Message-ID: <0741a320e613baac937e2644e8e96a28.coafi@example.org>
+        MIME-Version: 1.0
+        Content-Type: multipart/alternative;"#]]);
     assert!(sent.contains("Wing &lt;7&gt; &amp; door"), "{sent}");
     assert!(sent.contains("Wing <7> & door"), "{sent}");
 }

@@ -14,6 +14,7 @@ use crate::schema::Shape;
 use crate::workflow::definition::{
     Approval, Call, Case, Emit, ForEach, Kind, RegistryRead, RegistryUpdate, Retry, Step, Switch, Validate, WaitFor,
 };
+use crate::workflow::notify::Notify;
 use crate::workflow::scope::{DATA, EVENT, INDEX, INPUT, ITEM, RUN, STEPS};
 use crate::workflow::{Block, DefinitionError, Template, raw};
 
@@ -31,7 +32,7 @@ const BACKOFF_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 /// The route's deadline is above.
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(20);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 3_600);
-const KINDS: &str = "transform, validate, emit, registry_update, registry_read, wait, wait_for, call, approval, switch, parallel, for_each";
+const KINDS: &str = "transform, validate, emit, registry_update, registry_read, notify, wait, wait_for, call, approval, switch, parallel, for_each";
 /// Of a `wait_for`: both are in an index.
 const CORRELATE_BYTES_MAX: usize = 500;
 const EVENT_TYPE_BYTES_MAX: usize = 200;
@@ -192,6 +193,7 @@ impl<'a> Steps<'a> {
             raw.emit.is_some(),
             raw.registry_update.is_some(),
             raw.registry_read.is_some(),
+            raw.notify.is_some(),
             raw.wait.is_some(),
             raw.wait_for.is_some(),
             raw.call.is_some(),
@@ -229,6 +231,11 @@ impl<'a> Steps<'a> {
                 registry: fill("registry_read.registry", &raw.registry)?,
                 entry: fill("registry_read.entry", &raw.entry)?,
             })
+        } else if let Some(raw) = &raw.notify {
+            if self.known.is_some_and(|known| !known.topics.contains_key(Notify::TOPIC)) {
+                return Err(at.error(format!("notify: the topic {} is not declared; see topics_dir", Notify::TOPIC)));
+            }
+            Kind::Notify(Notify::parse(raw, &fill)?)
         } else if let Some(text) = &raw.wait {
             Kind::Wait(duration(at, "wait", text, WAIT_RANGE)?)
         } else if let Some(raw) = &raw.wait_for {
