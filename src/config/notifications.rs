@@ -34,6 +34,7 @@ const SECRETS: &str = "secrets";
 const CHANNELS_MAX: usize = 100;
 const RULES_MAX: usize = 200;
 const RECIPIENTS_MAX: usize = 50;
+const PASSWORD_ALLOWED: &str = "allowed: with a password, in secret_file or in the environment, or neither";
 const NAME_ALLOWED: &str = "small letters, digits, '-' and '_', such as ops-chat";
 const DEDUP_WINDOW: Duration = Duration::from_secs(3_600);
 const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(30 * 86_400);
@@ -51,22 +52,21 @@ impl Notifications {
         let pace = pace(section, Pace { dedup_window: DEDUP_WINDOW, group_wait: GROUP_WAIT });
         let secrets = section.named_secrets(SECRETS);
         let variables = section.path_of(SECRETS);
-        let channels: Vec<Option<Channel>> =
+        let channels: Vec<(String, Option<ChannelKind>, bool)> =
             section.sections("channels", "name", |section| channel(section, &secrets, &variables));
         let rules: Vec<Rule> = section.sections("rules", "severity", |section| rule(section, pace));
         let dead_letters = section.sections("dead_letters", "types", dead_letter_rule);
         let templates_dir = section.optional_text("templates_dir").map(PathBuf::from);
-        let names: Vec<Option<&str>> =
-            channels.iter().map(|channel| channel.as_ref().map(|channel| channel.name.as_str())).collect();
+        let names: Vec<&str> = channels.iter().map(|(name, ..)| name.as_str()).collect();
         check_names(section, &names);
-        for name in secrets.keys().filter(|secret| !names.iter().flatten().any(|name| in_variables(name) == **secret)) {
+        for name in secrets.keys().filter(|secret| !names.iter().any(|name| in_variables(name) == **secret)) {
             let message = "no channel has this name; allowed: names of notifications.channels";
             section.reject(&format!("{SECRETS}.{name}"), message);
         }
         for (index, rule) in rules.iter().enumerate() {
-            let unknown = rule.channels.iter().find(|channel| !names.contains(&Some(channel.as_str())));
+            let unknown = rule.channels.iter().find(|channel| !names.contains(&channel.as_str()));
             if let Some(unknown) = unknown {
-                let known = names.iter().flatten().copied().collect::<Vec<_>>().join(", ");
+                let known = names.join(", ");
                 let message = format!("there is no channel {unknown:?}; allowed: {known}");
                 section.reject(&format!("rules[{index}].channels"), message);
             }
@@ -76,13 +76,15 @@ impl Notifications {
                 section.reject(key, format!("there are {count}; allowed: at most {most}"));
             }
         }
-        Self { channels: channels.into_iter().flatten().collect(), rules, dead_letters, pace, templates_dir }
+        let usable = channels.into_iter().filter(|(name, ..)| !name.is_empty());
+        let channels = usable.filter_map(|(name, kind, direct)| Some(Channel { name, direct, kind: kind? }));
+        Self { channels: channels.collect(), rules, dead_letters, pace, templates_dir }
     }
 }
 
-fn check_names(section: &mut Section<'_>, names: &[Option<&str>]) {
+fn check_names(section: &mut Section<'_>, names: &[&str]) {
     for (index, name) in names.iter().enumerate() {
-        if name.is_some_and(|name| names[..index].contains(&Some(name))) {
+        if !name.is_empty() && names[..index].contains(name) {
             section.reject(&format!("channels[{index}].name"), "two channels have this name");
         }
     }
@@ -147,11 +149,12 @@ enum Kind {
     Email,
 }
 
+/// Its name, what it is if that can be told, and whether it is told directly.
 fn channel(
     section: &mut Section<'_>,
     in_environment: &BTreeMap<String, Vec<Secret>>,
     variables: &str,
-) -> Option<Channel> {
+) -> (String, Option<ChannelKind>, bool) {
     let is_name = |text: &str| {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
@@ -178,18 +181,26 @@ fn channel(
     if kind != Kind::Webhook && secrets.len() > 1 {
         section.reject("secret_file", format!("there are {}, with {variable}; allowed: one", secrets.len()));
     }
-    let kind = match kind {
-        Kind::Slack => ChannelKind::Slack(slack(section, secrets, &variable)?),
-        Kind::Webhook => ChannelKind::Webhook(webhook(section, secrets, &variable)?),
-        Kind::Alertmanager => ChannelKind::Alertmanager(Alertmanager {
-            url: url(section)?,
-            username: section.optional_text("username"),
-            password: secrets.pop(),
-            resolve_after: section.duration("resolve_after", RESOLVE_AFTER, RESOLVE_AFTER_RANGE),
-        }),
+    let kind = kind_of(section, kind, secrets, &variable);
+    (name, kind, direct)
+}
+
+fn kind_of(section: &mut Section<'_>, kind: Kind, mut secrets: Vec<Secret>, variable: &str) -> Option<ChannelKind> {
+    Some(match kind {
+        Kind::Slack => ChannelKind::Slack(slack(section, secrets, variable)?),
+        Kind::Webhook => ChannelKind::Webhook(webhook(section, secrets, variable)?),
+        Kind::Alertmanager => ChannelKind::Alertmanager(alertmanager(section, secrets.pop())?),
         Kind::Email => ChannelKind::Email(Box::new(email(section, secrets.pop())?)),
-    };
-    (!name.is_empty()).then_some(Channel { name, direct, kind })
+    })
+}
+
+fn alertmanager(section: &mut Section<'_>, password: Option<Secret>) -> Option<Alertmanager> {
+    let username = section.optional_text("username");
+    if username.is_some() != password.is_some() {
+        section.reject("username", PASSWORD_ALLOWED);
+    }
+    let resolve_after = section.duration("resolve_after", RESOLVE_AFTER, RESOLVE_AFTER_RANGE);
+    Some(Alertmanager { url: url(section)?, username, password, resolve_after })
 }
 
 /// Of servers that anybody may know.
@@ -240,7 +251,7 @@ fn email(section: &mut Section<'_>, password: Option<Secret>) -> Option<Email> {
     let port = section.integer("port", port, 1..=u16::MAX);
     let username = section.optional_text("username");
     if username.is_some() != password.is_some() {
-        section.reject("username", "allowed: with a password, in secret_file or in the environment, or neither");
+        section.reject("username", PASSWORD_ALLOWED);
     } else if username.is_some() && tls == SmtpTls::None {
         section.reject("tls", "a password would be sent in the clear; allowed with a username: starttls, implicit");
     }
@@ -282,8 +293,10 @@ mod tests {
         std::fs::write(&file, yaml).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let loaded = load(&Sources { file: Some(file), environment, ..Sources::default() });
-        let here = format!("{}/", directory.path().display());
-        loaded.map_err(|error| error.to_string().replace(&here, ""))
+        // The file lies in a directory of the test's own.
+        let short =
+            |line: &str| line.split_once("/c.yaml").map_or(line.to_owned(), |(_, rest)| format!("c.yaml{rest}"));
+        loaded.map_err(|error| error.to_string().lines().map(short).collect::<Vec<_>>().join("\n"))
     }
 
     const EVERY_KIND: &str = "
@@ -344,23 +357,22 @@ notifications:
             "notifications: {channels: [{name: Chat, kind: slack}, {name: b}, {name: c, kind: webhook, url: 'ftp://x'}]}",
             &[],
             expect![[r#"
-                ../..c.yaml: notifications.channels[0].name: "Chat" is not allowed; allowed: small letters, digits, '-' and '_', such as ops-chat
-                ../..c.yaml: notifications.channels[0].name: is missing; allowed: small letters, digits, '-' and '_', such as ops-chat
-                ../..c.yaml: notifications.channels[0].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__<NAME>
-                ../..c.yaml: notifications.channels[1].kind: is missing; allowed: slack, webhook, alertmanager, email
-                ../..c.yaml: notifications.channels[1].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__B
-                ../..c.yaml: notifications.channels[2].url: "ftp://x" is not allowed; allowed: a URL that starts with http: or https:
-                ../..c.yaml: notifications.channels[2].secret_file: is missing; allowed: a file with one secret (whsec_…) a line, or environment variable COAFI__NOTIFICATIONS__SECRETS__C"#]],
+                c.yaml: notifications.channels[0].name: "Chat" is not allowed; allowed: small letters, digits, '-' and '_', such as ops-chat
+                c.yaml: notifications.channels[0].name: is missing; allowed: small letters, digits, '-' and '_', such as ops-chat
+                c.yaml: notifications.channels[0].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__<NAME>
+                c.yaml: notifications.channels[1].kind: is missing; allowed: slack, webhook, alertmanager, email
+                c.yaml: notifications.channels[1].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__B
+                c.yaml: notifications.channels[2].url: "ftp://x" is not allowed; allowed: a URL that starts with http: or https:
+                c.yaml: notifications.channels[2].secret_file: is missing; allowed: a file with one secret (whsec_…) a line, or environment variable COAFI__NOTIFICATIONS__SECRETS__C"#]],
         );
         check(
             "notifications: {channels: [{name: m, kind: email, tls: none, username: u, from: nobody, to: []}]}",
             &[("COAFI__NOTIFICATIONS__SECRETS__M", "x"), ("COAFI__NOTIFICATIONS__SECRETS__N", "x")],
             expect![[r#"
-                ../..c.yaml: notifications.channels[0].host: is missing; allowed: the name of an SMTP server
-                ../..c.yaml: notifications.channels[0].tls: a password would be sent in the clear; allowed with a username: starttls, implicit
-                ../..c.yaml: notifications.channels[0].from: "nobody" is not allowed; allowed: an address, such as COAFI <coafi@example.org>
-                ../..c.yaml: notifications.channels[0].to: has 0 addresses; allowed: 1 to 50
-                environment variable COAFI__NOTIFICATIONS__SECRETS__M: notifications.secrets.m: no channel has this name; allowed: names of notifications.channels
+                c.yaml: notifications.channels[0].host: is missing; allowed: the name of an SMTP server
+                c.yaml: notifications.channels[0].tls: a password would be sent in the clear; allowed with a username: starttls, implicit
+                c.yaml: notifications.channels[0].from: "nobody" is not allowed; allowed: an address, such as COAFI <coafi@example.org>
+                c.yaml: notifications.channels[0].to: has 0 addresses; allowed: 1 to 50
                 environment variable COAFI__NOTIFICATIONS__SECRETS__N: notifications.secrets.n: no channel has this name; allowed: names of notifications.channels"#]],
         );
         check(
@@ -368,14 +380,14 @@ notifications:
              rules: [{channels: [b]}, {severity: bad}, {sources: ['[']}], dead_letters: [{classes: [sad]}]}",
             &[("COAFI__NOTIFICATIONS__SECRETS__A", "hunter2")],
             expect![[r#"
-                ../..c.yaml: notifications.channels[0].secret_file: what this file or COAFI__NOTIFICATIONS__SECRETS__A has is no http or https URL
-                ../..c.yaml: notifications.channels[1].url: a password does not belong in a file; set the section's "password_file" or the environment
-                ../..c.yaml: notifications.rules[1].severity: "bad" is not allowed; allowed: info, warning, critical
-                ../..c.yaml: notifications.rules[1].channels: is missing; allowed: names of channels
-                ../..c.yaml: notifications.rules[2].sources: "[" is not allowed: unclosed character class; missing ']'; allowed: globs, such as /coafi/*
-                ../..c.yaml: notifications.rules[2].channels: is missing; allowed: names of channels
-                ../..c.yaml: notifications.dead_letters[0].classes: "sad" is not allowed; allowed: poison, invalid, permanent, transient, panic, deadline, crash
-                ../..c.yaml: notifications.rules[0].channels: there is no channel "b"; allowed: a"#]],
+                c.yaml: notifications.channels[0].secret_file: what this file or COAFI__NOTIFICATIONS__SECRETS__A has is no http or https URL
+                c.yaml: notifications.channels[1].url: a password does not belong in a file; set the section's "password_file" or the environment
+                c.yaml: notifications.rules[1].severity: "bad" is not allowed; allowed: info, warning, critical
+                c.yaml: notifications.rules[1].channels: is missing; allowed: names of channels
+                c.yaml: notifications.rules[2].sources: "[" is not allowed: unclosed character class; missing ']'; allowed: globs, such as /coafi/*
+                c.yaml: notifications.rules[2].channels: is missing; allowed: names of channels
+                c.yaml: notifications.dead_letters[0].classes: "sad" is not allowed; allowed: poison, invalid, permanent, transient, panic, deadline, crash
+                c.yaml: notifications.rules[0].channels: there is no channel "b"; allowed: a"#]],
         );
     }
 }

@@ -48,7 +48,10 @@ fn failure(channel: &str, error: SendError) -> Failure {
     let message = format!("channel {channel}: {error}");
     match error {
         SendError::Unreachable(_) => Failure::systemic(&format!("{NOTIFY}{channel}"), "channel_unreachable", message),
-        SendError::Later { .. } => Failure::transient("channel_not_ready", message).about(channel),
+        SendError::Later { after, .. } => {
+            let asks = after.map(|after| format!("; it asks to wait for {} s", after.as_secs())).unwrap_or_default();
+            Failure::transient("channel_not_ready", format!("{message}{asks}")).about(channel)
+        }
         SendError::Refused(_) => Failure::permanent("channel_refused", message),
         SendError::Template(_) => Failure::permanent("template_wrong", message),
     }

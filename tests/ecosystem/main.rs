@@ -9,6 +9,7 @@
 mod dead_letters;
 mod edges;
 mod groups;
+mod notifications;
 mod page;
 mod tools;
 mod topics;

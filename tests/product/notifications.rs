@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::journal::Outcome;
 use crate::process::{Process, eventually, found};
+use crate::stack::Stack;
 use crate::topic::ends;
 use crate::world::World;
 use receiver::{Received, Receiver};
@@ -53,7 +54,11 @@ impl Told {
 
     /// With more lines under `notifications`.
     fn with(name: &str, more: &str) -> Self {
-        let world = World::new(name);
+        Self::on(Stack::shared(), name, more)
+    }
+
+    fn on(stack: Stack, name: &str, more: &str) -> Self {
+        let world = World::on(stack, name);
         let group = world.group.clone();
         world.change_routes(|routes| routes + &ROUTES.replace("CHANNEL", &group));
         let (chat, hook, alerts) = (Receiver::start(), Receiver::start(), Receiver::start());
@@ -198,11 +203,8 @@ fn a_channel_that_is_away_is_told_when_it_is_back_and_no_attempt_is_used() {
     told.chat.stop();
     let replica = told.replica();
     let ids: Vec<String> = (0..3).map(|n| told.say(&format!("n{n}"), &["--channel", &chat])).collect();
-    let down = format!("coafi_circuit{{dependency=\"notify:{chat}\"");
-    eventually("the channel's outage is seen", || {
-        let page = replica.page("/metrics").body;
-        page.lines().any(|line| line.starts_with(&down) && line.contains("open") && line.ends_with(" 1"))
-    });
+    let open = format!(r#"coafi_circuit{{dependency="notify:{chat}",state="open"}}"#);
+    eventually("the channel's outage is seen", || replica.metric(&open) > 0.0);
     // Another kind of channel goes on.
     told.say("meanwhile", &["--channel", &hook]);
     assert_eq!(titles(&told.hook.until(1)[0]), ["meanwhile"]);

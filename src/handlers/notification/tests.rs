@@ -11,7 +11,7 @@ use crate::schema::Payload as _;
 use std::time::Duration;
 
 fn channel(name: &str) -> Channel {
-    let url = reqwest::Url::parse("http://127.0.0.1:9").unwrap();
+    let url = "http://127.0.0.1:9".parse().unwrap();
     let resolve_after = Duration::from_secs(60);
     let kind = ChannelKind::Alertmanager(Alertmanager { url, username: None, password: None, resolve_after });
     Channel { name: name.to_owned(), direct: false, kind }

@@ -1,7 +1,10 @@
 //! What COAFI itself says: outages that last and are over, and dead letters.
 
 use super::{Told, titles};
+use coafi_testcontainers::Postgres;
+
 use crate::process::eventually;
+use crate::stack::Stack;
 use crate::topic::Record;
 
 const RULES: &str = "    - {severity: warning, sources: [/coafi/groups/GROUP], channels: [GROUP-hook]}
@@ -52,4 +55,22 @@ fn dead_letters_of_one_kind_are_said_once() {
     replica.terminate();
     replica.ended().well();
     assert_eq!(told.hook.all().len(), 1);
+}
+
+#[test]
+fn an_outage_of_the_database_is_said_without_it() {
+    let mut postgres = Postgres::start().unwrap();
+    let told = Told::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "notify_direct", RULES);
+    let mut replica = told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")]);
+    postgres.kill().unwrap();
+    told.world.send(&told.world.push("key"));
+    let received = told.hook.until(1);
+    assert_eq!(titles(&received[0]), ["database is down"]);
+    assert_eq!(received[0].json()["data"]["notifications"][0]["severity"], "critical");
+    postgres.restart().unwrap();
+    assert_eq!(titles(&told.hook.until(2)[1]), ["database answers again"]);
+    replica.until_ready();
+    replica.terminate();
+    replica.ended().well();
+    assert_eq!(told.hook.all().len(), 2);
 }
