@@ -68,7 +68,7 @@ impl Told {
   channels:
     - {{name: {group}-chat, kind: slack}}
     - {{name: {group}-slow, kind: webhook, url: 'http://{hook}/slow', secret_file: {secret}}}
-    - {{name: {group}-hook, kind: webhook, url: 'http://{hook}/hook', secret_file: {secret}}}
+    - {{name: {group}-hook, kind: webhook, url: 'http://{hook}/hook', secret_file: {secret}, direct: true}}
     - {{name: {group}-alerts, kind: alertmanager, url: 'http://{alerts}/am'}}
   rules:
     - {{severity: critical, sources: [/{group}], channels: [{group}-chat, {group}-hook, {group}-alerts]}}

@@ -3,6 +3,7 @@
 use super::{Told, titles};
 use coafi_testcontainers::Postgres;
 
+use crate::journal::Outcome;
 use crate::process::eventually;
 use crate::stack::Stack;
 use crate::topic::Record;
@@ -48,10 +49,10 @@ fn dead_letters_of_one_kind_are_said_once() {
         "{notification}"
     );
     assert!(notification["text"].as_str().unwrap().contains(&format!("{}[0]@0", told.world.topic)), "{notification}");
-    let asked = |outcome: &crate::journal::Outcome| {
-        outcome.event_id.as_deref().is_some_and(|id| id.starts_with("dead-letter/"))
+    let heard = |outcome: &Outcome| {
+        outcome.is_final() && outcome.event_id.as_deref().is_some_and(|id| id.starts_with("dead-letter/"))
     };
-    eventually("all are heard", || told.outcomes().iter().filter(|outcome| asked(outcome)).count() == 3);
+    eventually("all are heard", || told.outcomes().iter().filter(|outcome| heard(outcome)).count() == 3);
     replica.terminate();
     replica.ended().well();
     assert_eq!(told.hook.all().len(), 1);
