@@ -20,7 +20,7 @@ use crate::notify::Notifier;
 pub(super) enum Notify {
     Channels(channels::Channels),
     Test(test::Test),
-    Send(send::Send),
+    Send(Box<send::Send>),
 }
 
 impl Notify {

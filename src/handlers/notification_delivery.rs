@@ -56,3 +56,27 @@ fn failure(channel: &str, error: SendError) -> Failure {
         SendError::Template(_) => Failure::permanent("template_wrong", message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{Class, Dependency};
+
+    #[test]
+    fn only_a_server_that_is_not_there_is_an_outage() {
+        let of = |error: SendError| {
+            let failure = failure("chat", error);
+            (failure.class, failure.code, failure.message)
+        };
+        let later = SendError::Later { message: "503".into(), after: Some(Duration::from_secs(7)) };
+        let said = |text: &str| format!("channel chat: {text}");
+        let away = Class::Systemic(Dependency::new("notify:chat"));
+        let expected = (away, "channel_unreachable", said("cannot be reached: refused"));
+        assert_eq!(of(SendError::Unreachable("refused".into())), expected);
+        let expected = (Class::Transient, "channel_not_ready", said("503; it asks to wait for 7 s"));
+        assert_eq!(of(later), expected);
+        assert_eq!(of(SendError::Refused("404".into())), (Class::Permanent, "channel_refused", said("404")));
+    }
+}
