@@ -381,13 +381,15 @@ notifications:
             &[("COAFI__NOTIFICATIONS__SECRETS__A", "hunter2")],
             expect![[r#"
                 c.yaml: notifications.channels[0].secret_file: what this file or COAFI__NOTIFICATIONS__SECRETS__A has is no http or https URL
+                c.yaml: notifications.channels[1].username: allowed: with a password, in secret_file or in the environment, or neither
                 c.yaml: notifications.channels[1].url: a password does not belong in a file; set the section's "password_file" or the environment
                 c.yaml: notifications.rules[1].severity: "bad" is not allowed; allowed: info, warning, critical
                 c.yaml: notifications.rules[1].channels: is missing; allowed: names of channels
                 c.yaml: notifications.rules[2].sources: "[" is not allowed: unclosed character class; missing ']'; allowed: globs, such as /coafi/*
                 c.yaml: notifications.rules[2].channels: is missing; allowed: names of channels
                 c.yaml: notifications.dead_letters[0].classes: "sad" is not allowed; allowed: poison, invalid, permanent, transient, panic, deadline, crash
-                c.yaml: notifications.rules[0].channels: there is no channel "b"; allowed: a"#]],
+                c.yaml: notifications.channels[1].name: two channels have this name
+                c.yaml: notifications.rules[0].channels: there is no channel "b"; allowed: a, a"#]],
         );
     }
 }
