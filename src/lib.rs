@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | may know |
 //! |---|---|---|
-//! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq`, `outgoing` | everything below |
+//! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq`, `notify`, `outgoing` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
 //! | core | `workflow` | `std`, JSON, JSON Schema, `expression` |
@@ -28,6 +28,7 @@ pub mod group;
 pub mod handlers;
 pub mod http;
 pub mod kafka;
+pub mod notify;
 pub mod outgoing;
 pub mod registry;
 pub mod runtime;

@@ -102,8 +102,14 @@ mod tests {
             expected_version: None,
             position: None,
         };
-        let work =
-            UnitOfWork { inbox, fence: fence.clone(), changes: vec![change], run: None, result: b"{}"[..].into() };
+        let work = UnitOfWork {
+            inbox,
+            fence: fence.clone(),
+            changes: vec![change],
+            run: None,
+            notices: Vec::new(),
+            result: b"{}"[..].into(),
+        };
         store.commit(work).await.unwrap();
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
+use super::notifier::notifier;
 use super::registries::registry_rules;
 use super::waiting::Waiting;
 use super::workflows::workflows;
@@ -56,6 +57,7 @@ impl Backing {
                 others => others.silenced(),
             }),
             registries: Arc::new(registry_rules(settings)?),
+            notifier: Arc::new(notifier(settings)?),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

@@ -8,6 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::escalation::Escalation;
+use super::notification_groups::NotificationGroups;
 use super::observed::{Observed, Timers};
 use super::reload::Reload;
 use super::replay::Replaying;
@@ -19,10 +21,14 @@ use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
 use crate::dispatch::replies::{self, RESULTS_TOPIC};
-use crate::dispatch::{Dispatcher, DispatcherParts, DispatcherSettings, Failure, Report, Routing, Workers};
+use crate::dispatch::{
+    Dispatcher, DispatcherParts, DispatcherSettings, Failure, LetterNotices, NOTIFICATIONS_TOPIC, Report, Routing,
+    Workers,
+};
 use crate::engine::{Class, Finished};
 use crate::kafka::topics::Declaration;
 use crate::kafka::{Config, Delivery, Inbox, Parts, Replica, Start, Status, StatusRecords, StoreClaims, Watch};
+use crate::notify::DeadLetterRule;
 use crate::runtime::{Clock, Hangup, Tasks};
 use crate::schema::payloads::ApiReply;
 use crate::schema::{Encoder, Payload as _};
@@ -88,8 +94,12 @@ impl Consumer {
         let replying = parts.replay.is_none() && declarations.iter().any(carries_replies);
         let mut shared = vec![&*unprocessed, AUDIT_TOPIC];
         shared.extend(replying.then_some(RESULTS_TOPIC));
+        // What a replay dead-letters was dead-lettered before.
+        let letter_rules = &parts.settings.notifications.dead_letters[..];
+        let letter_rules = if replay.is_some() { &[] } else { letter_rules };
+        shared.extend((!letter_rules.is_empty()).then_some(NOTIFICATIONS_TOPIC));
         let outputs = cluster::outputs(&topics, &shared);
-        let Some((audit, replies)) = wait_for_encoders(&parts, &outputs, replying, stop).await? else {
+        let Some(encoders) = wait_for_encoders(&parts, &outputs, replying, letter_rules, stop).await? else {
             return Ok(None);
         };
 
@@ -129,8 +139,9 @@ impl Consumer {
         let timers = parts.metrics.clone().map(Timers::new);
         let dispatch = DispatcherParts {
             services: Arc::clone(&parts.backing.services),
-            audit: Arc::new(audit),
-            replies,
+            audit: Arc::new(encoders.audit),
+            replies: encoders.replies,
+            notices: encoders.notices,
             clock,
             results: sink,
         };
@@ -159,7 +170,8 @@ impl Consumer {
         let (store, retention) = (Arc::clone(&parts.backing.services.store), parts.settings.database.inbox_retention);
         upkeep.spawn("the inbox's purge", purge::inbox(Arc::clone(&store), retention, upkeep.stop()));
         // After that nothing would know a run's events any more.
-        upkeep.spawn("the purge of runs", purge::workflow_runs(store, retention, upkeep.stop()));
+        upkeep.spawn("the purge of runs", purge::workflow_runs(Arc::clone(&store), retention, upkeep.stop()));
+        upkeep.spawn("the purge of what was said", purge::said(store, upkeep.stop()));
         let requests = &parts.backing.requests;
         upkeep.spawn("the index of words", purge::words(Arc::clone(requests), upkeep.stop()));
         let (artifacts, rules) = {
@@ -189,6 +201,23 @@ impl Consumer {
                 group: parts.group.clone(),
             };
             upkeep.spawn("the workflows' timers", timers.run(upkeep.stop()));
+            let groups = NotificationGroups {
+                services: Arc::clone(&parts.backing.services),
+                client: parts.places.client_config(),
+                group: parts.group.clone(),
+            };
+            upkeep.spawn("the notifications that wait", groups.run(upkeep.stop()));
+            // Without channels nobody could be told.
+            if parts.backing.services.notifier.channels().next().is_some() {
+                let escalation = Escalation {
+                    services: Arc::clone(&parts.backing.services),
+                    client: parts.places.client_config(),
+                    group: parts.group.clone(),
+                    watch: replica.watch(),
+                    after: parts.settings.engine.circuit.escalate_after,
+                };
+                upkeep.spawn("the escalation", escalation.run(upkeep.stop()));
+            }
             upkeep.spawn("the watch over the routes file", reload.run(parts.hangup, upkeep.stop()));
         }
         Ok(Some(Self { replica, workers, upkeep, repositories }))
@@ -243,14 +272,22 @@ fn carries_replies(declaration: &Declaration) -> bool {
     declaration.topic == RESULTS_TOPIC && declaration.schemas.iter().any(|record| record == ApiReply::RECORD_NAME)
 }
 
-/// The cluster's id and the ids of the schemas of audit records and, where there are any, of replies, as soon as they can be
-/// had and the cluster has what is written to.
+/// What writes records of ours.
+struct Encoders {
+    audit: Audit,
+    replies: Option<Encoder<ApiReply>>,
+    notices: Option<LetterNotices>,
+}
+
+/// The cluster's id and the ids of the schemas of audit records and, where there are any, of replies and notices, as soon as
+/// they can be had and the cluster has what is written to.
 async fn wait_for_encoders(
     parts: &ConsumerParts<'_>,
     outputs: &BTreeSet<String>,
     replying: bool,
+    letter_rules: &[DeadLetterRule],
     stop: &CancellationToken,
-) -> anyhow::Result<Option<(Audit, Option<Encoder<ApiReply>>)>> {
+) -> anyhow::Result<Option<Encoders>> {
     let mut waiting = Waiting::default();
     loop {
         let reason = match cluster::id(parts.places, outputs).await {
@@ -268,7 +305,8 @@ async fn wait_for_encoders(
                 let encoders = async {
                     let audit = Audit::connect(writer, codec).await?;
                     let replies = if replying { Some(replies::encoder(codec).await?) } else { None };
-                    Ok::<_, Failure>((audit, replies))
+                    let notices = LetterNotices::connect(letter_rules, codec).await?;
+                    Ok::<_, Failure>(Encoders { audit, replies, notices })
                 };
                 match encoders.await {
                     Ok(encoders) => return Ok(Some(encoders)),

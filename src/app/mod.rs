@@ -13,8 +13,11 @@ mod consumer;
 mod deciding;
 mod dev;
 mod endpoints;
+mod escalation;
 mod git;
 mod letters;
+mod notification_groups;
+mod notifier;
 mod observed;
 mod places;
 mod purge;
@@ -41,6 +44,7 @@ pub use git::{connector, lone_connector, repository_settings};
 pub use letters::{
     NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
 };
+pub use notifier::notifier;
 pub use places::Places;
 pub use registries::registry_rules;
 pub use schedules::{schedule_connector, schedule_desk, schedule_settings};

@@ -39,6 +39,12 @@ pub(super) async fn workflow_runs(
     Ok(())
 }
 
+/// As [`inbox`], of what channels were told and may be told again.
+pub(super) async fn said(store: Arc<dyn Store>, stop: CancellationToken) -> Result<(), Infallible> {
+    rounds("notifications that may be said again", BATCH_ROWS, || store.purge_said(BATCH_ROWS), &stop).await;
+    Ok(())
+}
+
 /// As [`inbox`], of requests over HTTP.
 pub(super) async fn requests(
     store: Arc<dyn Requests>,

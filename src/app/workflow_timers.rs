@@ -103,6 +103,7 @@ impl WorkflowTimers {
             correlation_id: Some(run.correlation_id),
             utids: utids.map(str::to_owned).collect(),
             reply_to: None,
+            tenant: None,
             content_type: AVRO_CONTENT_TYPE,
             data: new.data,
         })

@@ -20,6 +20,7 @@ mod event;
 mod exit;
 mod group;
 mod health;
+mod notify;
 mod output;
 mod progress;
 mod registry;
@@ -117,6 +118,8 @@ enum Noun {
     Registry(registry::Registry),
     #[command(subcommand)]
     Workflow(workflow::Workflows),
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -205,6 +208,7 @@ impl Noun {
             Self::Schedule(command) => command.run(context).await,
             Self::Registry(command) => command.run(context).await,
             Self::Workflow(command) => command.run(context).await,
+            Self::Notify(command) => command.run(context).await,
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context, declarations).await?)

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Outgoing, Registry,
-    SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
+    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Notifications, Outgoing,
+    Registry, SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -36,6 +36,7 @@ pub struct Settings {
     pub registries: Vec<Registry>,
     pub http: Http,
     pub api: Api,
+    pub notifications: Notifications,
     pub outgoing: Outgoing,
     /// What routes may name as `http:NAME`.
     pub endpoints: Vec<HttpEndpoint>,
@@ -65,6 +66,7 @@ impl Settings {
             registries: registries::read(root),
             http: root.section("http", Http::read),
             api: root.section("api", Api::read),
+            notifications: root.section("notifications", Notifications::read),
             outgoing: root.section("outgoing", Outgoing::read),
             endpoints: endpoints::read(root),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),

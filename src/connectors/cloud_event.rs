@@ -22,6 +22,7 @@ pub struct NewSourceEvent {
     pub utids: Vec<String>,
     /// The topic in which somebody waits for how the event ends.
     pub reply_to: Option<&'static str>,
+    pub tenant: Option<String>,
     pub content_type: &'static str,
     pub data: Bytes,
 }
@@ -38,9 +39,13 @@ impl NewSourceEvent {
         let time = self.time_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map(|time| time.to_string());
         let utids = (!self.utids.is_empty()).then(|| self.utids.join(","));
         let reply_to = self.reply_to.map(str::to_owned);
-        for (name, value) in
-            [("ce_time", time), ("ce_subject", self.subject), ("ce_utids", utids), ("ce_replyto", reply_to)]
-        {
+        for (name, value) in [
+            ("ce_time", time),
+            ("ce_subject", self.subject),
+            ("ce_utids", utids),
+            ("ce_tenantid", self.tenant),
+            ("ce_replyto", reply_to),
+        ] {
             if let Some(value) = value {
                 headers = headers.with(name, value);
             }
@@ -80,6 +85,7 @@ mod tests {
             correlation_id: None,
             utids: vec!["a".into(), "b".into()],
             reply_to: Some("coafi.results"),
+            tenant: None,
             content_type: "application/avro",
             data: Bytes::from_static(b"data"),
         };

@@ -114,6 +114,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
         correlation_id: None,
         utids: strings(event.data.get("utids")),
         reply_to: None,
+        tenant: None,
         content_type: AVRO_CONTENT_TYPE,
         data: data.into(),
     };

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::classify::{classify, identity_of, reclassify};
 use super::delivery::Delivery;
 use super::ending::Ending;
+use super::letter_notices::LetterNotices;
 use super::probe;
 use super::record_limits::RecordLimits;
 use super::render::{FailureLog, HeaderProfile, Renderer};
@@ -81,6 +82,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// What encodes replies to callers who wait; without it they get none.
     pub replies: Option<Encoder<ApiReply>>,
+    /// Who is told of dead letters; without it nobody is.
+    pub notices: Option<LetterNotices>,
     pub clock: Clock,
     /// Where results go.
     pub results: ResultSink,
@@ -90,11 +93,11 @@ impl Dispatcher {
     /// Starts the workers on `runtime`. Whoever gets [`Workers`] watches and stops them.
     #[must_use]
     pub fn start(settings: &Settings, parts: Parts, runtime: &Handle) -> (Self, Workers) {
-        let Parts { services, audit, replies, clock, results } = parts;
+        let Parts { services, audit, replies, notices, clock, results } = parts;
         let shared = Arc::new(Shared::new(services, clock, &audit.writer().run, settings));
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
-            renderer: Renderer::new(audit, replies, settings),
+            renderer: Renderer::new(audit, replies, notices, settings),
             failures: FailureLog::new(settings.logged_payload_bytes, settings.replaying),
             shared,
             submit,

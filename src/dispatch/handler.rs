@@ -69,6 +69,8 @@ pub struct Services {
     pub endpoints: Arc<crate::outgoing::Endpoints>,
     /// What holds of single registries.
     pub registries: Arc<crate::registry::Rules>,
+    /// Channels that people are told by.
+    pub notifier: Arc<crate::notify::Notifier>,
 }
 
 /// How a handler registers itself.
@@ -147,6 +149,9 @@ pub struct NewEvent {
     /// Runs of workflows that led to it; else as many as led to the handled event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub workflow_hops: Option<u32>,
+    /// Whose it is; else whose the handled event is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant: Option<String>,
     /// Confluent wire format, from [`Codec::encode`].
     pub data: Bytes,
 }

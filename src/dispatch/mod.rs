@@ -10,6 +10,7 @@ mod ending;
 mod filter;
 mod handler;
 pub mod hop;
+mod letter_notices;
 pub mod once;
 mod probe;
 mod rate;
@@ -38,6 +39,7 @@ pub use filter::{Filter, FilterError};
 pub use handler::{
     Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
 };
+pub use letter_notices::{LetterNotices, NOTIFICATIONS_TOPIC};
 pub use probe::DEPENDENCIES;
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;

@@ -3,7 +3,7 @@
 
 use super::{Context, Failure, Place, Success, hop};
 use crate::event::Event;
-use crate::store::{Committed, EntryChange, InboxKey, Position, RunChange, UnitOfWork};
+use crate::store::{Committed, EntryChange, InboxKey, NewNotice, Position, RunChange, UnitOfWork};
 
 /// The result of an earlier run, if this event was handled before. Ask before doing the work; [`commit`] asks again.
 ///
@@ -26,7 +26,7 @@ pub async fn commit(
     changes: Vec<EntryChange>,
     success: Success,
 ) -> Result<Success, Failure> {
-    write(event, context, changes, None, success).await
+    write(event, context, changes, None, Vec::new(), success).await
 }
 
 /// As [`commit`], with a workflow's run that is taken on in the same transaction.
@@ -40,7 +40,20 @@ pub async fn commit_run(
     run: RunChange,
     success: Success,
 ) -> Result<Success, Failure> {
-    write(event, context, changes, Some(run), success).await
+    write(event, context, changes, Some(run), Vec::new(), success).await
+}
+
+/// As [`commit`], with what channels are told instead of changes of entries.
+///
+/// # Errors
+/// As the store; transient if a channel was told the same meanwhile.
+pub async fn commit_notices(
+    event: &Event,
+    context: &Context<'_>,
+    notices: Vec<NewNotice>,
+    success: Success,
+) -> Result<Success, Failure> {
+    write(event, context, Vec::new(), None, notices, success).await
 }
 
 async fn write(
@@ -48,12 +61,13 @@ async fn write(
     context: &Context<'_>,
     mut changes: Vec<EntryChange>,
     run: Option<RunChange>,
+    notices: Vec<NewNotice>,
     success: Success,
 ) -> Result<Success, Failure> {
     let result = serde_json::to_vec(&success).map_err(|e| Failure::permanent("result_not_json", e))?;
     changes.iter_mut().for_each(|change| change.position = Some(position(context)));
     let inbox = inbox_key(event, context);
-    let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, run, result: result.into() };
+    let work = UnitOfWork { inbox, fence: context.fence.clone(), changes, run, notices, result: result.into() };
     match context.services.store.commit(work).await? {
         Committed::Written(_) => Ok(success),
         Committed::Already(stored) => stored_success(&stored),

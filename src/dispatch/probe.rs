@@ -7,6 +7,7 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use super::Services;
 use crate::connectors::git::GIT_HOST;
 use crate::engine::Dependency;
+use crate::notify::NOTIFY;
 use crate::outgoing::HTTP_ENDPOINT;
 
 /// An answer that takes longer is none. What is back while it is waited for is noticed this much later.
@@ -26,6 +27,7 @@ pub const DEPENDENCIES: [&str; 3] = [Dependency::DATABASE, Dependency::SCHEMA_RE
 pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
     let host = dependency.0.strip_prefix(GIT_HOST);
     let endpoint = dependency.0.strip_prefix(HTTP_ENDPOINT);
+    let channel = dependency.0.strip_prefix(NOTIFY);
     let asked = async {
         match &*dependency.0 {
             Dependency::DATABASE => services.store.ping().await.map_err(|error| error.to_string()),
@@ -34,17 +36,17 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
                 let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
                 put.map(drop).map_err(|error| error.to_string())
             }
-            _ => match (host, endpoint, dependency.schema_subject()) {
-                (Some(origin), _, _) => services.repositories.host_answers(origin).await,
-                (None, Some(name), _) => services.endpoints.answers(name).await,
-                (None, None, Some(subject)) => {
-                    services.codec.is_registered(subject).await.map_err(|error| error.to_string())
-                }
-                (None, None, None) => Ok(()),
+            _ => match (host, endpoint, channel, dependency.schema_subject()) {
+                (Some(origin), ..) => services.repositories.host_answers(origin).await,
+                (_, Some(name), ..) => services.endpoints.answers(name).await,
+                (_, _, Some(name), _) => services.notifier.answers(name).await,
+                (.., Some(subject)) => services.codec.is_registered(subject).await.map_err(|error| error.to_string()),
+                (None, None, None, None) => Ok(()),
             },
         }
     };
-    let timeout = if host.or(endpoint).is_some() { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
+    let is_elsewhere = host.or(endpoint).or(channel).is_some();
+    let timeout = if is_elsewhere { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
     let answer = tokio::time::timeout(timeout, asked).await;
     match answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
         Ok(()) => true,

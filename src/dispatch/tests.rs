@@ -303,6 +303,7 @@ async fn a_derived_event_that_no_broker_takes_is_refused() {
         event_type: "t".into(),
         subject: None,
         workflow_hops: None,
+        tenant: None,
         key: "k".into(),
         data: vec![0; 2_000_000].into(),
     };

@@ -56,6 +56,7 @@ pub async fn event(context: &Context<'_>, request: WorkflowRequest<'_>) -> Resul
         event_type: WorkflowRequested::EVENT_TYPE.to_owned(),
         subject: request.subject,
         workflow_hops: None,
+        tenant: None,
         key: request.key,
         data: context.services.codec.encode(TOPIC, &requested).await?,
     })

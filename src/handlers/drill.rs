@@ -77,6 +77,7 @@ async fn derived(event: &Event, context: &Context<'_>, step: &DrillStep) -> Resu
         event_type: DrillStep::EVENT_TYPE.to_owned(),
         subject: None,
         workflow_hops: None,
+        tenant: None,
         key: step.key.clone(),
         data: context.services.codec.encode(DERIVED_TOPIC, &done).await?,
     })

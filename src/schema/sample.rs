@@ -346,3 +346,41 @@ pub(crate) fn workflow_command() -> WorkflowCommand {
         reason: "a wrong input".into(),
     }
 }
+
+pub(crate) fn notification_requested() -> NotificationRequested {
+    NotificationRequested {
+        title: "Wing 7 is late".into(),
+        text: "By two days.".into(),
+        template: "late".into(),
+        data: r#"{"part":"wing-7"}"#.into(),
+        severity: "warning".into(),
+        source: "/planning".into(),
+        dedup_key: "late/wing-7".into(),
+        group_key: "late".into(),
+        channels: vec!["ops-chat".into()],
+        resolved: true,
+        url: "https://planning.example/wing-7".into(),
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn notification_delivery() -> NotificationDelivery {
+    let requested = notification_requested();
+    NotificationDelivery {
+        channel: "ops-chat".into(),
+        group_key: "late".into(),
+        notifications: vec![DeliveredNotification {
+            id: "n-1".into(),
+            title: requested.title,
+            text: requested.text,
+            severity: requested.severity,
+            source: requested.source,
+            dedup_key: requested.dedup_key,
+            resolved: true,
+            url: requested.url,
+            data: requested.data,
+            requested_at: 1_763_740_800_000,
+        }],
+        utids: vec!["UT-1".into()],
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Committed, EntryChange, Fence, InboxKey, Position, RunChange, StoreError, UnitOfWork};
+use super::{Committed, EntryChange, Fence, InboxKey, NewNotice, Position, RunChange, StoreError, UnitOfWork};
 
 /// Most changes that one statement writes. A larger unit of work takes several within its transaction.
 pub(super) const WAVE: usize = 1_000;
@@ -49,6 +49,9 @@ pub(super) trait Transaction: Send {
     /// Writes a run of the group; false if it is not as it was read.
     async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error>;
 
+    /// Writes what a channel is told; false if it was told the same meanwhile.
+    async fn write_notice(&mut self, group: &str, notice: &NewNotice) -> Result<bool, sqlx::Error>;
+
     /// Writes entries and their history; new versions in the order of `changes`, which name each entry once.
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error>;
 }
@@ -65,7 +68,7 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-/// Checks the fence, writes the inbox row, then the run and the changes. The caller commits on `Written` and rolls back otherwise.
+/// Checks the fence, writes the inbox row, then the run, the notices and the changes. The caller commits on `Written` and rolls back otherwise.
 pub(super) async fn run(transaction: &mut dyn Transaction, work: &UnitOfWork) -> Result<Committed, Refusal> {
     let fence = &work.fence;
     let current = transaction.owner_epoch(fence).await?.unwrap_or(0);
@@ -85,6 +88,12 @@ pub(super) async fn run(transaction: &mut dyn Transaction, work: &UnitOfWork) ->
     {
         let message = format!("run {} was changed by another transaction meanwhile", change.run.workflow_id);
         return Err(Refusal::Contract(StoreError::Conflict(message)));
+    }
+    for notice in &work.notices {
+        if !transaction.write_notice(&work.inbox.group, notice).await? {
+            let message = format!("channel {} was told the same by another transaction meanwhile", notice.channel);
+            return Err(Refusal::Contract(StoreError::Conflict(message)));
+        }
     }
     let mut versions = vec![0; work.changes.len()];
     for wave in waves(&work.changes) {

@@ -1,5 +1,5 @@
 //! The project's database: registry entries, the inbox, partition ownership, requests over HTTP, runs
-//! of workflows. SQLite embedded, Postgres otherwise; one
+//! of workflows, notifications. SQLite embedded, Postgres otherwise; one
 //! contract (`tests/contract/store.rs`) over both.
 //!
 //! It refuses to know what a handler does; it keeps two invariants for it: nothing is written under an epoch that is over
@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod error;
 mod failure;
+mod notices;
 mod open;
 mod postgres;
 mod registries;
@@ -17,6 +18,7 @@ mod sql;
 mod sqlite;
 mod workflows;
 
+pub use notices::{DueNotices, NewNotice, NoticeGroup, Notices, Said};
 pub use open::{Settings, open};
 pub use registries::{
     EntriesPage, EntryFilter, HistoryKept, PAGE_CHARS_MAX, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
@@ -115,6 +117,8 @@ pub struct UnitOfWork {
     pub changes: Vec<EntryChange>,
     /// The workflow's run that is taken on, if one is.
     pub run: Option<RunChange>,
+    /// What channels are to be told.
+    pub notices: Vec<NewNotice>,
     /// The handler's complete result (a serialised `Success`); given back on a re-run (I9).
     pub result: Bytes,
 }
@@ -146,7 +150,7 @@ pub enum StoreError {
 }
 
 #[async_trait]
-pub trait Store: Workflows + std::fmt::Debug {
+pub trait Store: Workflows + Notices + std::fmt::Debug {
     /// Answers within a second or fails; for `/ready` and probes.
     async fn ping(&self) -> Result<(), StoreError>;
 

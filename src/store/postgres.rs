@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
 use super::open::{Settings, migration_error, newest, too_old};
-use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
+use super::{Committed, Entry, EntryChange, Fence, InboxKey, NewNotice, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -261,6 +261,10 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Postgres> {
 
     async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error> {
         super::workflows::postgres(self, group, change).await
+    }
+
+    async fn write_notice(&mut self, group: &str, notice: &NewNotice) -> Result<bool, sqlx::Error> {
+        super::notices::postgres(self, group, notice).await
     }
 
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {

@@ -16,7 +16,7 @@ use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
 use super::open::{Settings, migration_error, newest, too_old};
 use super::registries::sqlite as registries;
-use super::{Committed, Entry, EntryChange, Fence, InboxKey, RunChange, Store, StoreError, UnitOfWork, sql};
+use super::{Committed, Entry, EntryChange, Fence, InboxKey, NewNotice, RunChange, Store, StoreError, UnitOfWork, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -249,6 +249,10 @@ impl Transaction for sqlx::Transaction<'static, sqlx::Sqlite> {
 
     async fn write_run(&mut self, group: &str, change: &RunChange) -> Result<bool, sqlx::Error> {
         super::workflows::sqlite(self, group, change).await
+    }
+
+    async fn write_notice(&mut self, group: &str, notice: &NewNotice) -> Result<bool, sqlx::Error> {
+        super::notices::sqlite(self, group, notice).await
     }
 
     async fn write(&mut self, changes: &[&EntryChange], by: &InboxKey) -> Result<Vec<i64>, sqlx::Error> {

@@ -3,7 +3,7 @@
 
 mod statements;
 
-pub(super) use statements::{postgres, sqlite};
+pub(super) use statements::{millis, postgres, sqlite};
 
 use std::time::Duration;
 

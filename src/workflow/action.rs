@@ -34,6 +34,8 @@ pub enum Action {
         event_type: String,
         data: Value,
     },
+    /// The members of a notification, as its event has them.
+    Notify(Value),
 }
 
 /// Of the step at `path`.
@@ -98,6 +100,7 @@ pub fn action(definition: &Definition, run: &Run, path: &Path) -> Result<Action,
             event_type: http.event_type.clone(),
             data: fill(&http.data)?,
         },
+        Kind::Notify(notify) => Action::Notify(notify.fill(&fill)?),
         Kind::Approval(_) => return Err(Fault::new(Fault::TIMEOUT, "nobody has decided in time")),
         Kind::WaitFor(wait) => {
             return Err(Fault::new(Fault::TIMEOUT, format!("no {} has come in time", wait.event_type)));

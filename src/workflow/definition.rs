@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::notify::Notify;
 use super::{Block, Path, Template};
 use crate::expression::Expression;
 use crate::schema::Shape;
@@ -79,6 +80,7 @@ pub enum Kind {
     RegistryUpdate(RegistryUpdate),
     RegistryRead(RegistryRead),
     Http(Http),
+    Notify(Notify),
     /// Succeeds once this has passed.
     Wait(Duration),
     WaitFor(WaitFor),
@@ -220,6 +222,7 @@ impl Kind {
             Self::RegistryUpdate(_) => "registry_update",
             Self::RegistryRead(_) => "registry_read",
             Self::Http(_) => "http",
+            Self::Notify(_) => "notify",
             Self::Wait(_) => "wait",
             Self::WaitFor(_) => "wait_for",
             Self::Call(_) => "call",
@@ -257,6 +260,7 @@ impl Kind {
                 [&read.registry, &read.entry].into_iter().flat_map(Template::expressions).collect()
             }
             Self::Http(http) => http.data.expressions(),
+            Self::Notify(notify) => notify.expressions(),
             Self::Switch(switch) => switch.cases.iter().map(|case| &case.when).collect(),
             Self::ForEach(each) => vec![&each.items],
             Self::Approval(approval) => approval.message.expressions(),

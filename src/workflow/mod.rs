@@ -17,6 +17,7 @@ mod definitions;
 mod error;
 mod listen;
 mod mermaid;
+mod notify;
 mod parse;
 mod path;
 mod raw;

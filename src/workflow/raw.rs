@@ -43,6 +43,7 @@ pub(super) struct Step {
     pub(super) registry_update: Option<RegistryUpdate>,
     pub(super) registry_read: Option<RegistryRead>,
     pub(super) http: Option<Http>,
+    pub(super) notify: Option<super::notify::Raw>,
     pub(super) wait: Option<String>,
     pub(super) wait_for: Option<WaitFor>,
     pub(super) call: Option<Call>,

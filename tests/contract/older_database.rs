@@ -103,6 +103,7 @@ async fn check(url: &str) {
             fence: fence.clone(),
             changes: vec![change],
             run: None,
+            notices: Vec::new(),
             result: b"{}"[..].into(),
         };
         assert_eq!(

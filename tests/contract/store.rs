@@ -40,6 +40,7 @@ fn work(fence: &Fence, id: &str, changes: Vec<EntryChange>) -> UnitOfWork {
         fence: fence.clone(),
         changes,
         run: None,
+        notices: Vec::new(),
         result: Bytes::from(format!("result of {id}")),
     }
 }

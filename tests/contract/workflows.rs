@@ -39,7 +39,7 @@ fn inbox(event: &str) -> InboxKey {
 
 fn work(fence: &Fence, event: &str, change: RunChange) -> UnitOfWork {
     let (fence, result) = (fence.clone(), Bytes::from_static(b"{}"));
-    UnitOfWork { inbox: inbox(event), fence, changes: Vec::new(), run: Some(change), result }
+    UnitOfWork { inbox: inbox(event), fence, changes: Vec::new(), run: Some(change), notices: Vec::new(), result }
 }
 
 fn step(attempt: u32, status: &str) -> StepRecord {

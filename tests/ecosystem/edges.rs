@@ -13,6 +13,7 @@ pub(crate) const EVENTS: &str = "coafi.ai";
 pub(crate) const REPLIES: &str = "coafi.results";
 pub(crate) const FIRES: &str = "coafi.schedule";
 pub(crate) const LEDGER: &str = "coafi.schedule.ledger";
+pub(crate) const NOTIFICATIONS: &str = "coafi.notifications";
 pub(crate) const WAKES: &str = "coafi.connect.wakes";
 
 /// Outcomes that come of it: the request's.
@@ -44,6 +45,7 @@ pub(crate) fn happen(world: &World) {
     std::fs::write(world.path("edges.yaml"), yaml).unwrap();
     ask(world, key);
     fire(world);
+    world.run(&["notify", "send", "--title", "Everything has happened"]).well();
 }
 
 fn start(world: &World, args: &[&str]) -> Process {

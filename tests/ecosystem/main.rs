@@ -12,6 +12,7 @@ mod dead_letters;
 mod edges;
 mod groups;
 mod handlers;
+mod notifications;
 mod openapi;
 mod page;
 mod tools;

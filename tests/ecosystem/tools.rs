@@ -51,6 +51,13 @@ pub(crate) fn schemathesis() -> Command {
     Command::new(cached("schemathesis", "schemathesis.txt").join("bin/schemathesis"))
 }
 
+/// The SMTP server beside this file.
+pub(crate) fn smtp_server(args: &[&str]) -> Command {
+    let mut python = Command::new(cached("smtp", "smtp.txt").join("bin/python"));
+    python.arg(readers().join("smtp_server.py")).args(args);
+    python
+}
+
 /// A reader in Java, a single source file beside this one.
 pub(crate) fn java(reader: &str, args: &[&str]) -> Command {
     let mut java = jvm();

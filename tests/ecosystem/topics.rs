@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coafi_testcontainers::Kafka;
 use serde_json::{Value, json};
 
-use crate::edges::{self, EVENTS, FIRES, LEDGER, REPLIES, REQUESTS, WAKES};
+use crate::edges::{self, EVENTS, FIRES, LEDGER, NOTIFICATIONS, REPLIES, REQUESTS, WAKES};
 use crate::event::{attributes, commit_data};
 use crate::page;
 use crate::repositories::Repository;
@@ -26,7 +26,7 @@ const STATES: [&str; 3] = [OFFSETS, STATUS, LETTERS];
 const DEAD: &str = "coafi.git.dlq";
 
 /// What stands in which topic after everything has happened that can happen to an event.
-const SCHEMAS: [(&str, &[&str]); 14] = [
+const SCHEMAS: [(&str, &[&str]); 15] = [
     (GIT_TOPIC, &["org.coafi.events.GitCommitEventPayload", "org.coafi.events.GitPushEventPayload"]),
     ("coafi.git.retry.1s", &["org.coafi.events.GitCommitEventPayload"]),
     (DEAD, &["org.coafi.events.GitCommitEventPayload"]),
@@ -39,6 +39,7 @@ const SCHEMAS: [(&str, &[&str]); 14] = [
     (REPLIES, &["org.coafi.events.ApiReplyEventPayload"]),
     (FIRES, &["org.coafi.events.ScheduleFiredEventPayload"]),
     (LEDGER, &["org.coafi.schedule.Decision"]),
+    (NOTIFICATIONS, &["org.coafi.events.NotificationRequestedEventPayload"]),
     // What callers say, as JSON.
     (EVENTS, &[]),
     // Keys are all that there is.

@@ -53,6 +53,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           schedule     Schedules: when they fire, what became of it, and how to step in
           registry     Registries: entries with their versions, who wrote them, and who is told of changes
           workflow     Workflows: what is defined, what runs, and how to step in
+          notify       Notifications: the channels, whether they work, and saying something
           topics       The cluster's topics, as topics/*.yaml declares them
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force

@@ -18,6 +18,7 @@ mod http;
 mod journal;
 mod ledger;
 mod load;
+mod notifications;
 mod outages;
 mod plan;
 mod process;

@@ -15,8 +15,8 @@ use crate::stack::{Database, Stack, unique};
 use crate::topic::{Positions, Producer, Read, Record, ends, read};
 
 /// Topics that every world has in common with the others of its stack.
-const COMMON_TOPICS: [&str; 5] =
-    [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.connect.offsets", "coafi.status"];
+const COMMON_TOPICS: [&str; 6] =
+    [journal::TOPIC, UNPROCESSED, "coafi.workflow", "coafi.notifications", "coafi.connect.offsets", "coafi.status"];
 /// The git connector's; it has no other.
 pub(crate) const GIT_TOPIC: &str = "coafi.git";
 pub(crate) const UNPROCESSED: &str = "coafi.unprocessed";

@@ -100,6 +100,7 @@ impl Encoders {
             correlation_id: None,
             utids,
             reply_to: None,
+            tenant: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         })

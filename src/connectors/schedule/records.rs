@@ -115,6 +115,7 @@ impl Records {
             correlation_id: None,
             utids: Vec::new(),
             reply_to: None,
+            tenant: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         };
@@ -153,6 +154,7 @@ impl Records {
             correlation_id: entry.event_id.clone(),
             utids: Vec::new(),
             reply_to: None,
+            tenant: None,
             content_type: AVRO_CONTENT_TYPE,
             data: data.into(),
         };

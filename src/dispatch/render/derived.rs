@@ -38,7 +38,7 @@ fn outgoing(cause: &Event, new: &NewEvent, traceparent: Option<&str>, at_ms: i64
         ("ce_partitionkey", Some(&new.key)),
         ("ce_correlationid", Some(cause.correlation_id())),
         ("ce_causationid", Some(cause.id())),
-        ("ce_tenantid", cause.attribute(Attribute::TenantId)),
+        ("ce_tenantid", new.tenant.as_deref().or_else(|| cause.attribute(Attribute::TenantId))),
         ("ce_utids", cause.attribute(Attribute::Utids)),
         ("ce_workflowhops", hops),
         // Of a replay: what follows from it is its own, too.

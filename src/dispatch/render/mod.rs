@@ -10,6 +10,7 @@ mod derived;
 mod failure_log;
 mod fit;
 mod forward;
+mod notice;
 mod outcome;
 mod profile;
 mod quota;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use super::delivery::Delivery;
 use super::dispatcher::Settings;
+use super::letter_notices::LetterNotices;
 use super::report::Report;
 use super::{ConsumedTopic, RecordLimits, Routed, dead_letter_topic, retry_topic};
 use crate::bitt::Audit;
@@ -45,6 +47,8 @@ pub(super) struct Renderer {
     profile: HeaderProfile,
     /// What encodes replies; without it there are none.
     replies: Option<Encoder<ApiReply>>,
+    /// Who is told of dead letters; without it nobody is.
+    notices: Option<LetterNotices>,
 }
 
 /// What an output comes to, after it is known what fits where.
@@ -59,13 +63,19 @@ pub(super) enum Ending {
 }
 
 impl Renderer {
-    pub(super) fn new(audit: Arc<Audit>, replies: Option<Encoder<ApiReply>>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        audit: Arc<Audit>,
+        replies: Option<Encoder<ApiReply>>,
+        notices: Option<LetterNotices>,
+        settings: &Settings,
+    ) -> Self {
         Self {
             audit,
             unprocessed_topic: settings.unprocessed_topic.as_str().into(),
             limits: settings.limits.clone(),
             profile: settings.profile,
             replies,
+            notices,
         }
     }
 
@@ -77,6 +87,7 @@ impl Renderer {
         let ending = self.ending(source, output, clock);
         into.push(self.outcome(source, output, &ending, clock));
         into.extend(self.reply(output, &ending));
+        into.extend(self.notice(source, output, &ending));
         if let Ending::Forwarded { outgoing, .. } = ending {
             into.push(outgoing);
         }

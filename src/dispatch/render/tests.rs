@@ -54,7 +54,7 @@ impl World {
         let routing = routing(routes(ROUTES));
         let limits = RecordLimits::new(LIMIT, BTreeMap::new());
         let settings = Settings { limits, profile, ..Settings::default() };
-        let renderer = Renderer::new(audit, Some(replies), &settings);
+        let renderer = Renderer::new(audit, Some(replies), None, &settings);
         Self { renderer, routing, clock: Clock::start(), backing }
     }
 
@@ -224,6 +224,7 @@ async fn a_derived_event() {
         event_type: "workflow.requested".into(),
         subject: Some("main".into()),
         workflow_hops: None,
+        tenant: None,
         key: "repo".into(),
         data: (&b"\0\0\0\0\x01data"[..]).into(),
     };

@@ -49,6 +49,12 @@ impl Patterns {
     }
 }
 
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_any() == other.is_any() && self.globs == other.globs
+    }
+}
+
 impl std::fmt::Display for Patterns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&if self.is_any() { "*".to_owned() } else { self.globs.join(", ") })

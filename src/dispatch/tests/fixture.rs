@@ -20,13 +20,14 @@ use crate::dispatch::{
 };
 use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
 use crate::event::{Event, Offset, Record, RecordBuilder};
+use crate::notify::Notifier;
 use crate::runtime::Clock;
 use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{
-    Committed, DueTimer, Entry, Fence, InboxKey, RunFilter, Store, StoreError, StoredRun, StoredStep, UnitOfWork,
-    WaitingStep, Workflows,
+    Committed, DueNotices, DueTimer, Entry, Fence, InboxKey, Notices, RunFilter, Said, Store, StoreError, StoredRun,
+    StoredStep, UnitOfWork, WaitingStep, Workflows,
 };
 
 /// Real services but for the database; the tests here use only the codec and the inbox.
@@ -53,6 +54,7 @@ impl Backing {
             workflows: Arc::default(),
             endpoints: Arc::default(),
             registries: Arc::default(),
+            notifier: Arc::new(Notifier::silent()),
         };
         Self { services: Arc::new(services), _registry: registry, _directory: directory }
     }
@@ -259,6 +261,25 @@ impl Workflows for Results {
     }
 
     async fn purge_workflow_runs(&self, _: Duration, _: u32) -> Result<u64, StoreError> {
+        self.answer(0)
+    }
+}
+
+#[async_trait]
+impl Notices for Results {
+    async fn was_said(&self, _: &str, _: &str, _: &Said) -> Result<bool, StoreError> {
+        self.answer(false)
+    }
+
+    async fn lease_notices(&self, _: &str, _: u32, _: Duration) -> Result<Vec<DueNotices>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn delete_notices(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        self.answer(())
+    }
+
+    async fn purge_said(&self, _: u32) -> Result<u64, StoreError> {
         self.answer(0)
     }
 }

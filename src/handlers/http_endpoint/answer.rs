@@ -90,6 +90,7 @@ async fn derived(
     let subject = new.others.get(Attribute::Subject.name()).cloned();
     let key = new.others.get(Attribute::PartitionKey.name()).or(subject.as_ref()).cloned();
     Ok(NewEvent {
+        tenant: None,
         topic: topic.clone(),
         source: new.source,
         event_type: new.event_type,

@@ -162,6 +162,7 @@ async fn about<T: Payload>(codec: &Codec, run: About<'_>, id: String, payload: &
         // Everything about a run is in order.
         key: workflow_id.to_owned(),
         workflow_hops: hops,
+        tenant: None,
         data: codec.encode(TOPIC, payload).await?,
     })
 }

@@ -8,7 +8,10 @@ use super::turn::Effects;
 use crate::dispatch::{Context, Failure, NewEvent, once};
 use crate::engine::Class;
 use crate::event::Event;
+use crate::handlers::notification::events as notification;
 use crate::registry::{KEPT_BY_HANDLERS, MAX_NAME_BYTES};
+use crate::schema::Payload as _;
+use crate::schema::payloads::NotificationRequested;
 use crate::store::EntryChange;
 use crate::workflow::{Action, Definition, Fault, Path, Run, action};
 
@@ -52,6 +55,7 @@ pub(super) async fn perform(
                 subject,
                 key,
                 workflow_hops: Some(run.hops),
+                tenant: None,
                 data: encoded,
             }];
             Ok(Ok((output, Effects { emit, ..Effects::default() })))
@@ -93,6 +97,28 @@ pub(super) async fn perform(
                 position: None,
             };
             Ok(Ok((output, Effects { changes: vec![change], ..Effects::default() })))
+        }
+        Action::Notify(data) => {
+            let (topic, event_type) = (notification::TOPIC.to_owned(), NotificationRequested::EVENT_TYPE.to_owned());
+            let encoded = match context.services.codec.encode_json(&topic, &event_type, &data).await {
+                Ok(encoded) => encoded,
+                Err(failure) if is_passing(&failure) => return Err(failure),
+                Err(failure) => return Ok(Err(Fault::new(failure.code, failure.message))),
+            };
+            // As of an event that a step emits: one, however often it is tried.
+            let id = format!("{}/{step}/notification", run.id);
+            let emit = vec![NewEvent {
+                topic,
+                id: id.clone(),
+                source: events::source(&run.workflow),
+                event_type,
+                subject: Some(run.workflow.clone()),
+                key: run.id.clone(),
+                workflow_hops: Some(run.hops),
+                tenant: None,
+                data: encoded,
+            }];
+            Ok(Ok((json!({"id": id}), Effects { emit, ..Effects::default() })))
         }
         Action::RegistryRead { registry, entry } => {
             let stored = context.services.store.entry(&registry, &entry).await?;

@@ -151,6 +151,7 @@ async fn event(
         correlation_id: None,
         utids: Vec::new(),
         reply_to: Some(RESULTS_TOPIC),
+        tenant: None,
         content_type: AVRO_CONTENT_TYPE,
         data: encoded,
     };

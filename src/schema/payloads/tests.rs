@@ -106,6 +106,8 @@ fn rust_types_are_what_the_schemas_say() {
     check(&sample::intervention());
     check(&sample::letter_state());
     check(&sample::claim());
+    check(&sample::notification_delivery());
+    check(&sample::notification_requested());
     check(&sample::schedule_fired());
     check(&sample::schedule_decision());
     check(&sample::source_offset());
@@ -154,6 +156,8 @@ fn every_schema_file_has_a_rust_type() {
         GitTag::RECORD_NAME,
         Intervention::RECORD_NAME,
         LetterState::RECORD_NAME,
+        NotificationDelivery::RECORD_NAME,
+        NotificationRequested::RECORD_NAME,
         Outcome::RECORD_NAME,
         Receipt::RECORD_NAME,
         ReplicaStatus::RECORD_NAME,

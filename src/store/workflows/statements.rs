@@ -44,7 +44,7 @@ pub(super) fn step_of((step, attempt, kind, status, fault, started_ms, ended_ms)
     super::StoredStep { step, attempt, kind, status, fault, started_ms, ended_ms }
 }
 
-pub(super) fn millis(duration: std::time::Duration) -> i64 {
+pub(in crate::store) fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

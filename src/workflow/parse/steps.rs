@@ -15,6 +15,7 @@ use crate::workflow::definition::{
     Approval, Call, Case, Emit, ForEach, Http, Kind, RegistryRead, RegistryUpdate, Retry, Step, Switch, Validate,
     WaitFor,
 };
+use crate::workflow::notify::Notify;
 use crate::workflow::scope::{DATA, EVENT, INDEX, INPUT, ITEM, RUN, STEPS};
 use crate::workflow::{Block, DefinitionError, Template, raw};
 
@@ -32,7 +33,7 @@ const BACKOFF_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 /// The route's deadline is above.
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(20);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 3_600);
-const KINDS: &str = "transform, validate, emit, registry_update, registry_read, http, wait, wait_for, call, approval, switch, parallel, for_each";
+const KINDS: &str = "transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each";
 /// Of what a step of kind `http` posts, where it does not say so.
 const HTTP_TYPE: &str = "workflow.http";
 /// Of a `wait_for`: both are in an index.
@@ -196,6 +197,7 @@ impl<'a> Steps<'a> {
             raw.registry_update.is_some(),
             raw.registry_read.is_some(),
             raw.http.is_some(),
+            raw.notify.is_some(),
             raw.wait.is_some(),
             raw.wait_for.is_some(),
             raw.call.is_some(),
@@ -235,6 +237,11 @@ impl<'a> Steps<'a> {
             })
         } else if let Some(raw) = &raw.http {
             Kind::Http(self.http(at, raw, &fill)?)
+        } else if let Some(raw) = &raw.notify {
+            if self.known.is_some_and(|known| !known.topics.contains_key(Notify::TOPIC)) {
+                return Err(at.error(format!("notify: the topic {} is not declared; see topics_dir", Notify::TOPIC)));
+            }
+            Kind::Notify(Notify::parse(raw, &fill)?)
         } else if let Some(text) = &raw.wait {
             Kind::Wait(duration(at, "wait", text, WAIT_RANGE)?)
         } else if let Some(raw) = &raw.wait_for {

@@ -14,6 +14,7 @@ fn results() -> Vec<(&'static str, Success)> {
         event_type: "workflow.requested".into(),
         subject: Some("main".into()),
         workflow_hops: None,
+        tenant: None,
         key: "repo".into(),
         data: vec![0, 0, 0, 0, 1, 255].into(),
     };

@@ -9,8 +9,9 @@ use std::path::Path;
 use coafi::app::replay::Asked;
 use coafi::connectors::{SourceId, wake};
 use coafi::schema::payloads::{
-    ApiReply, ApiRequest, Claim, Intervention, LetterState, ReplicaStatus, ScheduleDecision, ScheduleFired,
-    WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
+    ApiReply, ApiRequest, Claim, Intervention, LetterState, NotificationDelivery, NotificationRequested, ReplicaStatus,
+    ScheduleDecision, ScheduleFired, WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted,
+    WorkflowFailed, WorkflowStep,
 };
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file, schema_files};
@@ -48,6 +49,8 @@ async fn records_are_written_and_read_as_before() {
             "bitt.intervention" => check::<Intervention<'static>>(&name).await,
             "dlq.claim" => check::<Claim>(&name).await,
             "dlq.state" => check::<LetterState>(&name).await,
+            "notification.delivery" => check::<NotificationDelivery>(&name).await,
+            "notification.requested" => check::<NotificationRequested>(&name).await,
             "replica.status" => check::<ReplicaStatus>(&name).await,
             "schedule.decision" => check::<ScheduleDecision>(&name).await,
             "schedule.fired" => check::<ScheduleFired>(&name).await,

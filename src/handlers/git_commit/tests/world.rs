@@ -13,6 +13,7 @@ use crate::handlers::git_commit::*;
 use crate::connectors::git::Repositories;
 use crate::dispatch::{NewEvent, Place, Services};
 use crate::event::{Offset, RecordBuilder};
+use crate::notify::Notifier;
 use crate::registry::documents::{Document, REGISTRY};
 use crate::registry::entry_name;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
@@ -84,6 +85,7 @@ impl World {
             workflows: Arc::default(),
             endpoints: Arc::default(),
             registries: Arc::default(),
+            notifier: Arc::new(Notifier::silent()),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }
@@ -221,6 +223,11 @@ impl World {
     pub(crate) fn define(&mut self, texts: &[&str]) {
         let parsed = texts.iter().map(|text| ("w.yaml".to_owned(), Definition::parse("w.yaml", text, None).unwrap()));
         self.services.workflows = Arc::new(Definitions::new(parsed.collect()).unwrap());
+    }
+
+    /// The channels that there are from now on.
+    pub(crate) fn tell(&mut self, notifier: Notifier) {
+        self.services.notifier = Arc::new(notifier);
     }
 
     /// The data of a derived event.

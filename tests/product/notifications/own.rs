@@ -1,0 +1,77 @@
+//! What COAFI itself says: outages that last and are over, and dead letters.
+
+use super::{Told, titles};
+use coafi_testcontainers::Postgres;
+
+use crate::journal::Outcome;
+use crate::process::eventually;
+use crate::stack::Stack;
+use crate::topic::Record;
+
+const RULES: &str = "    - {severity: warning, sources: [/coafi/groups/GROUP], channels: [GROUP-hook]}
+  dead_letters:
+    - {classes: [poison], severity: warning}
+";
+
+#[test]
+fn an_outage_that_lasts_is_said_once_and_that_it_is_over_once() {
+    let mut told = Told::with("notify_outage", RULES);
+    told.chat.stop();
+    let replica = told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")]);
+    let chat = told.channel("chat");
+    told.say("hello", &["--channel", &chat]);
+    let said = |n: usize| titles(&told.hook.until(n)[n - 1]);
+    assert_eq!(said(1), [format!("notify:{chat} is down")]);
+    told.hook.until(1)[0].check_signature(super::SECRET);
+    let mut chat_back = told.chat;
+    chat_back.resume();
+    let received = told.hook.until(2);
+    assert_eq!(titles(&received[1]), [format!("notify:{chat} answers again")]);
+    assert_eq!(received[1].json()["data"]["notifications"][0]["resolved"], true);
+    assert_eq!(chat_back.until(1).len(), 1, "what waited goes on");
+    replica.terminate();
+    replica.ended().well();
+    assert_eq!(told.hook.all().len(), 2);
+}
+
+#[test]
+fn dead_letters_of_one_kind_are_said_once() {
+    let told = Told::with("notify_letters", RULES);
+    let replica = told.replica();
+    for _ in 0..3 {
+        told.world.send(&Record { key: Some("k".into()), value: Some(b"no event".to_vec()), ..Record::default() });
+    }
+    eventually("all are dead letters", || told.world.dead_letters().len() == 3);
+    let received = told.hook.until(1);
+    let notification = &received[0].json()["data"]["notifications"][0];
+    assert!(
+        notification["title"].as_str().unwrap().starts_with("Dead letters of route no route: poison"),
+        "{notification}"
+    );
+    assert!(notification["text"].as_str().unwrap().contains(&format!("{}[0]@0", told.world.topic)), "{notification}");
+    let heard = |outcome: &Outcome| {
+        outcome.is_final() && outcome.event_id.as_deref().is_some_and(|id| id.starts_with("dead-letter/"))
+    };
+    eventually("all are heard", || told.outcomes().iter().filter(|outcome| heard(outcome)).count() == 3);
+    replica.terminate();
+    replica.ended().well();
+    assert_eq!(told.hook.all().len(), 1);
+}
+
+#[test]
+fn an_outage_of_the_database_is_said_without_it() {
+    let mut postgres = Postgres::start().unwrap();
+    let told = Told::on(Stack { postgres: postgres.url(), ..Stack::shared() }, "notify_direct", RULES);
+    let mut replica = told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")]);
+    postgres.kill().unwrap();
+    told.world.send(&told.world.push("key"));
+    let received = told.hook.until(1);
+    assert_eq!(titles(&received[0]), ["database is down"]);
+    assert_eq!(received[0].json()["data"]["notifications"][0]["severity"], "critical");
+    postgres.restart().unwrap();
+    assert_eq!(titles(&told.hook.until(2)[1]), ["database answers again"]);
+    replica.until_ready();
+    replica.terminate();
+    replica.ended().well();
+    assert_eq!(told.hook.all().len(), 2);
+}
