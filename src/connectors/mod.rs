@@ -11,6 +11,7 @@
 mod admission;
 mod backoff;
 mod cloud_event;
+pub mod federated;
 pub mod git;
 mod offsets_reader;
 mod owned;
@@ -21,6 +22,7 @@ mod publisher;
 mod record_size;
 pub mod schedule;
 mod source_offset;
+pub mod tail;
 mod trace_parent;
 mod wakes;
 
