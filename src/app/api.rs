@@ -10,8 +10,8 @@ use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
 use crate::http::api::webhooks::Webhooks;
 use crate::http::api::{
-    Api, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings, KeyEntry, Outcomes,
-    Parts, Rate, document,
+    Api, Authenticator, BodyLimits, Catalogue, CatalogueError, Domains, Endpoint, EndpointFile, JwtSettings, KeyEntry,
+    Outcomes, Parts, Rate, document,
 };
 use crate::http::{ConnectionLimits, Server};
 use crate::runtime::Tasks;
@@ -32,7 +32,7 @@ pub fn api(
     codec: Codec,
     requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
-    webhooks: Webhooks,
+    (webhooks, domains): (Webhooks, Domains),
     metrics: Option<Arc<Metrics>>,
 ) -> anyhow::Result<(Api, Outcomes)> {
     let keys: Vec<KeyEntry> = configured.keys.iter().map(key).collect();
@@ -51,6 +51,7 @@ pub fn api(
         outcomes: outcomes.clone(),
         wait_max: limits.wait_max,
         webhooks,
+        domains,
         metrics,
     });
     Ok((api, outcomes))

@@ -17,6 +17,7 @@ mod dev;
 mod dlq;
 mod event;
 mod exit;
+mod federated;
 mod group;
 mod health;
 mod output;
@@ -113,6 +114,8 @@ enum Noun {
     Schedule(schedule::Schedules),
     #[command(subcommand)]
     Workflow(workflow::Workflows),
+    #[command(subcommand)]
+    Federated(federated::Federated),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -197,6 +200,7 @@ impl Noun {
             Self::Replay(command) => command.run(context).await,
             Self::Schedule(command) => command.run(context).await,
             Self::Workflow(command) => command.run(context).await,
+            Self::Federated(command) => command.run(context),
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context, declarations).await?)

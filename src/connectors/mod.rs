@@ -10,6 +10,7 @@
 
 mod admission;
 mod backoff;
+pub mod bitt;
 mod cloud_event;
 pub mod federated;
 pub mod git;

@@ -8,8 +8,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::endpoint::{Catalogue, Endpoint};
-use super::ingest;
 use super::router::Api;
+use super::{federated, ingest};
 
 /// Of whatever is none of the API's: callers make paths up, and a label must have few values.
 const OTHER: &str = "other";
@@ -27,6 +27,7 @@ fn endpoint(catalogue: &Catalogue, path: &str) -> String {
     let name = Endpoint::new(path, "").name;
     match path {
         "/" | "/openapi.json" | ingest::PATH => path.to_owned(),
+        path if path.starts_with("/federated/") => federated::PATH.to_owned(),
         path if path.starts_with("/requests/") => "/requests/{id}".to_owned(),
         _ if catalogue.methods(&name).is_empty() => OTHER.to_owned(),
         _ => format!("/{name}"),
@@ -52,6 +53,7 @@ mod tests {
         check("//registry/update/", "/registry/update");
         check("/requests/1", "/requests/{id}");
         check("/api/ingest/event", "/api/ingest/event");
+        check("/federated/aero", "/federated/{domain}");
         check("/", "/");
         check("/wp-login.php", OTHER);
         assert_eq!(method(&Method::POST), "POST");

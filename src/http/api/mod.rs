@@ -9,7 +9,8 @@
 //! with 202 is in Kafka, on every in-sync replica. Errors are RFC 9457 problem documents. Tokens and keys end here; events
 //! carry the principal's name.
 //!
-//! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask.
+//! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask; other domains have one
+//! of their own.
 
 mod accept;
 mod answer;
@@ -17,6 +18,7 @@ mod auth;
 mod body;
 mod cloud_events;
 mod endpoint;
+mod federated;
 #[cfg(test)]
 mod golden;
 mod idempotency;
@@ -40,6 +42,7 @@ pub mod webhooks;
 pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
 pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile};
+pub use federated::Domains;
 pub use keys::{KeyEntry, NewKey};
 pub use outcomes::Outcomes;
 pub use problem::Problem;

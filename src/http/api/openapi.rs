@@ -13,7 +13,7 @@ use super::accept::Accepted;
 use super::cloud_events::{BATCH, EVENTS_MAX, STRUCTURED};
 use super::endpoint::{Body, Catalogue, Endpoint};
 use super::problem::Document;
-use super::{ingest, status};
+use super::{federated, ingest, status};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -24,7 +24,7 @@ use super::{ingest, status};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
-    paths(status::status, ingest::ingest),
+    paths(status::status, ingest::ingest, federated::push),
     components(schemas(Document, Accepted)),
     modifiers(&Credentials),
     security(("bearer" = []), ("key" = [])),
@@ -60,6 +60,7 @@ pub(super) fn document(catalogue: &Catalogue) -> Value {
     status_page(&mut document["paths"]["/requests/{id}"]["get"]);
     document["components"]["schemas"]["CloudEvent"] = schema("CloudEvent", event_file());
     ingest_page(&mut document["paths"][ingest::PATH]["post"]);
+    push_page(&mut document["paths"][federated::PATH]["post"]);
     for (endpoint, body) in catalogue.all() {
         let component = endpoint.schema_id().replace('/', ".");
         document["components"]["schemas"][&component] = schema(&component, body.schema.clone());
@@ -143,6 +144,16 @@ fn ingest_page(operation: &mut Value) {
         json!({"events": [{"id": id, "source": source, "statusUrl": url}]});
     operation["responses"]["200"] = outcome();
     problems::refer(operation, &[&ALWAYS[..], &[400, 403, 404, 408, 409, 413, 415, 501]].concat());
+}
+
+fn push_page(operation: &mut Value) {
+    let envelope = json!({"schema": {"type": "string"}, "example": include_str!("openapi/envelope.jwt").trim_end()});
+    let content: Map<String, Value> =
+        federated::MEDIA.iter().map(|media| ((*media).to_owned(), envelope.clone())).collect();
+    operation["requestBody"] = json!({"required": true, "content": content});
+    let example = json!({"id": "m-1", "duplicate": false});
+    operation["responses"]["202"]["content"]["application/json"]["example"] = example;
+    problems::refer(operation, &[&ALWAYS[..], &[400, 404, 408, 409, 413, 415]].concat());
 }
 
 fn operation(endpoint: &Endpoint, component: &str, body: &Body) -> Value {

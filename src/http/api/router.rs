@@ -15,6 +15,7 @@ use super::accept::accept;
 use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
+use super::federated::Domains;
 use super::measured::measured;
 use super::outcomes::Outcomes;
 use super::principal::Principal;
@@ -22,7 +23,7 @@ use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
 use super::webhooks::{self, Webhooks};
-use super::{ingest, openapi, page};
+use super::{federated, ingest, openapi, page};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::schema::Codec;
@@ -51,6 +52,7 @@ pub struct Parts {
     /// What `Prefer: wait` is cut to.
     pub wait_max: Duration,
     pub webhooks: Webhooks,
+    pub domains: Domains,
     /// Where nobody reads any, there are none.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -83,6 +85,7 @@ impl Api {
             .route("/openapi.json", get(document))
             .route("/requests/{id}", get(status))
             .route("/webhooks/{name}", any(webhooks::receive))
+            .route(federated::PATH, post(federated::push))
             .route(ingest::PATH, post(ingest::ingest).options(ingest::handshake))
             .method_not_allowed_fallback(not_allowed)
             .fallback(accept)
@@ -109,6 +112,10 @@ impl Api {
 
     pub(super) fn webhooks(&self) -> &Webhooks {
         &self.0.parts.webhooks
+    }
+
+    pub(super) fn domains(&self) -> &Domains {
+        &self.0.parts.domains
     }
 
     pub(super) fn catalogue(&self) -> &Catalogue {

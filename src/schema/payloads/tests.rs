@@ -96,7 +96,10 @@ fn check_enum<E: serde::Serialize + serde::de::DeserializeOwned>(schema: &str, n
 fn rust_types_are_what_the_schemas_say() {
     check(&sample::api_reply());
     check(&sample::api_request());
+    check(&sample::bitt_record());
     check(&sample::drill_step());
+    check(&sample::federated_message());
+    check(&sample::federated_refused());
     check(&sample::git_commit());
     check(&sample::git_tag());
     check(&sample::git_push());
