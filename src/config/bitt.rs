@@ -20,15 +20,18 @@ const NAME_BYTES_MAX: usize = 100;
 
 impl Bitt {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let read = section.sections("watch", "name", watch);
         let bitt = Self {
-            watch: section.sections("watch", "name", watch).into_iter().flatten().collect(),
+            watch: read.iter().flatten().cloned().collect(),
             // Whoever begins to watch has no use for alerts of last year.
             start: section.choice("start", &[("latest", Start::Latest), ("earliest", Start::Earliest)]),
             on_loss: section.choice("on_loss", &[("halt", OnLoss::Halt), ("continue", OnLoss::Continue)]),
         };
-        let names: BTreeSet<&str> = bitt.watch.iter().map(|watch| watch.name.as_str()).collect();
-        if names.len() < bitt.watch.len() {
-            section.reject("watch", "two watches have one name");
+        let mut names = BTreeSet::new();
+        for (index, watch) in read.iter().enumerate() {
+            if watch.as_ref().is_some_and(|watch| !watch.name.is_empty() && !names.insert(watch.name.as_str())) {
+                section.reject(&format!("watch[{index}].name"), "two watches have this name");
+            }
         }
         if bitt.watch.len() > WATCHES_MAX {
             section.reject("watch", format!("there are {}; allowed: at most {WATCHES_MAX}", bitt.watch.len()));
@@ -71,6 +74,12 @@ mod tests {
         let error = load(&Sources { file: Some(file), ..Sources::default() }).unwrap_err().to_string();
         let lines: Vec<&str> =
             error.lines().map(|line| line.split_once("c.yaml: ").map_or(line, |(_, rest)| rest)).collect();
-        expect![[""]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            bitt.watch[0].name: "a b" is not allowed; allowed: 1 to 100 letters, digits, '.', '_' and '-'
+            bitt.watch[0].name: is missing; allowed: 1 to 100 letters, digits, '.', '_' and '-'
+            bitt.watch[1].type: "[" is no glob: unclosed character class; missing ']'
+            bitt.watch[2].when: "recrd.x" names "recrd"; allowed: record
+            bitt.watch[4].name: two watches have this name"#]]
+        .assert_eq(&lines.join("\n"));
     }
 }

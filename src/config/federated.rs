@@ -254,12 +254,33 @@ federated:
         let check = |yaml: &str, expected: Expect| {
             expected.assert_eq(&federated(&format!("federated: {{domains: [{yaml}]}}")).unwrap_err());
         };
-        check("{name: Aero}, {name: space, topics: [s]}, {name: x, keys: [{kid: k, public_key: AAAA}]}", expect![[""]]);
+        check(
+            "{name: Aero}, {name: space, topics: [s]}, {name: x, keys: [{kid: k, public_key: AAAA}]}",
+            expect![[r#"
+            c.yaml: federated.domains[0].name: "Aero" is not allowed; allowed: 1 to 100 small letters, digits, '-', '_' and '.', such as aero
+            c.yaml: federated.domains[0].name: is missing; allowed: 1 to 100 small letters, digits, '-', '_' and '.', such as aero
+            c.yaml: federated.domains[0].keys: is empty; allowed: at least one key, or topics with authentication: transport
+            c.yaml: federated.domains[1].keys: is empty; allowed: at least one key, or topics with authentication: transport
+            c.yaml: federated.domains[2].keys[0].public_key: this is no Ed25519 public key; allowed: PEM (BEGIN PUBLIC KEY), or its 32 bytes in base64
+            c.yaml: federated.domains[2].keys: is empty; allowed: at least one key, or topics with authentication: transport"#]],
+        );
         check(
             "{name: a, topics: [t], authentication: transport, bootstrap_servers: 'h:1'}, \
              {name: b, topics: [t, t], authentication: transport, client: {security.protocol: SSL}}",
-            expect![[""]],
+            expect![[r#"
+                c.yaml: federated.domains[0].authentication: needs client with a security.protocol other than PLAINTEXT, or nothing vouches for the domain
+                c.yaml: federated.domains[1].topics: a topic is listed twice
+                c.yaml: federated.domains[1].client: is of bootstrap_servers, which is missing; for our cluster set kafka.client"#]],
         );
+    }
+
+    #[test]
+    fn the_examples_can_be_used() {
+        for file in ["aero.yaml", "space.yaml"] {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/federated").join(file);
+            let loaded = load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+            assert!(loaded.settings.federated.has_topics());
+        }
     }
 
     #[test]

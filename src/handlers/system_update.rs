@@ -117,7 +117,7 @@ mod tests {
         assert_eq!((first.version.as_deref(), &*first.since), (Some("1.0"), "1970-01-01T00:00:01Z"));
         handle(&mut world, "m-3", 3_000, "2.0").await;
         let late = handle(&mut world, "m-2", 2_000, "1.5").await;
-        assert!(late.message.contains("m-3, which was sent later"), "{}", late.message);
+        assert!(late.message.contains("message m-3 says, which was sent later"), "{}", late.message);
         let known = stored(&world).await;
         assert_eq!((known.version.as_deref(), &*known.message_id), (Some("2.0"), "m-3"));
         handle(&mut world, "m-4", 4_000, "2.0").await;

@@ -8,10 +8,12 @@
 
 mod api;
 mod artifacts;
+mod bitt_trigger;
 mod configuration;
 mod dlq;
 mod event;
 mod fairness;
+mod federated;
 mod headers;
 mod http;
 mod journal;

@@ -156,6 +156,14 @@ pub(crate) fn in_sync(bootstrap: &str, topic: &str) -> usize {
     metadata.topics()[0].partitions().iter().map(of).min().unwrap_or_default()
 }
 
+/// Takes what is before this offset of partition 0, as retention would.
+pub(crate) fn delete_records(bootstrap: &str, topic: &str, before: i64) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(before)).unwrap();
+    block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
 /// Returns once nobody sees it any more.
 pub(crate) fn delete(bootstrap: &str, name: &str) {
     let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();

@@ -143,6 +143,8 @@ fn enums_have_the_schemas_symbols_in_order() {
     assert_eq!(serde_json::to_value(kinds).unwrap(), serde_json::to_value(kinds.map(DecisionKind::name)).unwrap());
     use LetterStatus::{Purged, Redriven, Redriving};
     check_enum(LetterState::SCHEMA, "LetterStatus", &[Redriving, Redriven, Purged]);
+    let methods = [FederatedMethod::Signature, FederatedMethod::Transport];
+    check_enum(FederatedMessage::SCHEMA, "FederatedMethod", &methods);
 }
 
 #[test]
@@ -150,8 +152,11 @@ fn every_schema_file_has_a_rust_type() {
     let known = [
         ApiReply::RECORD_NAME,
         ApiRequest::RECORD_NAME,
+        BittRecord::RECORD_NAME,
         Claim::RECORD_NAME,
         DrillStep::RECORD_NAME,
+        FederatedMessage::RECORD_NAME,
+        FederatedRefused::RECORD_NAME,
         GitCommit::RECORD_NAME,
         GitPush::RECORD_NAME,
         GitTag::RECORD_NAME,
