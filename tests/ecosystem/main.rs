@@ -8,6 +8,7 @@
 
 mod dead_letters;
 mod edges;
+mod envelopes;
 mod groups;
 mod page;
 mod tools;

@@ -52,6 +52,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           replay       Handle recorded events again, beside the live group
           schedule     Schedules: when they fire, what became of it, and how to step in
           workflow     Workflows: what is defined, what runs, and how to step in
+          federated    Other domains: keys, and the envelopes that are signed with them
           topics       The cluster's topics, as topics/*.yaml declares them
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::event::Subject;
 use crate::process::{Process, eventually, found};
 use crate::stack::unique;
-use crate::topic::{Positions, Read, Record, create, ends, read};
+use crate::topic::{Positions, Read, Record, create, delete_records, ends, grow, read};
 use crate::world::World;
 
 pub(crate) const TOPIC: &str = "coafi.federated";
@@ -217,7 +217,7 @@ fn what_is_lost_halts_the_domain_unless_it_is_to_go_on() {
     for n in 3..9 {
         domain.world.producer.send(&domain.topic, &message(n));
     }
-    crate::topic::delete_records(&domain.world.stack.kafka, &domain.topic, 6);
+    delete_records(&domain.world.stack.kafka, &domain.topic, 6);
     let halted = domain.connector().ended();
     assert_eq!(halted.code(), Some(1), "{halted:?}");
     assert!(
@@ -233,6 +233,32 @@ fn what_is_lost_halts_the_domain_unless_it_is_to_go_on() {
     assert!(connector.log().contains("records are lost; going on"), "{}", connector.log());
     let ids: Vec<_> = domain.events().iter().map(|read| read.record.header("ce_id").unwrap().to_owned()).collect();
     assert_eq!(ids, ["m-0", "m-1", "m-2", "m-6", "m-7", "m-8"]);
+    connector.terminate();
+    connector.ended().well();
+}
+
+#[test]
+fn a_partition_that_is_added_is_read_from_its_beginning() {
+    let domain = Domain::new("grown", "authentication: transport\n    start: latest");
+    domain.world.producer.send(&domain.topic, &message(0));
+    let mut connector = domain.connector();
+    connector.until_ready();
+    // Only what comes once it has begun is read: nobody can tell when that was, but by what comes.
+    let mut sent = 1;
+    eventually("it has begun", || {
+        domain.world.producer.send(&domain.topic, &message(sent));
+        sent += 1;
+        !domain.events().is_empty()
+    });
+    grow(&domain.world.stack.kafka, &domain.topic, 2);
+    let known = found("the new partition", || {
+        let ends = ends(&domain.world.stack.kafka, &domain.topic);
+        (ends.len() == 2).then_some(ends)
+    });
+    domain.world.producer.send_to(&domain.topic, 1, &message(1_000_000));
+    let has = |id: &str| domain.events().iter().any(|read| read.record.header("ce_id") == Some(id));
+    eventually("what is in it is published", || has("m-1000000"));
+    assert!(!has("m-0"), "it was there before the connector: {known:?}");
     connector.terminate();
     connector.ended().well();
 }
