@@ -63,7 +63,9 @@ fn a_failure_starts_the_remediation_once_and_what_follows_from_it_starts_nothing
     };
     let world = &watched.world;
     // It begins with what comes from now on: the topics have what others did.
-    let mut connector = Process::start(world.command(&["connect", "bitt"]));
+    let mut command = world.command(&["connect", "bitt"]);
+    command.env("COAFI__LOG__LEVEL", "info");
+    let mut connector = Process::start(command);
     connector.until_ready();
     let mut command = world.command(&["consume"]);
     command.env("COAFI__KAFKA__START", "latest");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::event::Subject;
 use crate::process::{Process, eventually, found};
 use crate::stack::unique;
-use crate::topic::{Positions, Read, Record, create, delete_records, ends, grow, read};
+use crate::topic::{Positions, Producer, Read, Record, create, delete_records, ends, grow, read};
 use crate::world::World;
 
 pub(crate) const TOPIC: &str = "coafi.federated";
@@ -255,7 +255,9 @@ fn a_partition_that_is_added_is_read_from_its_beginning() {
         let ends = ends(&domain.world.stack.kafka, &domain.topic);
         (ends.len() == 2).then_some(ends)
     });
-    domain.world.producer.send_to(&domain.topic, 1, &message(1_000_000));
+    // One that has asked for the topic since.
+    let producer = Producer::new(&domain.world.stack.kafka);
+    producer.send_to(&domain.topic, 1, &message(1_000_000));
     let has = |id: &str| domain.events().iter().any(|read| read.record.header("ce_id") == Some(id));
     eventually("what is in it is published", || has("m-1000000"));
     assert!(!has("m-0"), "it was there before the connector: {known:?}");

@@ -168,7 +168,6 @@ impl Verifier {
     ) -> Result<Timestamp, Refused> {
         let time = |name: &str, seconds: Option<f64>| {
             let seconds = seconds.filter(|seconds| (0.0..TIMES_MAX).contains(seconds));
-            #[expect(clippy::cast_possible_truncation, reason = "the bounds are checked")]
             let ms = seconds.map(|seconds| (seconds * 1_000.0) as i64);
             let time = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
             time.ok_or_else(|| {

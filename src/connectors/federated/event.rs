@@ -16,8 +16,9 @@ use crate::schema::{Payload as _, schema_files};
 const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 /// Of UTidS of one message.
 const UTIDS_MAX: usize = 100;
-/// A record of `coafi.federated` has 1 MiB at most, headers and all.
-const PAYLOAD_BYTES_MAX: usize = 900 << 10;
+/// Of data, and of attributes, which are in the headers too: a record of `coafi.federated` has 1 MiB at most, and one that its
+/// topic does not take would be tried for ever.
+const MESSAGE_BYTES_MAX: usize = 900 << 10;
 
 /// A message, whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +106,9 @@ impl Message {
             ("targetdomain", self.target_domain.as_ref()),
         ];
         let present = attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let mut bytes = self.payload.len();
         for (name, value) in present.chain(self.utids.iter().map(|utid| ("utids", utid))) {
+            bytes += 2 * value.len();
             if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX || value.chars().any(char::is_control) {
                 let allowed = format!("1 to {ATTRIBUTE_BYTES_MAX} bytes of printable text");
                 return Err(Refusal::Malformed.because(format!("{name} is not allowed; allowed: {allowed}")));
@@ -119,8 +122,8 @@ impl Message {
                 Refusal::Malformed.because(format!("there are {} utids; allowed: {UTIDS_MAX}", self.utids.len()))
             );
         }
-        if self.payload.len() > PAYLOAD_BYTES_MAX {
-            let detail = format!("data has {} bytes; allowed: {PAYLOAD_BYTES_MAX}", self.payload.len());
+        if bytes > MESSAGE_BYTES_MAX {
+            let detail = format!("data and twice the attributes have {bytes} bytes; allowed: {MESSAGE_BYTES_MAX}");
             return Err(Refusal::TooLarge.because(detail));
         }
         if OURS.contains(self.message_type.as_str()) {
@@ -202,7 +205,14 @@ mod tests {
         check(|event| event["data_base64"] = json!("AAAA"), malformed);
         check(|event| event["datacontenttype"] = json!("text/plain"), malformed);
         check(|event| event["utids"] = json!(vec!["u"; UTIDS_MAX + 1].join(",")), malformed);
-        check(|event| event["data"] = json!("x".repeat(PAYLOAD_BYTES_MAX)), Err(Refusal::TooLarge));
+        check(|event| event["data"] = json!("x".repeat(MESSAGE_BYTES_MAX)), Err(Refusal::TooLarge));
+        let nearly = "x".repeat(MESSAGE_BYTES_MAX - 2 * UTIDS_MAX * ATTRIBUTE_BYTES_MAX);
+        check(|event| event["data"] = json!(nearly), Ok(()));
+        let all = |event: &mut Value| {
+            (event["data"], event["utids"]) =
+                (json!(nearly), json!(vec!["u".repeat(ATTRIBUTE_BYTES_MAX); UTIDS_MAX].join(",")));
+        };
+        check(all, Err(Refusal::TooLarge));
         check(|event| event["type"] = json!("workflow.requested"), Err(Refusal::TypeNotAllowed));
         check(|event| event["type"] = json!("federated.refused"), Err(Refusal::TypeNotAllowed));
         check(|event| event["type"] = json!("federated.message"), Ok(()));

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::records::{AHEAD, is_passing};
@@ -89,10 +88,7 @@ impl Tail {
 
     /// What has come already.
     pub fn ready(&mut self) -> Option<Tailed> {
-        match self.0.try_recv() {
-            Ok(told) => Some(told),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.0.try_recv().ok()
     }
 }
 
