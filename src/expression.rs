@@ -7,7 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
-use cel::{Context, Env, IdedExpr, Program, Value};
+use cel::{Context, Env, ExecutionError, IdedExpr, Program, Value};
+
+/// Bytes of a text that `json` reads.
+const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// A compiled expression.
 #[derive(Clone)]
@@ -83,6 +86,7 @@ impl Expression {
         variables: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> Result<Value, ExpressionError> {
         let mut context = Context::with_env(Arc::clone(&self.0.env));
+        context.add_function(JSON, json).map_err(|error| self.failed(error))?;
         for (name, value) in variables {
             context.add_variable_from_value(name, value);
         }
@@ -130,6 +134,19 @@ pub fn value_of(json: &serde_json::Value) -> Value {
             Value::Map(members.into())
         }
     }
+}
+
+/// The function by which expressions look into a text that is JSON, as payloads have them.
+const JSON: &str = "json";
+
+fn json(text: Arc<String>) -> Result<Value, ExecutionError> {
+    if text.len() > JSON_BYTES_MAX {
+        let message = format!("the text has {} bytes; allowed: {JSON_BYTES_MAX}", text.len());
+        return Err(ExecutionError::function_error(JSON, message));
+    }
+    // Nesting is bounded by the reader: 128.
+    let read = serde_json::from_str(&text);
+    read.map(|json| value_of(&json)).map_err(|error| ExecutionError::function_error(JSON, error))
 }
 
 /// Two are equal if they read the same: their results are.
@@ -207,6 +224,20 @@ mod tests {
             let value = expression.evaluate([("d", value_of(&data))]).unwrap().json().unwrap();
             assert_eq!(value.to_string(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn texts_that_are_json_can_be_looked_into() {
+        let data = serde_json::json!({"payload": r#"{"system": "telemetry", "parts": [{"n": 7}]}"#, "bad": "{"});
+        let decide = |text: &str| Expression::compile(text, &["d"]).unwrap().decide([("d", value_of(&data))]);
+        assert_eq!(decide("json(d.payload).system == 'telemetry' && json(d.payload).parts[0].n > 6"), Ok(true));
+        assert_eq!(decide("has(json(d.payload).other)"), Ok(false));
+        for text in ["json(d.bad).a == 1", "json(7) == 7", "json(d.none) == 7"] {
+            assert!(matches!(decide(text), Err(ExpressionError::Evaluation { .. })), "{text}");
+        }
+        let long = serde_json::json!({"payload": " ".repeat(JSON_BYTES_MAX + 1)});
+        let expression = Expression::compile("json(d.payload) == 1", &["d"]).unwrap();
+        assert!(expression.decide([("d", value_of(&long))]).unwrap_err().to_string().contains("allowed: 1048576"));
     }
 
     #[test]

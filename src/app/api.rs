@@ -11,8 +11,8 @@ use crate::config::{Api as Configured, ApiEndpoint, ApiKey, Settings};
 use crate::connectors::{Admission, EventProducer};
 use crate::http::api::webhooks::Webhooks;
 use crate::http::api::{
-    Api, AuditReads, Authenticator, BodyLimits, Catalogue, CatalogueError, Endpoint, EndpointFile, JwtSettings,
-    KeyEntry, Outcomes, Parts, Rate, document,
+    Api, AuditReads, Authenticator, BodyLimits, Catalogue, CatalogueError, Domains, Endpoint, EndpointFile,
+    JwtSettings, KeyEntry, Outcomes, Parts, Rate, document,
 };
 use crate::http::{ConnectionLimits, Server};
 use crate::registry::Rules;
@@ -35,7 +35,7 @@ pub fn api(
     codec: Codec,
     requests: Arc<dyn Requests>,
     admission: Arc<dyn Admission>,
-    webhooks: Webhooks,
+    (webhooks, domains): (Webhooks, Domains),
     rules: Arc<Rules>,
     metrics: Option<Arc<Metrics>>,
 ) -> anyhow::Result<(Api, Outcomes)> {
@@ -59,6 +59,7 @@ pub fn api(
         audit_reads: AuditReads::new(pages, trail, codec.clone()),
         rules,
         webhooks,
+        domains,
         metrics,
     });
     Ok((api, outcomes))

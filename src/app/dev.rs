@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::serving::Serving;
-use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, schedules, topics};
+use super::{Backing, Consumer, ConsumerParts, Ended, Places, Tally, git, schedules, tails, topics};
 use crate::config::{Git, Repository, Settings};
 use crate::connectors::git::{ConnectorError, Progress};
 use crate::connectors::schedule::{self, ScheduleError};
-use crate::connectors::{Delivery as Publishing, LagBased, Sharing};
+use crate::connectors::{Delivery as Publishing, LagBased, Sharing, tail};
 use crate::kafka::{Counts, Delivery, Embedded, Status, Watch, topics as declared};
 use crate::runtime::{Events, Summary};
 use crate::schema::BuiltinRegistry;
@@ -59,6 +59,8 @@ pub struct Dev {
     api: Option<Serving>,
     /// `None` without schedules, and with `once`: they never end.
     schedules: Option<JoinHandle<Result<schedule::Progress, ScheduleError>>>,
+    /// Those of topics, where they are configured; none with `once`.
+    tails: Vec<JoinHandle<Result<tail::Progress, tail::ConnectorError>>>,
     /// How many events had come, and since when no more have; `None` where nobody waits for that.
     quiet: Option<Mutex<(u64, Instant)>>,
     stop_consumer: CancellationToken,
@@ -127,7 +129,7 @@ impl Dev {
         let (stop_consumer, stop_connector) = (CancellationToken::new(), CancellationToken::new());
         let consumer = Consumer::start(parts, &stop_consumer).await?.context("stopped while starting")?;
 
-        let api = match settings.api.knows_anybody() {
+        let api = match settings.api.knows_anybody() || settings.federated.takes_pushes() {
             true => Some(Serving::start(&settings, &places, &backing, GROUP).await?),
             false => None,
         };
@@ -142,6 +144,14 @@ impl Dev {
         let schedules = schedules.map(|connector| {
             tokio::spawn(connector.run(stop_connector.clone(), watch::channel(schedule::Progress::default()).0))
         });
+        let tails = match options.once {
+            true => Vec::new(),
+            false => tails::embedded(&settings, &places, &backing, GROUP)?,
+        };
+        let tails = tails.into_iter().map(|connector| {
+            tokio::spawn(connector.run(stop_connector.clone(), watch::channel(tail::Progress::default()).0))
+        });
+        let tails = tails.collect();
         let (progress, watched) = watch::channel(Progress::default());
         Ok(Self {
             tally,
@@ -151,6 +161,7 @@ impl Dev {
             connector: tokio::spawn(connector.run(stop_connector.clone(), progress)),
             api,
             schedules,
+            tails,
             quiet: (options.once && options.workflows).then(|| Mutex::new((0, Instant::now()))),
             stop_consumer,
             stop_connector,
@@ -202,6 +213,7 @@ impl Dev {
         self.consumer.is_finished()
             || self.api.as_ref().is_some_and(Serving::has_failed)
             || self.schedules.as_ref().is_some_and(JoinHandle::is_finished)
+            || self.tails.iter().any(JoinHandle::is_finished)
     }
 
     /// Ends every role in order, and gives the final summary.
@@ -219,6 +231,10 @@ impl Dev {
             Some(schedules) => schedules.await.context("the schedule connector")?.map(drop),
             None => Ok(()),
         };
+        let mut tailed = Ok(());
+        for connector in self.tails {
+            tailed = tailed.and(connector.await.context("a connector of a topic")?.map(drop));
+        }
         self.stop_consumer.cancel();
         let status = self.consumer.await.context("the consumer")??;
         let tally = Arc::clone(&self.tally);
@@ -227,6 +243,7 @@ impl Dev {
         published?;
         served?;
         fired?;
+        tailed?;
         Ok(summary)
     }
 

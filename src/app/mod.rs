@@ -1,4 +1,4 @@
-//! Wires the parts into roles: a consumer replica, the git connector, and all of them together in `coafi dev`.
+//! Wires the parts into roles: a consumer replica, the connectors, and all of them together in `coafi dev`.
 //!
 //! The only place that knows every module. It decides nothing: settings say what, the parts say how.
 
@@ -26,6 +26,7 @@ mod reload;
 pub mod replay;
 mod schedules;
 mod status_reports;
+mod tails;
 mod tally;
 mod topics;
 mod waiting;
@@ -49,6 +50,7 @@ pub use places::Places;
 pub use registries::registry_rules;
 pub use schedules::{schedule_connector, schedule_desk, schedule_settings};
 pub use status_reports::STATUS_TOPIC;
+pub use tails::{bitt_connector, domains, federated_connector, verifier};
 pub use tally::{Ended, Tally};
 pub use topics::{
     consumed, declarations, known, known_topics, named_routes, routes, routes_are_built_in, topic_of_type,

@@ -22,8 +22,8 @@ const RESULTS_READ_BACK: Duration = Duration::from_secs(900);
 /// Serve the HTTP API: requests become events on coafi.api.
 ///
 /// Listens on api.listen, and serves /health, /ready and /metrics on http.listen. Answers 202 once every in-sync replica has
-/// the event. What services of others sign and post to /webhooks/{name} is taken as api.webhooks says. As many as wanted may
-/// run. Ends on SIGTERM or SIGINT.
+/// the event. What services of others sign and post to /webhooks/{name} is taken as api.webhooks says, and what other domains
+/// push to /federated/{domain} as federated says. As many as wanted may run. Ends on SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
@@ -108,9 +108,10 @@ impl Key {
 
 async fn serve(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings();
-    if !settings.api.knows_anybody() {
-        let next = "make a key with `coafi api key NAME`, or set api.jwt or api.webhooks; see docs/api.md";
-        return Err(Failure::usage("nobody could use the API: api.keys, api.jwt and api.webhooks are empty").next(next));
+    if !settings.api.knows_anybody() && !settings.federated.takes_pushes() {
+        let next = "make a key with `coafi api key NAME`, or set api.jwt, api.webhooks or federated; see docs/api.md";
+        let message = "nobody could use the API: api.keys, api.jwt, api.webhooks and federated are empty";
+        return Err(Failure::usage(message).next(next));
     }
     let telemetry = context.start_telemetry()?;
     let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()).because(error))?;
@@ -125,11 +126,11 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
         let stop = tasks.stop();
         if let Some(requests) = app::requests(settings, &context.places(), &stop).await? {
             let store = database.get_or_init(|| Arc::clone(&requests));
-            let webhooks = app::webhooks(settings)?;
+            let pushers = (app::webhooks(settings)?, app::domains(settings));
             let (places, store, metrics) = (context.places(), Arc::clone(store), Some(telemetry.metrics()));
             let codec = context.codec()?;
             let rules = Arc::new(app::registry_rules(settings)?);
-            let api = app::api(&settings.api, &places, codec, store, Arc::new(Open), webhooks, rules, metrics)?;
+            let api = app::api(&settings.api, &places, codec, store, Arc::new(Open), pushers, rules, metrics)?;
             tracing::info!(address = %server.address(), "serving the API");
             let since = unix_ms() - i64::try_from(RESULTS_READ_BACK.as_millis()).unwrap_or_default();
             app::spawn_api(&mut tasks, &settings.api, server, api, requests, Some(since));

@@ -2,6 +2,7 @@
 
 mod beside;
 mod schedule;
+mod tails;
 
 use clap::{Args, Subcommand};
 
@@ -30,6 +31,8 @@ repository cannot be read with --once, 2 no repository is named or the configura
 Kafka does not answer.")]
     Git(Git),
     Schedule(schedule::Schedule),
+    Bitt(tails::Bitt),
+    Federated(tails::Federated),
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +59,8 @@ impl Connect {
         match self {
             Self::Git(git) => git.run(context).await,
             Self::Schedule(schedule) => schedule.run(context).await,
+            Self::Bitt(bitt) => bitt.run(context).await,
+            Self::Federated(federated) => federated.run(context).await,
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::runtime::{Shutdown, Summary, unix_ms};
 pub(super) use face::events_table;
 pub use face::{Arrived, Face};
 
-/// What is logged, unless the configuration says otherwise: a repository that fails is shown by the command itself.
-pub(super) const LOGGED: &str = "warn,coafi::connectors::git::connector=off";
+/// What is logged, unless the configuration says otherwise: a source that fails is shown by the command itself.
+pub(super) const LOGGED: &str = "warn,coafi::connectors::owned=off";
 
 /// How often the roles are asked how far they are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);

@@ -18,6 +18,7 @@ mod dev;
 mod dlq;
 mod event;
 mod exit;
+mod federated;
 mod group;
 mod health;
 mod notify;
@@ -120,6 +121,8 @@ enum Noun {
     Workflow(workflow::Workflows),
     #[command(subcommand)]
     Notify(notify::Notify),
+    #[command(subcommand)]
+    Federated(federated::Federated),
     /// The cluster's topics, as topics/*.yaml declares them.
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -209,6 +212,7 @@ impl Noun {
             Self::Registry(command) => command.run(context).await,
             Self::Workflow(command) => command.run(context).await,
             Self::Notify(command) => command.run(context).await,
+            Self::Federated(command) => command.run(context),
             Self::Topics(command) => {
                 let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
                 context.output().answer(&command.run(context, declarations).await?)

@@ -3,6 +3,7 @@
 mod api;
 mod connector;
 mod schedules;
+mod tails;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};

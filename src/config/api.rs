@@ -108,6 +108,10 @@ impl Api {
             rate_limit: section.section("rate_limit", ApiRate::read),
         };
         for (index, endpoint) in api.endpoints.iter().enumerate() {
+            if endpoint.path.split('/').next() == Some("federated") {
+                let message = "is where other domains push to; allowed: a path that begins otherwise";
+                section.reject(&format!("endpoints[{index}].path"), message);
+            }
             if endpoint.path.split('/').next() == Some("webhooks") {
                 let message = "is where webhooks are; allowed: a path that begins otherwise, or a webhook of this name";
                 section.reject(&format!("endpoints[{index}].path"), message);

@@ -154,7 +154,7 @@ fn parse_run(text: &str) -> Option<String> {
 }
 
 /// What librdkafka itself treats as sensitive.
-fn is_secret(property: &str) -> bool {
+pub(super) fn is_secret(property: &str) -> bool {
     property.ends_with(".password")
         || property.ends_with(".secret")
         || property.ends_with(".pem")

@@ -11,10 +11,12 @@
 
 mod api;
 mod artifacts;
+mod bitt;
 mod credentials;
 mod endpoints;
 mod engine;
 mod error;
+mod federated;
 mod findings;
 mod git;
 mod kafka;
@@ -37,9 +39,11 @@ mod tests;
 
 pub use api::{Api, ApiEndpoint, ApiKey, ApiLimits, ApiRate, Jwt};
 pub use artifacts::Artifacts;
+pub use bitt::Bitt;
 pub use endpoints::HttpEndpoint;
 pub use engine::{Circuit, Engine};
 pub use error::{ConfigError, Problem};
+pub use federated::{Domain, Federated};
 pub use findings::Entry;
 pub use git::{Git, Repository, Start as GitStart};
 pub(crate) use kafka::host_name;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::{
-    Api, Artifacts, Database, Engine, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log, Notifications, Outgoing,
-    Registry, SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
+    Api, Artifacts, Bitt, Database, Engine, Federated, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log,
+    Notifications, Outgoing, Registry, SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
 };
 use crate::dispatch::HeaderProfile;
 use crate::schedule::Schedule;
@@ -24,6 +24,10 @@ pub struct Settings {
     pub git: Git,
     /// What `coafi connect schedule` fires.
     pub schedules: Vec<Schedule>,
+    /// What `coafi connect bitt` watches for.
+    pub bitt: Bitt,
+    /// Other domains.
+    pub federated: Federated,
     /// Handler routes, YAML.
     pub routes_file: PathBuf,
     /// Topic declarations, one YAML file each.
@@ -49,7 +53,7 @@ impl Settings {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
         let kafka = root.section("kafka", Kafka::read);
         let engine = root.section("engine", |s| Engine::read(s, &kafka));
-        Self {
+        let settings = Self {
             kafka,
             engine,
             dead_letter_headers: root.section("dead_letters", |s| s.choice("headers", &HeaderProfile::ALL)),
@@ -59,6 +63,8 @@ impl Settings {
             artifacts: root.section("artifacts", Artifacts::read),
             git: root.section("git", Git::read),
             schedules: schedules::read(root),
+            bitt: root.section("bitt", Bitt::read),
+            federated: root.section("federated", Federated::read),
             routes_file: root.path("routes_file", "handler_routes.yaml"),
             topics_dir: root.path("topics_dir", "topics"),
             workflows_dir: root.path("workflows_dir", "workflows"),
@@ -71,6 +77,17 @@ impl Settings {
             endpoints: endpoints::read(root),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
             log: root.section("log", Log::read),
+        };
+        settings.check(root);
+        settings
+    }
+
+    /// What makes no sense together.
+    fn check(&self, root: &mut Section<'_>) {
+        let Federated { max_lifetime, leeway, domains, .. } = &self.federated;
+        if !domains.is_empty() && self.api.requests_retention <= *max_lifetime + 2 * *leeway {
+            let message = "must be longer than federated.max_lifetime and twice federated.leeway, or an envelope could be sent again";
+            root.reject("api.requests_retention", message);
         }
     }
 

@@ -10,15 +10,20 @@
 
 mod admission;
 mod backoff;
+pub mod bitt;
 mod cloud_event;
+pub mod federated;
 pub mod git;
 mod offsets_reader;
+mod owned;
 mod ownership;
 mod producer;
 pub mod publish_event;
 mod publisher;
+mod record_size;
 pub mod schedule;
 mod source_offset;
+pub mod tail;
 mod trace_parent;
 mod wakes;
 
@@ -29,6 +34,7 @@ pub use cloud_event::NewSourceEvent;
 pub use ownership::{Ownership, Sharing};
 pub use producer::{EventProducer, Placed, ProduceError};
 pub use publisher::{Delivery, Parts, PublishError, Publisher, PublisherSettings};
+use record_size::size;
 pub use source_offset::{OFFSETS_TOPIC, SourceId};
 pub use trace_parent::of as traceparent_of;
 pub use wakes::{WAKES_TOPIC, wake};

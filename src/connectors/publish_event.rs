@@ -208,7 +208,7 @@ mod tests {
         {
             let refused = schema_of(internal).expect_err(internal);
             assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
-            assert!(refused.to_string().contains("allowed: api.request, drill.step, "), "{refused}");
+            assert!(refused.to_string().contains("allowed: api.request, bitt.record, "), "{refused}");
         }
         let unknown = schema_of("git.comit").expect_err("unknown").to_string();
         assert!(unknown.contains("git.commit") && !unknown.contains("dlq.claim"), "{unknown}");

@@ -1,4 +1,4 @@
-//! COAFI registries: what the handlers know about documents and refs, and what others keep, as entries of the
+//! COAFI registries: what the handlers know about documents, refs and systems, and what others keep, as entries of the
 //! [`crate::store`].
 //!
 //! Names and shapes of entries, the rules of registries that the configuration names, who is told of changes, and the words
@@ -10,10 +10,11 @@ pub mod documents;
 mod name;
 pub mod refs;
 mod rules;
+pub mod systems;
 pub mod words;
 
 pub use name::{MAX_NAME_BYTES, entry_name};
 pub use rules::{Dependant, Rule, Rules};
 
 /// Registries that follow from events of other kinds: nobody else writes to them.
-pub const KEPT_BY_HANDLERS: [&str; 2] = [documents::REGISTRY, refs::REGISTRY];
+pub const KEPT_BY_HANDLERS: [&str; 3] = [documents::REGISTRY, refs::REGISTRY, systems::REGISTRY];

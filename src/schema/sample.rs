@@ -24,6 +24,64 @@ pub(crate) fn api_request() -> ApiRequest {
     }
 }
 
+pub(crate) fn bitt_record() -> BittRecord {
+    let text = |text: &str| Some(text.to_owned());
+    BittRecord {
+        watch: "compliance".into(),
+        record_type: "EVENT_PROCESSING_FAILED".into(),
+        log_topic: "coafi.bitt.records".into(),
+        log_partition: 3,
+        log_offset: 17,
+        event_id: text("main@1"),
+        event_type: text("git.commit"),
+        event_source: text("https://example.org/repo.git"),
+        topic: "coafi.git".into(),
+        outcome: text("dead_lettered"),
+        attempt: Some(3),
+        handlers: vec!["git_commit".into()],
+        route: text("git-commits"),
+        error_class: text("permanent"),
+        error_code: text("no_such_commit"),
+        error: text("it is gone"),
+        steps: vec!["FILE_PROCESSED".into()],
+        result: text("{}"),
+        by: text("ada"),
+        reason: text("it is known"),
+        utids: vec!["GAIA:COMPLIANCE:7".into()],
+        correlation_id: text("main@1"),
+        recorded_at: 1_763_740_800_000,
+    }
+}
+
+pub(crate) fn federated_message() -> FederatedMessage {
+    FederatedMessage {
+        message_id: "m-1".into(),
+        source_domain: "aero".into(),
+        target_domain: Some("gaia".into()),
+        message_type: "SystemUpdateNotification".into(),
+        source: Some("/aero/telemetry".into()),
+        subject: Some("telemetry".into()),
+        sent_at: 1_763_740_800_000,
+        payload: r#"{"system":"telemetry","version":"2.1.0"}"#.into(),
+        authentication: FederatedAuthentication { method: FederatedMethod::Signature, key_id: Some("aero-1".into()) },
+        utids: vec!["UT-1".into()],
+    }
+}
+
+pub(crate) fn federated_refused() -> FederatedRefused {
+    FederatedRefused {
+        domain: "aero".into(),
+        topic: "aero.events".into(),
+        partition: 1,
+        offset: 7,
+        reason: "bad_signature".into(),
+        detail: "the signature is not of key aero-1".into(),
+        sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+        bytes: 512,
+        received_at: 1_763_740_800_000,
+    }
+}
+
 pub(crate) fn drill_step() -> DrillStep {
     DrillStep { key: "k-1".into(), sequence: 7, action: DrillAction::Transient, times: 2, emit: true, write: true }
 }

@@ -55,7 +55,10 @@ async fn write(store: &dyn Requests, fence: &Fence, registry: &str, entries: &[(
     let id = uuid::Uuid::now_v7().to_string();
     let inbox = InboxKey { group: "g".into(), handler: "h".into(), source: "/s".into(), id, run: String::new() };
     let (fence, changes) = (fence.clone(), entries.iter().map(change).collect());
-    store.commit(UnitOfWork { inbox, fence, changes, run: None, result: b"{}"[..].into() }).await.unwrap();
+    store
+        .commit(UnitOfWork { inbox, fence, changes, run: None, notices: Vec::new(), result: b"{}"[..].into() })
+        .await
+        .unwrap();
 }
 
 /// The names on all pages of this size.

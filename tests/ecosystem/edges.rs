@@ -15,6 +15,8 @@ pub(crate) const FIRES: &str = "coafi.schedule";
 pub(crate) const LEDGER: &str = "coafi.schedule.ledger";
 pub(crate) const NOTIFICATIONS: &str = "coafi.notifications";
 pub(crate) const WAKES: &str = "coafi.connect.wakes";
+pub(crate) const FEDERATED: &str = "coafi.federated";
+pub(crate) const WATCHED: &str = "coafi.bitt";
 
 /// Outcomes that come of it: the request's.
 pub(crate) const ENDS: usize = 1;
@@ -29,16 +31,22 @@ const PUSH: &str = include_str!("../payloads/gitlab_push.json");
 
 /// Everything but the reply, which whoever consumes the topics from now on makes.
 pub(crate) fn happen(world: &World) {
-    [REQUESTS, REPLIES, EVENTS, FIRES, LEDGER, WAKES].iter().for_each(|topic| world.also_declare(topic));
+    [REQUESTS, REPLIES, EVENTS, FIRES, LEDGER, WAKES, FEDERATED, WATCHED]
+        .iter()
+        .for_each(|topic| world.also_declare(topic));
     world.change_routes(|routes| routes + ROUTE);
     let said = world.run(&["api", "key", "others", "--permission", "api:*"]).well();
     let key = said.lines().find_map(|line| line.strip_prefix("key: ")).expect("a key");
     let (_, entry) = said.split_once("coafi.yaml:\n").expect("an entry to write down");
     let entry: String = entry.lines().map(|line| format!("  {line}\n")).collect();
-    let mirror = world.path("mirror");
+    let (key_file, mirror) = (world.path("aero.pem").display().to_string(), world.path("mirror"));
+    let made = world.run(&["federated", "keygen", "aero-1", "--out", &key_file, "--output", "json"]).json();
+    let public = made["publicKey"].as_str().unwrap();
     let mirror = mirror.display();
     let yaml = format!(
         "schedules: [{{name: tick, every: 1s}}]\n\
+         bitt: {{watch: [{{name: ends, type: [EVENT_PROCESSED]}}], start: earliest}}\n\
+         federated: {{domains: [{{name: aero, keys: [{{kid: aero-1, public_key: {public}}}]}}]}}\n\
          git: {{repositories: [{mirror}]}}\n\
          api:\n  listen: 127.0.0.1:0\n  webhooks: [{{name: gitlab, kind: gitlab, repository: {mirror}}}]\n  keys:\n{entry}"
     );
@@ -61,17 +69,22 @@ pub(crate) fn ingested() -> Value {
     })
 }
 
-/// For a change of a registry's entry; with an event; and as GitLab tells of a push.
+/// For a change of a registry's entry; with an event; as GitLab tells of a push; and as another domain.
 fn ask(world: &World, key: &str) {
     let api = start(world, &["api"]);
     let url = |path: &str| format!("http://{}{path}", api.served("serving the API"));
     let update = json!({"registryId": "parts", "entryId": "bolt", "data": {"size": 8}}).to_string();
     let (json, event) = ("application/json", "application/cloudevents+json");
+    let key_file = world.path("aero.pem").display().to_string();
+    let message = r#"{"system": "telemetry", "version": "2.1.0"}"#;
+    let sign = ["federated", "sign", "--key", &key_file, "--kid", "aero-1", "--domain", "aero", "--data", message];
+    let signed = world.run(&[&sign[..], &["--id", "m-1", "--type", "SystemUpdateNotification"]].concat()).well();
     let (key, push) = (("X-API-Key", key), [("X-Gitlab-Token", TOKEN), ("X-Gitlab-Event", "Push Hook")]);
     for (path, media, headers, body) in [
         ("/registry/update", json, &[key][..], &*update),
         ("/api/ingest/event", event, &[key], &ingested().to_string()),
         ("/webhooks/gitlab", json, &push, PUSH),
+        ("/federated/aero", "application/jwt", &[], signed.trim()),
     ] {
         let headers = [&[("Content-Type", media)], headers].concat();
         let answer = http::ask("POST", &url(path), &headers, body).unwrap();
@@ -84,6 +97,14 @@ fn ask(world: &World, key: &str) {
 fn fire(world: &World) {
     let connector = start(world, &["connect", "schedule"]);
     eventually("the schedule fires", || !read(&world.stack.kafka, FIRES, &Positions::new()).is_empty());
+    connector.terminate();
+    assert_eq!(connector.ended().code(), Some(0));
+}
+
+/// What was processed is watched for.
+pub(crate) fn watch(world: &World) {
+    let connector = start(world, &["connect", "bitt"]);
+    eventually("the watch finds something", || !read(&world.stack.kafka, WATCHED, &Positions::new()).is_empty());
     connector.terminate();
     assert_eq!(connector.ended().code(), Some(0));
 }

@@ -10,6 +10,7 @@
 mod acls;
 mod dead_letters;
 mod edges;
+mod envelopes;
 mod groups;
 mod handlers;
 mod notifications;

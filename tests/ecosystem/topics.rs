@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coafi_testcontainers::Kafka;
 use serde_json::{Value, json};
 
-use crate::edges::{self, EVENTS, FIRES, LEDGER, NOTIFICATIONS, REPLIES, REQUESTS, WAKES};
+use crate::edges::{self, EVENTS, FEDERATED, FIRES, LEDGER, NOTIFICATIONS, REPLIES, REQUESTS, WAKES, WATCHED};
 use crate::event::{attributes, commit_data};
 use crate::page;
 use crate::repositories::Repository;
@@ -26,7 +26,7 @@ const STATES: [&str; 3] = [OFFSETS, STATUS, LETTERS];
 const DEAD: &str = "coafi.git.dlq";
 
 /// What stands in which topic after everything has happened that can happen to an event.
-const SCHEMAS: [(&str, &[&str]); 15] = [
+const SCHEMAS: [(&str, &[&str]); 17] = [
     (GIT_TOPIC, &["org.coafi.events.GitCommitEventPayload", "org.coafi.events.GitPushEventPayload"]),
     ("coafi.git.retry.1s", &["org.coafi.events.GitCommitEventPayload"]),
     (DEAD, &["org.coafi.events.GitCommitEventPayload"]),
@@ -40,6 +40,8 @@ const SCHEMAS: [(&str, &[&str]); 15] = [
     (FIRES, &["org.coafi.events.ScheduleFiredEventPayload"]),
     (LEDGER, &["org.coafi.schedule.Decision"]),
     (NOTIFICATIONS, &["org.coafi.events.NotificationRequestedEventPayload"]),
+    (FEDERATED, &["org.coafi.events.FederatedMessagePayload"]),
+    (WATCHED, &["org.coafi.events.BittRecordPayload"]),
     // What callers say, as JSON.
     (EVENTS, &[]),
     // Keys are all that there is.
@@ -47,10 +49,8 @@ const SCHEMAS: [(&str, &[&str]); 15] = [
 ];
 
 /// Declared in `topics/`, and written by nobody here; and why. Whoever writes to one takes it out.
-const WRITTEN_BY_NOBODY: [(&str, &str); 4] = [
+const WRITTEN_BY_NOBODY: [(&str, &str); 2] = [
     ("coafi.app", "there is no in-process bus"),
-    ("coafi.bitt", "there is no connector to the verified ledger"),
-    ("coafi.federated", "there is no connector to other domains"),
     ("coafi.knowledge", "there is no crawler; what is ingested is in coafi.ai, of whatever type it is"),
 ];
 
@@ -98,6 +98,7 @@ impl Cluster {
         world.run(&purge).well();
         replica.terminate();
         assert_eq!(replica.ended().code(), Some(0));
+        edges::watch(&world);
         Self { world, repository, poison, _kafka: kafka }
     }
 
@@ -255,6 +256,11 @@ fn what_came_in_elsewhere_is_there(records: &[Value]) {
     let decisions: Vec<_> = of(records, LEDGER).map(|record| &record["data"]).collect();
     let decided = decisions.iter().find(|decision| decision["eventId"] == fire["event"]["id"]);
     assert_eq!(decided.map(|decision| text(decision, "decision")), Some("fired"), "{decisions:?}");
+    let message = one(FEDERATED);
+    assert_eq!((text(message, "key"), text(&message["event"], "type")), ("aero", "SystemUpdateNotification"));
+    assert_eq!(text(&message["data"]["authentication"], "keyId"), "aero-1");
+    let watched = of(records, WATCHED).next().unwrap();
+    assert_eq!((text(&watched["data"], "watch"), text(&watched["data"], "recordType")), ("ends", "EVENT_PROCESSED"));
     let woken = one(WAKES);
     assert!(text(woken, "key").starts_with("git:file:///") && woken["data"].is_null(), "{woken}");
 }

@@ -54,6 +54,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           registry     Registries: entries with their versions, who wrote them, and who is told of changes
           workflow     Workflows: what is defined, what runs, and how to step in
           notify       Notifications: the channels, whether they work, and saying something
+          federated    Other domains: keys, and the envelopes that are signed with them
           topics       The cluster's topics, as topics/*.yaml declares them
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod embedded;
+mod federated;
 mod handling;
 mod ingesting;
 mod outcomes;

@@ -8,11 +8,13 @@
 
 mod api;
 mod artifacts;
+mod bitt_trigger;
 mod configuration;
 mod dlq;
 mod endpoints;
 mod event;
 mod fairness;
+mod federated;
 mod headers;
 mod http;
 mod journal;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -154,6 +154,23 @@ pub(crate) fn in_sync(bootstrap: &str, topic: &str) -> usize {
     let metadata = client(bootstrap, "read_committed").fetch_metadata(Some(topic), PATIENCE).unwrap();
     let of = |partition: &MetadataPartition| if partition.leader() < 0 { 0 } else { partition.isr().len() };
     metadata.topics()[0].partitions().iter().map(of).min().unwrap_or_default()
+}
+
+/// Gives a topic so many partitions.
+pub(crate) fn grow(bootstrap: &str, topic: &str, partitions: usize) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let wanted = NewPartitions::new(topic, partitions);
+    for grown in block_on(admin.create_partitions(&[wanted], &AdminOptions::new())).unwrap() {
+        grown.unwrap();
+    }
+}
+
+/// Takes what is before this offset of partition 0, as retention would.
+pub(crate) fn delete_records(bootstrap: &str, topic: &str, before: i64) {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(before)).unwrap();
+    block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
 /// Returns once nobody sees it any more.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Backing, Places, api, spawn_api, webhooks};
+use crate::app::{Backing, Places, api, domains, spawn_api, webhooks};
 use crate::config::Settings;
 use crate::connectors::LagBased;
 use crate::http::Server;
@@ -33,7 +33,8 @@ impl Serving {
         let admission = Arc::new(LagBased::new(&places.client_config(), group, API_TOPIC)?);
         let rules = Arc::clone(&backing.services.registries);
         let (codec, requests) = (backing.services.codec.clone(), &backing.requests);
-        let api = api(&settings.api, places, codec, Arc::clone(requests), admission, webhooks(settings)?, rules, None)?;
+        let pushers = (webhooks(settings)?, domains(settings));
+        let api = api(&settings.api, places, codec, Arc::clone(requests), admission, pushers, rules, None)?;
         let (address, stop) = (server.address(), CancellationToken::new());
         let mut tasks = Tasks::new(stop.clone());
         spawn_api(&mut tasks, &settings.api, server, api, Arc::clone(requests), None);

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::events::GIT_TOPIC;
 use super::progress::{Phase, Progress};
 use super::source::{CONNECTOR, Shared, Source, SourceError};
 use super::{Repositories, RepositorySettings};
+use crate::connectors::owned::{self, Owned, OwnedError};
 use crate::connectors::wakes::Wakes;
-use crate::connectors::{Admission, Open, Ownership, PublisherSettings, Sharing, SourceId};
+use crate::connectors::{Admission, Open, PublisherSettings, Sharing, SourceId};
 use crate::kafka::scan::{Reader, ScanError};
 use crate::schema::Codec;
 
@@ -55,6 +56,15 @@ pub enum ConnectorError {
     Failed(BTreeMap<String, SourceError>),
 }
 
+impl From<OwnedError> for ConnectorError {
+    fn from(error: OwnedError) -> Self {
+        match error {
+            OwnedError::NoTopic(topic) => Self::NoTopic(topic),
+            OwnedError::Kafka(error) => Self::Kafka(error),
+        }
+    }
+}
+
 impl GitConnector {
     /// On the topic `coafi.git`, always admitted, shared out by the group `coafi.connect.git`.
     #[must_use]
@@ -85,43 +95,33 @@ impl GitConnector {
     ) -> Result<Progress, ConnectorError> {
         self.check()?;
         let wakes = self.wakes.as_ref().filter(|_| !self.once).map(Wakes::follow).transpose()?;
-        let mut running = Running {
-            partitions: match self.sharing {
-                Sharing::Alone => None,
-                Sharing::Group(_) => Some(self.partitions()?),
-            },
-            woken: self.watched.iter().map(|settings| (Source::id(settings), Arc::default())).collect(),
-            wakes,
-            waiting: self.watched.into_iter().map(|settings| (Source::id(&settings), Arc::new(settings))).collect(),
-            active: BTreeMap::new(),
-            tasks: JoinSet::new(),
-            failed: BTreeMap::new(),
-            stop,
-            shared: Shared {
-                repositories: self.repositories,
-                codec: self.codec,
-                topic: self.topic,
-                publisher: self.publisher,
-                admission: self.admission,
-                instance: self.instance,
-                once: self.once,
-                progress,
-            },
+        let shared = Shared {
+            repositories: self.repositories,
+            codec: self.codec,
+            topic: self.topic,
+            publisher: self.publisher,
+            admission: self.admission,
+            instance: self.instance,
+            once: self.once,
+            progress,
         };
-        running.announce();
-        match self.sharing {
-            Sharing::Alone => running.run(watch::channel(BTreeSet::new()).1).await,
-            Sharing::Group(group) => {
-                let settings = &running.shared.publisher;
-                let ownership = Ownership::join(&settings.client, &group, &settings.offsets_topic)?;
-                running.run(ownership.owned()).await;
-                ownership.leave().await?;
+        shared.progress.send_modify(|progress| {
+            for settings in &self.watched {
+                progress.repositories.entry(settings.address.id.to_string()).or_default();
             }
-        }
-        if running.failed.is_empty() {
-            Ok(running.shared.progress.borrow().clone())
+        });
+        let source =
+            |settings| Source { settings: Arc::new(settings), shared: shared.clone(), woken: Arc::<Notify>::default() };
+        let sources: Vec<Source> = self.watched.into_iter().map(source).collect();
+        let woken = sources.iter().map(|source| (source.id(), Arc::clone(&source.woken))).collect();
+        let failed = tokio::select! {
+            failed = owned::run(sources, &self.sharing, &shared.publisher, &stop) => failed?,
+            () = wake(woken, wakes) => BTreeMap::new(),
+        };
+        if failed.is_empty() {
+            Ok(shared.progress.borrow().clone())
         } else {
-            Err(ConnectorError::Failed(running.failed))
+            Err(ConnectorError::Failed(failed.into_iter().map(|(id, error)| (id.source, error)).collect()))
         }
     }
 
@@ -133,112 +133,35 @@ impl GitConnector {
         let twice = self.watched.iter().find(|settings| !seen.insert(&settings.address.id));
         twice.map_or(Ok(()), |settings| Err(ConnectorError::Twice(settings.address.id.to_string())))
     }
+}
 
-    fn partitions(&self) -> Result<i32, ConnectorError> {
-        let topic = self.publisher.offsets_topic.as_str();
-        match Ownership::partitions(&self.publisher.client, topic)? {
-            0 => Err(ConnectorError::NoTopic(topic.to_owned())),
-            count => Ok(count),
-        }
+#[async_trait]
+impl Owned for Source {
+    type Error = SourceError;
+
+    fn id(&self) -> SourceId {
+        Self::id_of(&self.settings)
+    }
+
+    async fn run(&self, stop: CancellationToken) -> Result<(), SourceError> {
+        self.watch(&stop).await
+    }
+
+    fn standing_by(&self) {
+        self.report(|progress| progress.phase = Phase::StandingBy);
     }
 }
 
-/// The sources of a connector that runs.
-struct Running {
-    shared: Shared,
-    /// Of the offsets topic; `None`: every source is ours.
-    partitions: Option<i32>,
-    wakes: Option<Wakes>,
-    /// How each source, whoever runs it, is told to look.
-    woken: BTreeMap<SourceId, Arc<Notify>>,
-    /// Not run by this process (now).
-    waiting: BTreeMap<SourceId, Arc<RepositorySettings>>,
-    active: BTreeMap<SourceId, (Arc<RepositorySettings>, CancellationToken)>,
-    tasks: JoinSet<(SourceId, Result<(), SourceError>)>,
-    failed: BTreeMap<String, SourceError>,
-    stop: CancellationToken,
-}
-
-impl Running {
-    fn announce(&self) {
-        self.shared.progress.send_modify(|progress| {
-            for source in self.waiting.keys() {
-                progress.repositories.entry(source.source.clone()).or_default();
-            }
-        });
-    }
-
-    async fn run(&mut self, mut owned: watch::Receiver<BTreeSet<i32>>) {
-        let stop = self.stop.clone();
-        loop {
-            let now = owned.borrow_and_update().clone();
-            self.follow(&now);
-            if self.waiting.is_empty() && self.active.is_empty() {
-                return;
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = self.tasks.join_next() => self.ended(ended),
-                Ok(()) = owned.changed() => {}
-                Some(source) = next(&mut self.wakes) => {
-                    // One that is not watched here is somebody else's.
-                    if let Some(woken) = self.woken.get(&source) {
-                        woken.notify_one();
-                    }
-                }
-            }
-        }
-        // Each source ends after its transaction; their tokens are children of ours.
-        while let Some(ended) = self.tasks.join_next().await {
-            self.ended(ended);
+/// Tells sources, whoever runs them, to look.
+async fn wake(woken: BTreeMap<SourceId, Arc<Notify>>, mut wakes: Option<Wakes>) {
+    while let Some(source) = next(&mut wakes).await {
+        // One that is not watched here is somebody else's.
+        if let Some(woken) = woken.get(&source) {
+            woken.notify_one();
         }
     }
-
-    /// Starts what is owned and stops what is not any more.
-    fn follow(&mut self, owned: &BTreeSet<i32>) {
-        let is_ours = |source: &SourceId| self.partitions.is_none_or(|count| owned.contains(&source.partition(count)));
-        for (source, (_, stop)) in &self.active {
-            if !is_ours(source) {
-                stop.cancel();
-            }
-        }
-        let ours: Vec<SourceId> = self.waiting.keys().filter(|source| is_ours(source)).cloned().collect();
-        for id in ours {
-            let Some(settings) = self.waiting.remove(&id) else { continue };
-            let stop = self.stop.child_token();
-            let source = Source {
-                settings: Arc::clone(&settings),
-                shared: self.shared.clone(),
-                woken: self.woken.get(&id).cloned().unwrap_or_default(),
-                stop: stop.clone(),
-            };
-            self.active.insert(id.clone(), (settings, stop));
-            self.tasks.spawn(async move { (id, source.run().await) });
-        }
-    }
-
-    fn ended(&mut self, ended: Result<(SourceId, Result<(), SourceError>), tokio::task::JoinError>) {
-        let (id, result) = match ended {
-            Ok(ended) => ended,
-            // A source's task does not panic but by a bug of ours; what it ran is not run again.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        let Some((settings, stop)) = self.active.remove(&id) else { return };
-        match result {
-            Err(error) => {
-                tracing::error!(repository = %id.source, %error, "the repository is not watched any more");
-                self.failed.insert(id.source, error);
-            }
-            // It was taken from us, and may come back.
-            Ok(()) if stop.is_cancelled() => {
-                self.shared.progress.send_modify(|progress| {
-                    progress.repositories.entry(id.source.clone()).or_default().phase = Phase::StandingBy;
-                });
-                self.waiting.insert(id, settings);
-            }
-            Ok(()) => {}
-        }
-    }
+    // Nothing wakes any.
+    std::future::pending().await
 }
 
 /// The next source that is woken; `None` if nothing wakes any.

@@ -21,6 +21,7 @@ use super::state::{RepositoryState, UnreadableOffset};
 use super::{GitError, Repositories, RepositorySettings, Session};
 use crate::connectors::{
     Admission, AdmissionError, Backoff, Parts, PublishError, Publisher, PublisherSettings, SourceId, jittered, random,
+    size,
 };
 use crate::dispatch::Failure;
 use crate::schema::Codec;
@@ -89,7 +90,6 @@ pub(super) struct Source {
     pub(super) shared: Shared,
     /// Told when somebody says that there is something new, also while a look is under way.
     pub(super) woken: Arc<Notify>,
-    pub(super) stop: CancellationToken,
 }
 
 /// A source that is owned: its publisher, and everything that is committed.
@@ -102,18 +102,18 @@ struct Claim {
 }
 
 impl Source {
-    pub(super) fn id(settings: &RepositorySettings) -> SourceId {
+    pub(super) fn id_of(settings: &RepositorySettings) -> SourceId {
         SourceId::new(CONNECTOR, settings.address.id.as_str())
     }
 
     /// Until stopped, or, with `once`, until everything that is there is published.
-    pub(super) async fn run(self) -> Result<(), SourceError> {
+    pub(super) async fn watch(&self, stop: &CancellationToken) -> Result<(), SourceError> {
         let poll = self.settings.poll;
         let mut backoff = Backoff::new(poll.backoff, poll.backoff_max);
         let mut claim = None;
         let mut wakeful = Wakeful::default();
-        while !self.stop.is_cancelled() {
-            match self.look(&mut claim).await {
+        while !stop.is_cancelled() {
+            match self.look(&mut claim, stop).await {
                 Ok(published) => {
                     backoff.reset();
                     if self.shared.once {
@@ -124,7 +124,7 @@ impl Source {
                     tokio::select! {
                         () = tokio::time::sleep(jittered(wait, random())) => {}
                         () = self.woken.notified() => wakeful.wake(),
-                        () = self.stop.cancelled() => {}
+                        () = stop.cancelled() => {}
                     }
                 }
                 Err(error) => {
@@ -142,7 +142,7 @@ impl Source {
                     let wait = backoff.next(random());
                     tracing::warn!(repository = %self.settings.address.id, %error, wait_s = wait.as_secs_f32(), "trying again");
                     // A stop ends it.
-                    let _told = tokio::time::timeout(wait, self.stop.cancelled()).await;
+                    let _told = tokio::time::timeout(wait, stop.cancelled()).await;
                 }
             }
         }
@@ -151,7 +151,7 @@ impl Source {
 
     /// Publishes everything that is new right now, and says whether there was anything. Told to stop, it ends after the
     /// transaction that is under way.
-    async fn look(&self, claim: &mut Option<Claim>) -> Result<bool, SourceError> {
+    async fn look(&self, claim: &mut Option<Claim>, stop: &CancellationToken) -> Result<bool, SourceError> {
         // Nothing is under way yet: neither a slow cluster nor a slow server delays a shutdown.
         let ready = async {
             let claim = match claim {
@@ -163,7 +163,7 @@ impl Source {
         };
         let claim = tokio::select! {
             claim = ready => claim?,
-            () = self.stop.cancelled() => return Ok(false),
+            () = stop.cancelled() => return Ok(false),
         };
         let session = match claim.session.take() {
             Some(session) => session,
@@ -172,7 +172,7 @@ impl Source {
         let (mut session, mut ready) = self.read(session, true).await?;
         let mut anything = false;
         while let Some(batch) = ready.take() {
-            if self.stop.is_cancelled() {
+            if stop.is_cancelled() {
                 return Ok(anything);
             }
             anything |= !batch.changes.is_empty();
@@ -180,7 +180,7 @@ impl Source {
                 progress.phase = Phase::Publishing;
                 progress.found = progress.done + (batch.walked + batch.remaining) as u64;
             });
-            let (published, read) = tokio::join!(self.publish(claim, batch), self.read(session, false));
+            let (published, read) = tokio::join!(self.publish(claim, batch, stop), self.read(session, false));
             published?;
             (session, ready) = read?;
         }
@@ -194,7 +194,7 @@ impl Source {
 
     async fn claim(&self) -> Result<Claim, SourceError> {
         let encoders = Encoders::new(&self.shared.codec, &self.shared.topic).await?;
-        let source = Self::id(&self.settings);
+        let source = Self::id_of(&self.settings);
         let claimed = Publisher::claim(&self.shared.publisher, &source, &self.shared.instance, now_ms()).await;
         let (publisher, offsets) = claimed?;
         tracing::info!(repository = %self.settings.address.id, parts = offsets.len(), "source claimed");
@@ -213,7 +213,7 @@ impl Source {
         self.shared.repositories.read(&self.settings.address, work).await
     }
 
-    async fn publish(&self, claim: &mut Claim, batch: Batch) -> Result<(), SourceError> {
+    async fn publish(&self, claim: &mut Claim, batch: Batch, stop: &CancellationToken) -> Result<(), SourceError> {
         let repository = &self.settings.address.id;
         let mut records = Vec::with_capacity(batch.changes.len());
         for change in batch.changes {
@@ -223,7 +223,7 @@ impl Source {
         tokio::select! {
             admitted = self.shared.admission.ready(records.len(), bytes) => admitted?,
             // Nothing of the batch is published.
-            () = self.stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
         }
         let published = records.len() as u64;
         claim.publisher.publish(records, batch.offsets.clone(), now_ms()).await?;
@@ -241,7 +241,7 @@ impl Source {
         Ok(())
     }
 
-    fn report(&self, change: impl FnOnce(&mut RepositoryProgress)) {
+    pub(super) fn report(&self, change: impl FnOnce(&mut RepositoryProgress)) {
         let id = self.settings.address.id.to_string();
         self.shared.progress.send_modify(|progress| change(progress.repositories.entry(id).or_default()));
     }
@@ -266,13 +266,6 @@ impl Wakeful {
         self.in_vain = Some(before + 1);
         Some(wait)
     }
-}
-
-/// What a record takes in the log, about.
-fn size(record: &crate::event::Outgoing) -> usize {
-    const FRAMING: usize = 40;
-    let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
-    FRAMING + length(&record.key) + length(&record.value) + record.headers.size()
 }
 
 fn now_ms() -> i64 {

@@ -12,8 +12,7 @@ use super::error::ScheduleError;
 use super::progress::{Phase, Progress};
 use super::settings::ScheduleSettings;
 use super::turn::{Change, Claimed, Count};
-use crate::connectors::{Admission, Backoff, Open, Ownership, Sharing, random};
-use crate::event::Outgoing;
+use crate::connectors::{Admission, Backoff, Open, Ownership, Sharing, random, size};
 use crate::schedule::Schedule;
 
 /// A sleep ends after this, due or not: the clock on the wall may have been set meanwhile.
@@ -220,8 +219,5 @@ fn until(next: Timestamp, now: Timestamp) -> Duration {
 }
 
 fn bytes(change: &Change) -> usize {
-    const FRAMING: usize = 40;
-    let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
-    let size = |record: &Outgoing| FRAMING + length(&record.key) + length(&record.value) + record.headers.size();
     change.records.iter().map(size).sum()
 }

@@ -8,8 +8,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::endpoint::{Catalogue, Endpoint};
-use super::ingest;
 use super::router::Api;
+use super::{federated, ingest};
 
 /// Of whatever is none of the API's: callers make paths up, and a label must have few values.
 const OTHER: &str = "other";
@@ -30,6 +30,7 @@ fn endpoint(catalogue: &Catalogue, path: &str) -> String {
         [""] => "/",
         ["openapi.json"] => "/openapi.json",
         ["api", "ingest", "event"] => ingest::PATH,
+        ["federated", _] => federated::PATH,
         ["requests", _] => "/requests/{id}",
         ["webhooks", _] => "/webhooks/{name}",
         ["registries"] => "/registries",
@@ -63,6 +64,7 @@ mod tests {
         check("//registry/update/", "/registry/update");
         check("/requests/1", "/requests/{id}");
         check("/api/ingest/event", "/api/ingest/event");
+        check("/federated/aero", "/federated/{domain}");
         check("/", "/");
         check("/webhooks/github", "/webhooks/{name}");
         check("/registries/parts/entries/a%2Fb", "/registries/{registry}/entries/{entry}");

@@ -9,7 +9,8 @@
 //! with 202 is in Kafka, on every in-sync replica. Errors are RFC 9457 problem documents. Tokens and keys end here; events
 //! carry the principal's name.
 //!
-//! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask.
+//! [`webhooks`] is the other way in, for senders that sign what they send and cannot be told how to ask; other domains have one
+//! of their own.
 
 mod accept;
 mod answer;
@@ -19,6 +20,7 @@ mod cloud_events;
 mod cursor;
 mod endpoint;
 mod events;
+mod federated;
 #[cfg(test)]
 mod golden;
 mod idempotency;
@@ -44,6 +46,7 @@ pub use auth::{AuthError, Authenticator, JwtSettings};
 pub use body::BodyLimits;
 pub use endpoint::{Catalogue, CatalogueError, Endpoint, EndpointFile, KEY_BYTES_MAX};
 pub use events::AuditReads;
+pub use federated::Domains;
 pub use ingest::INGEST_TOPIC;
 pub use keys::{KeyEntry, NewKey};
 pub use outcomes::Outcomes;

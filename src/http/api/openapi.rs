@@ -16,7 +16,7 @@ use super::cloud_events::{BATCH, EVENTS_MAX, STRUCTURED};
 use super::endpoint::{Body, Catalogue, Endpoint};
 use super::problem::Document;
 use super::{events as events_pages, registries as pages};
-use super::{ingest, status, webhooks};
+use super::{federated, ingest, status, webhooks};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{ingest, status, webhooks};
         status::status,
         ingest::ingest,
         webhooks::receive,
+        federated::push,
         events_pages::list::list,
         events_pages::story::story,
         pages::list::registries,
@@ -80,6 +81,7 @@ pub(super) fn document(catalogue: &Catalogue) -> Value {
     registries::pages(&mut document["paths"]);
     events::pages(&mut document["paths"]);
     ingest_page(&mut document["paths"][ingest::PATH]["post"]);
+    push_page(&mut document["paths"][federated::PATH]["post"]);
     for (endpoint, body) in catalogue.all() {
         let component = endpoint.schema_id().replace('/', ".");
         document["components"]["schemas"][&component] = schema(&component, body.schema.clone());
@@ -163,6 +165,16 @@ fn ingest_page(operation: &mut Value) {
         json!({"events": [{"id": id, "source": source, "statusUrl": url}]});
     operation["responses"]["200"] = outcome();
     problems::refer(operation, &[&ALWAYS[..], &[400, 403, 404, 408, 409, 413, 415, 501]].concat());
+}
+
+fn push_page(operation: &mut Value) {
+    let envelope = json!({"schema": {"type": "string"}, "example": include_str!("openapi/envelope.jwt").trim_end()});
+    let content: Map<String, Value> =
+        federated::MEDIA.iter().map(|media| ((*media).to_owned(), envelope.clone())).collect();
+    operation["requestBody"] = json!({"required": true, "content": content});
+    let example = json!({"id": "m-1", "duplicate": false});
+    operation["responses"]["202"]["content"]["application/json"]["example"] = example;
+    problems::refer(operation, &[&ALWAYS[..], &[400, 404, 408, 409, 413, 415]].concat());
 }
 
 fn operation(endpoint: &Endpoint, component: &str, body: &Body) -> Value {

@@ -16,6 +16,7 @@ use super::auth::Authenticator;
 use super::body::BodyLimits;
 use super::endpoint::Catalogue;
 use super::events::AuditReads;
+use super::federated::Domains;
 use super::measured::measured;
 use super::outcomes::Outcomes;
 use super::principal::Principal;
@@ -23,7 +24,7 @@ use super::problem::Problem;
 use super::rate::{Limiter, Rate};
 use super::status::status;
 use super::webhooks::{self, Webhooks};
-use super::{events, ingest, openapi, page, registries};
+use super::{events, federated, ingest, openapi, page, registries};
 use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::registry::Rules;
@@ -56,6 +57,7 @@ pub struct Parts {
     /// What holds of single registries.
     pub rules: Arc<Rules>,
     pub webhooks: Webhooks,
+    pub domains: Domains,
     /// Where nobody reads any, there are none.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -96,6 +98,7 @@ impl Api {
             })
             .route("/registries/{registry}/entries/{entry}/history", get(registries::history::history))
             .route("/webhooks/{name}", any(webhooks::receive))
+            .route(federated::PATH, post(federated::push))
             .route(ingest::PATH, post(ingest::ingest).options(ingest::handshake))
             .method_not_allowed_fallback(not_allowed)
             .fallback(accept)
@@ -134,6 +137,10 @@ impl Api {
 
     pub(super) fn store(&self) -> &dyn Requests {
         &*self.0.parts.requests
+    }
+
+    pub(super) fn domains(&self) -> &Domains {
+        &self.0.parts.domains
     }
 
     pub(super) fn catalogue(&self) -> &Catalogue {

@@ -13,6 +13,7 @@ mod error;
 mod follow;
 mod records;
 mod stretch;
+mod tail;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use error::ScanError;
 pub use follow::{Followed, Follower};
 pub use records::{Progress, Records};
 pub use stretch::{Stretch, Wanted};
+pub use tail::{Start, Tail, Tailed};
 
 /// Reads recorded topics of one cluster.
 #[derive(Clone, Debug)]
@@ -106,6 +108,15 @@ impl Reader {
     /// No thread can be started.
     pub fn follow(&self, topic: &str, from: Bound) -> Result<Follower, ScanError> {
         Follower::start(self.config.clone(), topic, from)
+    }
+
+    /// The records of a topic behind these positions, and then those that come. Partitions without a position begin at
+    /// `start` where there is none at all, else at their beginning.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn tail(&self, topic: &str, positions: BTreeMap<i32, i64>, start: Start) -> Result<Tail, ScanError> {
+        Tail::start(self.config.clone(), topic, positions, start)
     }
 
     /// Asks on a thread of its own, which also closes the client: that can take for ever while no broker answers (seen with

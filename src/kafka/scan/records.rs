@@ -177,7 +177,7 @@ fn pause(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(), Sca
 }
 
 /// librdkafka goes on by itself.
-fn is_passing(code: Option<RDKafkaErrorCode>) -> bool {
+pub(super) fn is_passing(code: Option<RDKafkaErrorCode>) -> bool {
     matches!(
         code,
         Some(

@@ -5,7 +5,10 @@
 
 mod api_reply;
 mod api_request;
+mod bitt_record;
 mod drill_step;
+mod federated_message;
+mod federated_refused;
 mod git_commit;
 mod git_push;
 mod git_tag;
@@ -32,7 +35,10 @@ mod workflow_step;
 
 pub use api_reply::ApiReply;
 pub use api_request::ApiRequest;
+pub use bitt_record::BittRecord;
 pub use drill_step::{DrillAction, DrillStep};
+pub use federated_message::{FederatedAuthentication, FederatedMessage, FederatedMethod};
+pub use federated_refused::FederatedRefused;
 pub use git_commit::{ChangedFile, FileKind, FileStatus, GitCommit, Person};
 pub use git_push::GitPush;
 pub use git_tag::{GitTag, TagAction};

@@ -96,7 +96,10 @@ fn check_enum<E: serde::Serialize + serde::de::DeserializeOwned>(schema: &str, n
 fn rust_types_are_what_the_schemas_say() {
     check(&sample::api_reply());
     check(&sample::api_request());
+    check(&sample::bitt_record());
     check(&sample::drill_step());
+    check(&sample::federated_message());
+    check(&sample::federated_refused());
     check(&sample::git_commit());
     check(&sample::git_tag());
     check(&sample::git_push());
@@ -142,6 +145,8 @@ fn enums_have_the_schemas_symbols_in_order() {
     assert_eq!(serde_json::to_value(kinds).unwrap(), serde_json::to_value(kinds.map(DecisionKind::name)).unwrap());
     use LetterStatus::{Purged, Redriven, Redriving};
     check_enum(LetterState::SCHEMA, "LetterStatus", &[Redriving, Redriven, Purged]);
+    let methods = [FederatedMethod::Signature, FederatedMethod::Transport];
+    check_enum(FederatedMessage::SCHEMA, "FederatedMethod", &methods);
 }
 
 #[test]
@@ -149,8 +154,11 @@ fn every_schema_file_has_a_rust_type() {
     let known = [
         ApiReply::RECORD_NAME,
         ApiRequest::RECORD_NAME,
+        BittRecord::RECORD_NAME,
         Claim::RECORD_NAME,
         DrillStep::RECORD_NAME,
+        FederatedMessage::RECORD_NAME,
+        FederatedRefused::RECORD_NAME,
         GitCommit::RECORD_NAME,
         GitPush::RECORD_NAME,
         GitTag::RECORD_NAME,

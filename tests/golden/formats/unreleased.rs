@@ -9,9 +9,9 @@ use std::path::Path;
 use coafi::app::replay::Asked;
 use coafi::connectors::{SourceId, wake};
 use coafi::schema::payloads::{
-    ApiReply, ApiRequest, Claim, Intervention, LetterState, NotificationDelivery, NotificationRequested, ReplicaStatus,
-    ScheduleDecision, ScheduleFired, WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted,
-    WorkflowFailed, WorkflowStep,
+    ApiReply, ApiRequest, BittRecord, Claim, FederatedMessage, FederatedRefused, Intervention, LetterState,
+    NotificationDelivery, NotificationRequested, ReplicaStatus, ScheduleDecision, ScheduleFired, WorkflowArrived,
+    WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use coafi::schema::registry::{Client, Settings};
 use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file, schema_files};
@@ -47,6 +47,9 @@ async fn records_are_written_and_read_as_before() {
             "api.reply" => check::<ApiReply>(&name).await,
             "api.request" => check::<ApiRequest>(&name).await,
             "bitt.intervention" => check::<Intervention<'static>>(&name).await,
+            "bitt.record" => check::<BittRecord>(&name).await,
+            "federated.message" => check::<FederatedMessage>(&name).await,
+            "federated.refused" => check::<FederatedRefused>(&name).await,
             "dlq.claim" => check::<Claim>(&name).await,
             "dlq.state" => check::<LetterState>(&name).await,
             "notification.delivery" => check::<NotificationDelivery>(&name).await,
