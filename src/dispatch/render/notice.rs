@@ -39,7 +39,7 @@ impl Renderer {
         let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
         let requested = NotificationRequested {
             title: format!("Dead letters of route {route}: {class}, {code}"),
-            text: format!("{message}\nThe first: {about}, {place}. See `coafi dlq list --topic {base}.dlq`."),
+            text: format!("{message}\nOne of them: {about}, {place}. See `coafi dlq list --topic {base}.dlq`."),
             template: String::new(),
             data: String::new(),
             severity: severity.name().to_owned(),
