@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
@@ -13,6 +14,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ownership, PublisherSettings, Sharing, SourceId};
+
+/// The topic of offsets is looked for this often before it is said not to be there: the broker that is asked may hear of one
+/// that has just been made a moment later.
+const LOOKS_MAX: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A source of a connector.
 #[async_trait]
@@ -65,12 +71,15 @@ pub(super) async fn run<S: Owned>(
 }
 
 async fn partitions(publisher: &PublisherSettings) -> Result<i32, OwnedError> {
-    let asked = publisher.clone();
-    let asked = move || Ownership::partitions(&asked.client, &asked.offsets_topic);
-    match tokio::task::spawn_blocking(asked).await.unwrap_or(Err(KafkaError::Canceled))? {
-        0 => Err(OwnedError::NoTopic(publisher.offsets_topic.clone())),
-        count => Ok(count),
+    for _ in 0..LOOKS_MAX {
+        let asked = publisher.clone();
+        let asked = move || Ownership::partitions(&asked.client, &asked.offsets_topic);
+        match tokio::task::spawn_blocking(asked).await.unwrap_or(Err(KafkaError::Canceled))? {
+            0 => tokio::time::sleep(LOOK_AGAIN).await,
+            count => return Ok(count),
+        }
     }
+    Err(OwnedError::NoTopic(publisher.offsets_topic.clone()))
 }
 
 struct Running<S: Owned> {
