@@ -8,11 +8,13 @@ use super::letters::unprocessed_topic;
 use super::status_reports::STATUS_TOPIC;
 use super::{cluster, topics};
 use crate::config::{Settings, Webhook, WebhookKind};
+use crate::connectors::bitt::BITT_TOPIC;
+use crate::connectors::federated::FEDERATED_TOPIC;
 use crate::connectors::git::GIT_TOPIC;
 use crate::connectors::schedule::{LEDGER_TOPIC, SCHEDULE_TOPIC};
 use crate::connectors::{OFFSETS_TOPIC, WAKES_TOPIC};
-use crate::dispatch::Routes;
 use crate::dispatch::replies::RESULTS_TOPIC;
+use crate::dispatch::{NOTIFICATIONS_TOPIC, Routes};
 use crate::dlq::STATE_TOPIC;
 use crate::handlers::workflow::events;
 use crate::http::api::{API_TOPIC, INGEST_TOPIC};
@@ -31,6 +33,10 @@ pub enum Role {
     ConnectGit,
     /// `coafi connect schedule`, and `coafi schedule`.
     ConnectSchedule,
+    /// `coafi connect bitt`.
+    ConnectBitt,
+    /// `coafi connect federated`, as far as our own cluster is concerned.
+    ConnectFederated,
     /// `coafi api`.
     Api,
     /// Whoever looks at everything and changes nothing: `coafi group`, `event show`, `dlq list`, `topics plan`.
@@ -58,12 +64,16 @@ pub fn acls(
         Role::Consume => consume(group, declarations, routes, emits).collect(),
         Role::ConnectGit => connect("git", "coafi.connect.git", &[GIT_TOPIC]).chain([reads(WAKES_TOPIC)]).collect(),
         Role::ConnectSchedule => {
-            let group = format!("coafi.connect.schedule.{group}");
-            connect("schedule", &group, &[SCHEDULE_TOPIC, LEDGER_TOPIC]).chain([reads(LEDGER_TOPIC)]).collect()
+            let topics = [SCHEDULE_TOPIC, LEDGER_TOPIC];
+            connect("schedule", &shared_by("schedule", group), &topics).chain([reads(LEDGER_TOPIC)]).collect()
         }
+        Role::ConnectBitt => {
+            connect("bitt", &shared_by("bitt", group), &[BITT_TOPIC]).chain([reads(AUDIT_TOPIC)]).collect()
+        }
+        Role::ConnectFederated => connect("federated", &shared_by("federated", group), &[FEDERATED_TOPIC]).collect(),
         Role::Api => {
             let of_webhooks = settings.api.webhooks.iter().filter_map(|webhook| published_by(webhook, declarations));
-            let written = [API_TOPIC, INGEST_TOPIC, WAKES_TOPIC].into_iter().chain(of_webhooks);
+            let written = [API_TOPIC, INGEST_TOPIC, WAKES_TOPIC, FEDERATED_TOPIC].into_iter().chain(of_webhooks);
             written.map(writes).chain([RESULTS_TOPIC, AUDIT_TOPIC].map(reads)).collect()
         }
         Role::Look => look(declarations).collect(),
@@ -100,12 +110,17 @@ fn consume<'a>(
 ) -> impl Iterator<Item = Acl> + 'a {
     let consumed = topics::consumed(routes, declarations);
     let unprocessed = unprocessed_topic();
-    let shared = [&unprocessed, AUDIT_TOPIC, STATUS_TOPIC, RESULTS_TOPIC, events::TOPIC];
+    let shared = [&unprocessed, AUDIT_TOPIC, STATUS_TOPIC, RESULTS_TOPIC, events::TOPIC, NOTIFICATIONS_TOPIC];
     let outputs: BTreeSet<String> = cluster::outputs(&consumed, &shared);
     // Those that read beside it are called after it.
     let beside = Acl { operations: vec![Describe], ..Acl::group(format!("{group}.")) }.prefixed();
     let of_group = [Acl::group(group), beside, Acl::transactional_ids(format!("{group}/"))];
     consumed.into_iter().map(reads).chain(outputs.into_iter().chain(emits.iter().cloned()).map(writes)).chain(of_group)
+}
+
+/// The group of a deployment's connectors of one kind.
+fn shared_by(connector: &str, group: &str) -> String {
+    format!("coafi.connect.{connector}.{group}")
 }
 
 fn connect(connector: &str, group: &str, topics: &[&str]) -> impl Iterator<Item = Acl> {

@@ -50,7 +50,11 @@ fn failure(channel: &str, error: SendError) -> Failure {
         SendError::Unreachable(_) => Failure::systemic(&format!("{NOTIFY}{channel}"), "channel_unreachable", message),
         SendError::Later { after, .. } => {
             let asks = after.map(|after| format!("; it asks to wait for {} s", after.as_secs())).unwrap_or_default();
-            Failure::transient("channel_not_ready", format!("{message}{asks}")).about(channel)
+            let failure = Failure::transient("channel_not_ready", format!("{message}{asks}")).about(channel);
+            match after {
+                Some(after) => failure.with_retry_after(after),
+                None => failure,
+            }
         }
         SendError::Refused(_) => Failure::permanent("channel_refused", message),
         SendError::Template(_) => Failure::permanent("template_wrong", message),

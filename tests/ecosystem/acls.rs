@@ -14,17 +14,30 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use serde_json::json;
 
+use crate::event::attributes;
 use crate::http;
 use crate::process::{Ended, Process, eventually};
 use crate::repositories::Repository;
 use crate::stack::Stack;
 use crate::tools::kafka;
-use crate::topic::Record;
+use crate::topic::{Record, create, ends};
 use crate::world::World;
 
 const PASSWORD: &str = "correct-horse";
-const ROLES: [&str; 8] =
-    ["consume", "connect-git", "connect-schedule", "api", "look", "operate", "administer", "audit"];
+const ROLES: [&str; 10] = [
+    "consume",
+    "connect-git",
+    "connect-schedule",
+    "connect-bitt",
+    "connect-federated",
+    "api",
+    "look",
+    "operate",
+    "administer",
+    "audit",
+];
+/// Another domain's, which gives access to it itself.
+const SPACE: &str = "space.events";
 /// Somebody whom the broker knows and who was given nothing.
 const NOBODY: &str = "nobody";
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -56,11 +69,15 @@ impl Secured {
             "coafi.schedule.ledger",
             "coafi.connect.wakes",
             "coafi.dlq.state",
+            "coafi.notifications",
+            "coafi.federated",
+            "coafi.bitt",
         ] {
             world.also_declare(topic);
         }
         world.change_routes(|routes| routes + ROUTES);
         fs::write(world.path("password"), PASSWORD).unwrap();
+        create(&world.stack.kafka, SPACE, 1 << 20);
         Self { world, broker }
     }
 
@@ -93,22 +110,39 @@ impl Secured {
         let (file, password) = (self.world.path(&format!("{role}.yaml")), self.world.path("password"));
         let key = self.world.path("api-key");
         let keys = if key.exists() { fs::read_to_string(key).unwrap() } else { String::new() };
+        let client = |indent: &str| {
+            format!(
+                "{indent}client:
+{indent}  security.protocol: SASL_SSL
+{indent}  sasl.mechanism: SCRAM-SHA-256
+{indent}  sasl.username: {role}
+{indent}  ssl.ca.location: {}
+{indent}client_files:
+{indent}  sasl.password: {}
+",
+                self.broker.certificate.display(),
+                password.display(),
+            )
+        };
         let text = format!(
             "kafka:
-  client:
-    security.protocol: SASL_SSL
-    sasl.mechanism: SCRAM-SHA-256
-    sasl.username: {role}
-    ssl.ca.location: {}
-  client_files:
-    sasl.password: {}
-schedules:
+{}bitt:
+  start: earliest
+  watch: [{{name: everything, type: EVENT_PROCESSED}}]
+federated:
+  domains:
+    - name: space
+      topics: [{SPACE}]
+      authentication: transport
+      bootstrap_servers: {}
+{}schedules:
   - {{name: nightly, cron: 0 0 1 1 *}}
 api:
   listen: 127.0.0.1:0
 {keys}",
-            self.broker.certificate.display(),
-            password.display(),
+            client("  "),
+            self.broker.secured_servers,
+            client("      "),
         );
         fs::write(&file, text).unwrap();
         file
@@ -180,6 +214,12 @@ fn every_role_does_its_work_with_what_it_is_given_and_nobody_does_anothers() {
     for role in ROLES {
         secured.grant(role);
     }
+    let servers = ["--bootstrap-server", &secured.world.stack.kafka];
+    let space = ["--add", "--allow-principal", "User:connect-federated", "--operation", "Read", "--topic", SPACE];
+    assert_eq!(kafka("AclCommand", &[&servers[..], &space].concat()).code(), Some(0));
+    let message = Record { value: Some(b"{}".to_vec()), ..attributes("SystemUpdateNotification", "/space") };
+    let message = message.without("content-type").with("content-type", "application/json");
+    secured.world.producer.send(SPACE, &message);
     works(&secured);
     is_refused(&secured);
 }
@@ -204,6 +244,13 @@ fn works(secured: &Secured) {
     assert_eq!(summary["lag"], 0, "{summary}");
     let ended: Vec<String> = world.outcomes().into_iter().map(|outcome| outcome.outcome).collect();
     assert!(ended.iter().filter(|outcome| *outcome == "processed").count() >= 3, "{ended:?}");
+
+    for (connector, topic) in [("bitt", "coafi.bitt"), ("federated", "coafi.federated")] {
+        let process = Process::start(secured.command(&format!("connect-{connector}"), &["connect", connector]));
+        eventually(topic, || ends(&world.stack.kafka, topic).values().sum::<i64>() > 0);
+        process.terminate();
+        process.ended().well();
+    }
 
     let lag = secured.run("look", &["group", "lag", "--output", "json"]).json();
     assert_eq!(lag["total"], 0, "{lag}");
@@ -250,6 +297,8 @@ fn is_refused(secured: &Secured) {
         ("consume", "coafi.git", "coafi.ai"),
         ("connect-git", "coafi.bitt.records", "coafi.bitt.records"),
         ("connect-schedule", "coafi.git", "coafi.api"),
+        ("connect-bitt", "coafi.bitt.records", "coafi.git"),
+        ("connect-federated", "coafi.bitt", "coafi.federated"),
         ("api", "coafi.bitt.records", "coafi.api"),
         ("look", "coafi.api", ""),
         ("operate", "coafi.results", ""),

@@ -56,6 +56,7 @@ fn help_names_every_noun_and_the_exit_codes() {
           notify       Notifications: the channels, whether they work, and saying something
           federated    Other domains: keys, and the envelopes that are signed with them
           topics       The cluster's topics, as topics/*.yaml declares them
+          acls         What a role needs of Kafka and nothing more, as commands for Kafka's own tool
           schemas      The schemas of avro/ in the schema registry
           config       The configuration in force
           health       Ask a running replica whether it is alive

@@ -54,19 +54,19 @@ fn of_a_step() {
     check_steps(
         "- {id: a}",
         expect![[
-            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transform: 1, wait: 1s}",
         expect![[
-            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transfrom: 1}",
         expect![
-            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, notify, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
+            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
         ],
     );
     check_steps(
