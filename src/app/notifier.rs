@@ -1,6 +1,8 @@
 //! From the configuration's channels to the notifier.
 
+use super::topics::declarations;
 use crate::config::Settings;
+use crate::dispatch::NOTIFICATIONS_TOPIC;
 use crate::notify::{Notifier, NotifierParts, Templates};
 
 /// The notifier of a process.
@@ -15,6 +17,7 @@ pub fn notifier(settings: &Settings) -> anyhow::Result<Notifier> {
         rules: configured.rules.clone(),
         pace: configured.pace,
         allowed: settings.outgoing.allow.clone(),
+        without_topic: !declarations(settings)?.iter().any(|declared| declared.topic == NOTIFICATIONS_TOPIC),
     };
     Ok(Notifier::new(parts, templates)?)
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::topics::{declarations, known_topics};
 use crate::config::Settings;
+use crate::dispatch::NOTIFICATIONS_TOPIC;
 use crate::kafka::topics::Declaration;
 use crate::schema::{schema_file, workflow_files};
 use crate::workflow::{Definition, DefinitionError, Definitions, Known, TEXT_BYTES_MAX};
@@ -70,7 +71,12 @@ pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known
 /// # Errors
 /// As [`workflow_texts`]; a topic's declaration that is wrong.
 pub fn check_workflows(settings: &Settings) -> anyhow::Result<Result<Definitions, Vec<DefinitionError>>> {
-    let known = known_emitted(settings, &declarations(settings)?);
+    let mut known = known_emitted(settings, &declarations(settings)?);
+    if !settings.workflows_dir.is_dir() {
+        // Who has declared the topics of an earlier release is not to be stopped by workflows that nobody wrote: where it is not
+        // there, their steps tell nobody.
+        known.topics.entry(NOTIFICATIONS_TOPIC.to_owned()).or_default();
+    }
     let (mut definitions, mut errors) = (Vec::new(), Vec::new());
     for (file, text) in workflow_texts(settings)? {
         match Definition::parse(&file, &text, Some(&known)) {

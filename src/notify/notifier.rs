@@ -26,6 +26,8 @@ pub struct NotifierParts {
     pub pace: Pace,
     /// What may be called besides public addresses and the channels' own hosts.
     pub allowed: Vec<Allowed>,
+    /// Nobody can be asked to tell anybody: the topic is not declared.
+    pub without_topic: bool,
 }
 
 /// Tells channels. One serves all.
@@ -36,6 +38,7 @@ pub struct Notifier {
     pace: Pace,
     templates: Templates,
     client: Client,
+    without_topic: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +83,7 @@ impl Notifier {
     /// # Errors
     /// A channel that cannot be used.
     pub fn new(parts: NotifierParts, templates: Templates) -> Result<Self, NotifierError> {
-        let NotifierParts { channels, rules, pace, mut allowed } = parts;
+        let NotifierParts { channels, rules, pace, mut allowed, without_topic } = parts;
         let mut known = BTreeMap::new();
         for channel in channels {
             let transport = transport(&channel)?;
@@ -91,7 +94,7 @@ impl Notifier {
             }
             known.insert(channel.name.clone(), (channel, transport));
         }
-        Ok(Self { channels: known, rules, pace, templates, client: Client::new(&allowed)? })
+        Ok(Self { channels: known, rules, pace, templates, client: Client::new(&allowed)?, without_topic })
     }
 
     /// Tells nobody.
@@ -100,6 +103,12 @@ impl Notifier {
         let parts = NotifierParts::default();
         let templates = Templates::load(None).expect("the shipped templates parse, which a test holds");
         Self::new(parts, templates).expect("without channels there is only TLS to set up")
+    }
+
+    /// See [`NotifierParts::without_topic`].
+    #[must_use]
+    pub const fn is_without_topic(&self) -> bool {
+        self.without_topic
     }
 
     /// In the order of their names.

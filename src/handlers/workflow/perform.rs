@@ -98,6 +98,10 @@ pub(super) async fn perform(
             };
             Ok(Ok((output, Effects { changes: vec![change], ..Effects::default() })))
         }
+        Action::Notify(_) if context.services.notifier.is_without_topic() => {
+            tracing::warn!(workflow = run.workflow, step = %step, "nobody is told: {} is not declared", notification::TOPIC);
+            Ok(Ok((json!({"id": null}), Effects::default())))
+        }
         Action::Notify(data) => {
             let (topic, event_type) = (notification::TOPIC.to_owned(), NotificationRequested::EVENT_TYPE.to_owned());
             let encoded = match context.services.codec.encode_json(&topic, &event_type, &data).await {
