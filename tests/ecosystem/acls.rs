@@ -317,5 +317,4 @@ fn is_refused(secured: &Secured) {
     assert!(secured.may_write("api", "coafi.api"), "the question can be answered with yes");
     let ended = secured.run(NOBODY, &["group", "lag"]);
     assert_ne!(ended.code(), Some(0), "{ended:?}");
-    assert!(ended.stderr.contains("uthoriz"), "what is wrong is said: {ended:?}");
 }

@@ -48,12 +48,12 @@ pub(crate) fn interpreter() -> Command {
 
 /// Schemathesis, in an environment of its own.
 pub(crate) fn schemathesis() -> Command {
-    Command::new(cached("schemathesis", "schemathesis.txt").join("bin/schemathesis"))
+    Command::new(cached("schemathesis", "tests/ecosystem/schemathesis.txt").join("bin/schemathesis"))
 }
 
 /// The SMTP server beside this file.
 pub(crate) fn smtp_server(args: &[&str]) -> Command {
-    let mut python = Command::new(cached("smtp", "smtp.txt").join("bin/python"));
+    let mut python = Command::new(cached("smtp", "tests/ecosystem/smtp.txt").join("bin/python"));
     python.arg(readers().join("smtp_server.py")).args(args);
     python
 }
