@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, Exit, Failure};
 use crate::config::Kafka;
-use crate::kafka::{LagError, Reports};
+use crate::kafka::{LagError, Reports, is_refusal};
 use crate::schema::payloads::ReplicaStatus;
 use crate::{app, group};
 
@@ -99,6 +99,9 @@ impl From<LagError> for Failure {
             LagError::Client(source) => Self::usage(message).because(source).next("check kafka.client"),
             LagError::Silent { .. } => Self::unavailable(message).next(next),
             LagError::Thread(source) => Self::failed(message).because(source),
+            LagError::Unavailable { source, .. } if is_refusal(&source) => {
+                Self::unavailable(message).because(source).next("`coafi acls look` says what has to be allowed")
+            }
             LagError::Unavailable { source, .. } => Self::unavailable(message).because(source).next(next),
         }
     }

@@ -15,6 +15,8 @@ use crate::config::Kafka;
 const OLDEST_WAIT: Duration = Duration::from_secs(2);
 /// Before a group without a coordinator is asked about again.
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
+/// What a client may have told meanwhile, of which a refusal is looked for.
+const TOLD_MAX: usize = 100;
 /// What a [`scanner`] reads ahead.
 const SCANNER_QUEUE_KBYTES: &str = "16384";
 
@@ -203,14 +205,30 @@ pub(super) fn committed(
     patience: &Patience,
 ) -> Result<TopicPartitionList, LagError> {
     loop {
-        match consumer.committed_offsets(partitions.clone(), patience.left()) {
+        let error = match consumer.committed_offsets(partitions.clone(), patience.left()) {
             Ok(committed) => return Ok(committed),
-            Err(error) if is_coordinator_coming(&error) && !patience.left().is_zero() => {
-                std::thread::sleep(COORDINATOR_PAUSE.min(patience.left()));
-            }
-            Err(error) => return Err(patience.unavailable("what the group has committed")(error)),
+            Err(error) => refusal(consumer).unwrap_or(error),
+        };
+        if !is_coordinator_coming(&error) || patience.left().is_zero() {
+            return Err(patience.unavailable("what the group has committed")(error));
         }
+        std::thread::sleep(COORDINATOR_PAUSE.min(patience.left()));
     }
+}
+
+/// That the group may not be asked about, if that is why nothing came: the call itself only says that its time is over, and the
+/// client tells the reason apart.
+fn refusal(consumer: &BaseConsumer) -> Option<KafkaError> {
+    let told = (0..TOLD_MAX).map_while(|_| consumer.poll(Duration::ZERO)).filter_map(Result::err);
+    told.into_iter().find(is_refusal)
+}
+
+/// Whether it is for people to allow something.
+#[must_use]
+pub fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed};
+    let refusals = [ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed];
+    error.rdkafka_error_code().is_some_and(|code| refusals.contains(&code))
 }
 
 /// Whether the group has no coordinator yet, or none at the moment. A time-out is one of these: the client asks for the

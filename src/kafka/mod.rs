@@ -73,7 +73,7 @@ pub use error::DriverError;
 pub use facts::{GroupFacts, OpenTransaction, REPORTS_WAIT, Reports, group_facts, group_topics, replica_reports};
 pub use inbox::{Inbox, Results};
 pub use incidents::Incidents;
-pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag, group_positions};
+pub use lag::{GroupLag, LagError, PartitionOffsets, group_lag, group_positions, is_refusal};
 pub use lookup::metadata_of;
 pub use members::{Member, Membership};
 pub use record::UNREADABLE_HEADERS;

@@ -40,7 +40,7 @@ const ROLES: [&str; 10] = [
 const SPACE: &str = "space.events";
 /// Somebody whom the broker knows and who was given nothing.
 const NOBODY: &str = "nobody";
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 const ROUTES: &str = "  - name: api-requests
     match: {type: api.request, topic: coafi.api}
@@ -175,11 +175,14 @@ api:
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
-        match consumer.poll(ANSWER_LIMIT) {
-            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => true,
-            Some(Err(error)) => is_allowed(Err(error)),
-            // What may not even be described is asked for again and again. That reading can be seen at all, those show who may.
-            None => false,
+        // Of a topic that may not even be described no record is asked for.
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).unwrap();
+        if let Some(error) = metadata.topics()[0].error() {
+            return is_allowed(Err(KafkaError::MetadataFetch(error.into())));
+        }
+        match consumer.poll(ANSWER_LIMIT).expect("an answer") {
+            Ok(_) | Err(KafkaError::PartitionEOF(_)) => true,
+            Err(error) => is_allowed(Err(error)),
         }
     }
 }
@@ -295,7 +298,7 @@ fn asked(secured: &Secured) -> String {
 
 fn is_refused(secured: &Secured) {
     for (role, writes, reads) in [
-        (NOBODY, "coafi.git", ""),
+        (NOBODY, "coafi.git", "coafi.git"),
         ("consume", "coafi.git", "coafi.ai"),
         ("connect-git", "coafi.bitt.records", "coafi.bitt.records"),
         ("connect-schedule", "coafi.git", "coafi.api"),
@@ -317,4 +320,6 @@ fn is_refused(secured: &Secured) {
     assert!(secured.may_write("api", "coafi.api"), "the question can be answered with yes");
     let ended = secured.run(NOBODY, &["group", "lag"]);
     assert_ne!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("uthoriz"), "what is wrong is said: {ended:?}");
+    assert!(ended.stderr.contains("coafi acls"), "what to do is said: {ended:?}");
 }

@@ -48,7 +48,9 @@ pub(crate) fn interpreter() -> Command {
 
 /// Schemathesis, in an environment of its own.
 pub(crate) fn schemathesis() -> Command {
-    Command::new(cached("schemathesis", "tests/ecosystem/schemathesis.txt").join("bin/schemathesis"))
+    let mut run = Command::new(cached("schemathesis", "tests/ecosystem/schemathesis.txt").join("bin/schemathesis"));
+    run.env("PYTHONPATH", readers()).env("SCHEMATHESIS_HOOKS", "envelope_bodies");
+    run
 }
 
 /// The SMTP server beside this file.
