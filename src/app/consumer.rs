@@ -16,7 +16,7 @@ use super::replay::Replaying;
 use super::status_reports::{STATUS_TOPIC, StatusReports};
 use super::waiting::Waiting;
 use super::workflow_timers::WorkflowTimers;
-use super::{Backing, Places, Tally, archive, cluster, purge, topics};
+use super::{Backing, Places, Tally, archive, cluster, due, purge, topics};
 use crate::bitt::{Audit, Writer};
 use crate::config::{self, Settings};
 use crate::connectors::git::Repositories;
@@ -195,18 +195,13 @@ impl Consumer {
         };
         // A replay is about the routes that it began with, and about what was recorded.
         if parts.replay.is_none() {
-            let timers = WorkflowTimers {
-                services: Arc::clone(&parts.backing.services),
-                client: parts.places.client_config(),
-                group: parts.group.clone(),
-            };
-            upkeep.spawn("the workflows' timers", timers.run(upkeep.stop()));
-            let groups = NotificationGroups {
-                services: Arc::clone(&parts.backing.services),
-                client: parts.places.client_config(),
-                group: parts.group.clone(),
-            };
-            upkeep.spawn("the notifications that wait", groups.run(upkeep.stop()));
+            let (services, group) = (&parts.backing.services, &parts.group);
+            let timers = WorkflowTimers { services: Arc::clone(services), group: group.clone() };
+            let timers = due::publish(timers, parts.places.client_config(), upkeep.stop());
+            upkeep.spawn("the workflows' timers", timers);
+            let waiting = NotificationGroups { services: Arc::clone(services), group: group.clone() };
+            let waiting = due::publish(waiting, parts.places.client_config(), upkeep.stop());
+            upkeep.spawn("the notifications that wait", waiting);
             // Without channels nobody could be told.
             if parts.backing.services.notifier.channels().next().is_some() {
                 let escalation = Escalation {

@@ -12,6 +12,7 @@ mod cluster;
 mod consumer;
 mod deciding;
 mod dev;
+mod due;
 mod endpoints;
 mod escalation;
 mod git;

@@ -43,15 +43,11 @@ impl Bitt {
 fn watch(section: &mut Section<'_>) -> Option<Watch> {
     let is_name = |text: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| text.to_owned())
+        (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
     };
-    let name = section.parsed("name", String::new(), NAME_ALLOWED, is_name, Clone::clone);
+    let name = section.named("name", NAME_ALLOWED, is_name);
     let types = section.texts("type", &["*"]);
     let when = section.optional_text("when");
-    if name.is_empty() {
-        section.reject("name", format!("is missing; allowed: {NAME_ALLOWED}"));
-    }
     let patterns = WatchPatterns::new(&types).map_err(|bad| section.reject("type", bad.to_string())).ok();
     let when = when.map(|text| Watch::condition(&text)).transpose();
     let when = when.map_err(|bad| section.reject("when", bad.to_string())).ok();

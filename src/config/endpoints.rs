@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::named::{NamedSecrets, is_plain_name};
 use super::section::Section;
-use super::values::{origin, plain, variable};
+use super::values::{origin, plain};
 use super::{Callee, Secret};
 use crate::outgoing::Signer;
 
@@ -31,34 +32,17 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 const EMITS_MAX: usize = 100;
 
 pub(super) fn read(section: &mut Section<'_>) -> Vec<HttpEndpoint> {
-    let secrets = section.named_secrets(SECRETS);
+    let secrets = section.secrets_by_name(SECRETS);
     let endpoints = section.sections("endpoints", "name", |section| HttpEndpoint::read(section, &secrets));
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        if !endpoint.name.is_empty() && endpoints[..index].iter().any(|earlier| earlier.name == endpoint.name) {
-            section.reject(&format!("endpoints[{index}].name"), "the endpoint is listed twice");
-        }
-    }
-    for name in secrets.keys().filter(|&name| !endpoints.iter().any(|endpoint| in_variables(&endpoint.name) == *name)) {
-        section.reject(&format!("{SECRETS}.{name}"), "no endpoint has this name; allowed: names of endpoints");
-    }
+    let names = || endpoints.iter().map(|endpoint| endpoint.name.as_str());
+    section.distinct("endpoints", names(), "the endpoint is listed twice");
+    section.owned(&secrets, names(), "no endpoint has this name; allowed: names of endpoints");
     endpoints
 }
 
-/// How an endpoint is called in the environment, where there is no '-'.
-fn in_variables(name: &str) -> String {
-    name.replace('-', "_")
-}
-
 impl HttpEndpoint {
-    fn read(section: &mut Section<'_>, in_environment: &BTreeMap<String, Vec<Secret>>) -> Self {
-        let is_name = |text: &str| {
-            let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-            (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
-        };
-        let name = section.parsed("name", String::new(), NAME_ALLOWED, is_name, Clone::clone);
-        if name.is_empty() {
-            section.reject("name", format!("is missing; allowed: {NAME_ALLOWED}"));
-        }
+    fn read(section: &mut Section<'_>, by_name: &NamedSecrets) -> Self {
+        let name = section.named("name", NAME_ALLOWED, is_plain_name);
         let url = section.parsed(
             "url",
             None,
@@ -74,7 +58,7 @@ impl HttpEndpoint {
             Some(_) => {}
             None => section.reject("url", format!("is missing; allowed: {URL_ALLOWED}")),
         }
-        let secrets = secrets(section, &name, in_environment);
+        let secrets = secrets(section, &name, by_name);
         let timeout = section.duration("timeout", Duration::from_secs(10), Duration::from_millis(1)..=TIMEOUT_MAX);
         let bytes = section.size("answer_max_bytes", 1 << 20, 1..=ANSWER_BYTES_MAX);
         Self {
@@ -90,11 +74,8 @@ impl HttpEndpoint {
 }
 
 /// Those of the file, and those of the environment.
-fn secrets(section: &mut Section<'_>, name: &str, in_environment: &BTreeMap<String, Vec<Secret>>) -> Vec<Secret> {
-    let mut secrets = section.secret_lines("secret_file");
-    let name = in_variables(name);
-    secrets.extend(in_environment.get(&name).into_iter().flatten().cloned());
-    let variable = variable(&format!("{SECRETS}.{}", if name.is_empty() { "<name>" } else { &name }));
+fn secrets(section: &mut Section<'_>, name: &str, by_name: &NamedSecrets) -> Vec<Secret> {
+    let (secrets, variable) = by_name.of(section, name);
     match (section.boolean("unsigned", false), secrets.is_empty()) {
         (false, true) => {
             let allowed = format!("a file with one secret a line, environment variable {variable}, or unsigned: true");

@@ -60,12 +60,8 @@ impl Federated {
                 .unwrap_or(usize::MAX),
             domains: section.sections("domains", "name", Domain::read),
         };
-        let mut names = BTreeSet::new();
-        for (index, domain) in federated.domains.iter().enumerate() {
-            if !domain.name.is_empty() && !names.insert(&domain.name) {
-                section.reject(&format!("domains[{index}].name"), "two domains have this name");
-            }
-        }
+        let names = federated.domains.iter().map(|domain| domain.name.as_str());
+        section.distinct("domains", names, "two domains have this name");
         if federated.domains.len() > DOMAINS_MAX {
             let message = format!("there are {}; allowed: at most {DOMAINS_MAX}", federated.domains.len());
             section.reject("domains", message);
@@ -90,11 +86,10 @@ impl Domain {
     fn read(section: &mut Section<'_>) -> Self {
         let is_name = |text: &str| {
             let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-            let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
-            fits.then(|| text.to_owned())
+            (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
         };
         let domain = Self {
-            name: section.parsed("name", String::new(), NAME_ALLOWED, is_name, Clone::clone),
+            name: section.named("name", NAME_ALLOWED, is_name),
             keys: section.sections("keys", "kid", key).into_iter().flatten().collect(),
             topics: section.texts("topics", &[]),
             authentication: section.choice(
@@ -111,9 +106,6 @@ impl Domain {
     }
 
     fn check(&self, section: &mut Section<'_>) {
-        if self.name.is_empty() {
-            section.reject("name", format!("is missing; allowed: {NAME_ALLOWED}"));
-        }
         let signs = self.authentication == Authentication::Signature;
         if self.keys.is_empty() && (self.topics.is_empty() || signs) {
             section.reject("keys", "is empty; allowed: at least one key, or topics with authentication: transport");

@@ -21,6 +21,7 @@ mod findings;
 mod git;
 mod kafka;
 mod load;
+mod named;
 mod notifications;
 mod outgoing;
 mod overlay;

@@ -1,6 +1,5 @@
 //! Who is told of what, and by which channels.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use lettre::message::Mailbox;
 use reqwest::Url;
 
 use super::Secret;
+use super::named::{NamedSecrets, is_plain_name};
 use super::section::Section;
-use super::values::variable;
 use crate::dispatch::routes::Patterns;
 use crate::engine::Class;
 use crate::notify::{
@@ -50,19 +49,16 @@ const PORTS: [(SmtpTls, u16); 3] = [(SmtpTls::StartTls, 587), (SmtpTls::Implicit
 impl Notifications {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let pace = pace(section, Pace { dedup_window: DEDUP_WINDOW, group_wait: GROUP_WAIT });
-        let secrets = section.named_secrets(SECRETS);
-        let variables = section.path_of(SECRETS);
+        let secrets = section.secrets_by_name(SECRETS);
         let channels: Vec<(String, Option<ChannelKind>, bool)> =
-            section.sections("channels", "name", |section| channel(section, &secrets, &variables));
+            section.sections("channels", "name", |section| channel(section, &secrets));
         let rules: Vec<Rule> = section.sections("rules", "severity", |section| rule(section, pace));
         let dead_letters = section.sections("dead_letters", "types", dead_letter_rule);
         let templates_dir = section.optional_text("templates_dir").map(PathBuf::from);
         let names: Vec<&str> = channels.iter().map(|(name, ..)| name.as_str()).collect();
-        check_names(section, &names);
-        for name in secrets.keys().filter(|secret| !names.iter().any(|name| in_variables(name) == **secret)) {
-            let message = "no channel has this name; allowed: names of notifications.channels";
-            section.reject(&format!("{SECRETS}.{name}"), message);
-        }
+        section.distinct("channels", names.iter().copied(), "two channels have this name");
+        let message = "no channel has this name; allowed: names of notifications.channels";
+        section.owned(&secrets, names.iter().copied(), message);
         for (index, rule) in rules.iter().enumerate() {
             let unknown = rule.channels.iter().find(|channel| !names.contains(&channel.as_str()));
             if let Some(unknown) = unknown {
@@ -80,19 +76,6 @@ impl Notifications {
         let channels = usable.filter_map(|(name, kind, direct)| Some(Channel { name, direct, kind: kind? }));
         Self { channels: channels.collect(), rules, dead_letters, pace, templates_dir }
     }
-}
-
-fn check_names(section: &mut Section<'_>, names: &[&str]) {
-    for (index, name) in names.iter().enumerate() {
-        if !name.is_empty() && names[..index].contains(name) {
-            section.reject(&format!("channels[{index}].name"), "two channels have this name");
-        }
-    }
-}
-
-/// How a channel is called in the environment, where there is no '-'.
-fn in_variables(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 fn pace(section: &mut Section<'_>, default: Pace) -> Pace {
@@ -150,19 +133,8 @@ enum Kind {
 }
 
 /// Its name, what it is if that can be told, and whether it is told directly.
-fn channel(
-    section: &mut Section<'_>,
-    in_environment: &BTreeMap<String, Vec<Secret>>,
-    variables: &str,
-) -> (String, Option<ChannelKind>, bool) {
-    let is_name = |text: &str| {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
-    };
-    let name = section.parsed("name", String::new(), NAME_ALLOWED, is_name, Clone::clone);
-    if name.is_empty() {
-        section.reject("name", format!("is missing; allowed: {NAME_ALLOWED}"));
-    }
+fn channel(section: &mut Section<'_>, by_name: &NamedSecrets) -> (String, Option<ChannelKind>, bool) {
+    let name = section.named("name", NAME_ALLOWED, is_plain_name);
     let kinds = [
         ("slack", Kind::Slack),
         ("webhook", Kind::Webhook),
@@ -174,10 +146,7 @@ fn channel(
     }
     let kind = section.choice("kind", &kinds);
     let direct = section.boolean("direct", false);
-    let mut secrets = section.secret_lines("secret_file");
-    let in_variables = in_variables(if name.is_empty() { "<name>" } else { &name });
-    secrets.extend(in_environment.get(&in_variables).into_iter().flatten().cloned());
-    let variable = variable(&format!("{variables}.{in_variables}"));
+    let (secrets, variable) = by_name.of(section, &name);
     if kind != Kind::Webhook && secrets.len() > 1 {
         section.reject("secret_file", format!("there are {}, with {variable}; allowed: one", secrets.len()));
     }

@@ -34,11 +34,8 @@ const KEPT_MOST: Duration = Duration::from_secs(86_400 * 36_500);
 
 pub(super) fn read(root: &mut Section<'_>) -> Vec<Registry> {
     let registries = root.sections("registries", "name", Registry::read);
-    for (index, registry) in registries.iter().enumerate() {
-        if !registry.name.is_empty() && registries[..index].iter().any(|earlier| earlier.name == registry.name) {
-            root.reject(&format!("registries[{index}].name"), "the registry is listed twice");
-        }
-    }
+    let names = registries.iter().map(|registry| registry.name.as_str());
+    root.distinct("registries", names, "the registry is listed twice");
     registries
 }
 
@@ -73,13 +70,9 @@ fn name(section: &mut Section<'_>, key: &'static str) -> String {
     let allowed = format!("at most {NAME_BYTES_MAX} bytes of printable text");
     let is_name = |text: &str| {
         let printable = !text.trim().is_empty() && !text.chars().any(char::is_control);
-        (printable && text.len() <= NAME_BYTES_MAX).then(|| text.to_owned())
+        printable && text.len() <= NAME_BYTES_MAX
     };
-    let name = section.parsed(key, String::new(), &allowed, is_name, Clone::clone);
-    if name.is_empty() {
-        section.reject(key, format!("is missing; allowed: {allowed}"));
-    }
-    name
+    section.named(key, &allowed, is_name)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Webhooks: who may post to the API by signing what is posted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Secret;
+use super::named::{NamedSecrets, is_plain_name};
 use super::section::Section;
-use super::values::variable;
 use crate::http::api::webhooks::{Algorithm, Encoding, EventTarget, Gitlab, Scheme, Standard, Template, Window};
 
 /// One webhook, at `/webhooks/{name}`.
@@ -48,23 +47,12 @@ const EVENT_BYTES_MAX: u64 = 900 << 10;
 const NAME_ALLOWED: &str = "small letters, digits, '-' and '_', such as github";
 
 pub(super) fn read(section: &mut Section<'_>) -> Vec<Webhook> {
-    let secrets = section.named_secrets(SECRETS);
-    let variables = section.path_of(SECRETS);
-    let webhooks = section.sections("webhooks", "name", |section| Webhook::read(section, &secrets, &variables));
-    for (index, webhook) in webhooks.iter().enumerate() {
-        if !webhook.name.is_empty() && webhooks[..index].iter().any(|earlier| earlier.name == webhook.name) {
-            section.reject(&format!("webhooks[{index}].name"), "the webhook is listed twice");
-        }
-    }
-    for name in secrets.keys().filter(|&name| !webhooks.iter().any(|webhook| in_variables(&webhook.name) == *name)) {
-        section.reject(&format!("{SECRETS}.{name}"), "no webhook has this name; allowed: names of api.webhooks");
-    }
+    let secrets = section.secrets_by_name(SECRETS);
+    let webhooks = section.sections("webhooks", "name", |section| Webhook::read(section, &secrets));
+    let names = || webhooks.iter().map(|webhook| webhook.name.as_str());
+    section.distinct("webhooks", names(), "the webhook is listed twice");
+    section.owned(&secrets, names(), "no webhook has this name; allowed: names of api.webhooks");
     webhooks
-}
-
-/// How a webhook is called in the environment, where there is no '-'.
-fn in_variables(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -100,17 +88,10 @@ impl Kind {
 }
 
 impl Webhook {
-    fn read(section: &mut Section<'_>, in_environment: &BTreeMap<String, Vec<Secret>>, variables: &str) -> Self {
-        let is_name = |text: &str| {
-            let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-            (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
-        };
-        let name = section.parsed("name", String::new(), NAME_ALLOWED, is_name, Clone::clone);
-        if name.is_empty() {
-            section.reject("name", format!("is missing; allowed: {NAME_ALLOWED}"));
-        }
+    fn read(section: &mut Section<'_>, by_name: &NamedSecrets) -> Self {
+        let name = section.named("name", NAME_ALLOWED, is_plain_name);
         let kind = Kind::read(section);
-        let secrets = secrets(section, kind, &in_variables(&name), in_environment, variables);
+        let secrets = secrets(section, kind, &name, by_name);
         let (bytes, bytes_max) = match kind {
             Kind::Github | Kind::Gitlab => (2 << 20, PUSH_BYTES_MAX),
             Kind::Standard | Kind::Hmac => (256 << 10, EVENT_BYTES_MAX),
@@ -129,16 +110,8 @@ impl Webhook {
 }
 
 /// Those of the file, and those of the environment.
-fn secrets(
-    section: &mut Section<'_>,
-    kind: Kind,
-    name: &str,
-    in_environment: &BTreeMap<String, Vec<Secret>>,
-    variables: &str,
-) -> Vec<Secret> {
-    let mut secrets = section.secret_lines("secret_file");
-    secrets.extend(in_environment.get(name).into_iter().flatten().cloned());
-    let variable = variable(&format!("{variables}.{}", if name.is_empty() { "<name>" } else { name }));
+fn secrets(section: &mut Section<'_>, kind: Kind, name: &str, by_name: &NamedSecrets) -> Vec<Secret> {
+    let (secrets, variable) = by_name.of(section, name);
     if secrets.is_empty() {
         let allowed = format!("a file with one secret a line, or environment variable {variable}");
         section.reject("secret_file", format!("is missing; allowed: {allowed}"));
