@@ -116,26 +116,12 @@ fn emits(section: &mut Section<'_>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
     use super::*;
-    use crate::config::{Loaded, Sources, load};
+    use crate::config::tests::{SECRET, check, loaded};
 
-    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-    /// `DIRECTORY` in `yaml` is where a file `secret` is.
-    fn loaded(yaml: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("c.yaml");
-        std::fs::write(&file, yaml.replace("DIRECTORY", &directory.path().display().to_string())).unwrap();
-        std::fs::write(directory.path().join("secret"), format!("{SECRET}\n")).unwrap();
-        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let short =
-            |line: &str| line.split_once("/c.yaml").map_or(line.to_owned(), |(_, rest)| format!("c.yaml{rest}"));
-        let short = |text: String| text.lines().map(short).collect::<Vec<_>>().join("\n");
-        load(&Sources { file: Some(file), environment, ..Sources::default() }).map_err(|error| short(error.to_string()))
-    }
 
     #[test]
     fn every_key_of_an_endpoint_is_read_and_no_secret_is_shown() {
@@ -163,9 +149,6 @@ endpoints:
 
     #[test]
     fn what_is_wrong_in_an_endpoint_is_named() {
-        let check = |yaml: &str, variables: &[(&str, &str)], expected: Expect| {
-            expected.assert_eq(&loaded(yaml, variables).unwrap_err());
-        };
         check(
             "endpoints: [a, {name: B, url: 'https://me:hunter2@host'}, {name: c, url: 'ftp://c', unsigned: true}]",
             &[],

@@ -249,24 +249,10 @@ fn mailbox(section: &mut Section<'_>, key: &'static str, text: Option<&str>, all
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
     use super::*;
-    use crate::config::{Loaded, Sources, load};
-
-    fn loaded(yaml: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let file: PathBuf = directory.path().join("c.yaml");
-        std::fs::write(&file, yaml).unwrap();
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let loaded = load(&Sources { file: Some(file), environment, ..Sources::default() });
-        // The file lies in a directory of the test's own.
-        let short =
-            |line: &str| line.split_once("/c.yaml").map_or(line.to_owned(), |(_, rest)| format!("c.yaml{rest}"));
-        loaded.map_err(|error| error.to_string().lines().map(short).collect::<Vec<_>>().join("\n"))
-    }
+    use crate::config::tests::{check, loaded};
 
     const EVERY_KIND: &str = "
 notifications:
@@ -319,9 +305,6 @@ notifications:
 
     #[test]
     fn what_is_wrong_in_a_channel_or_rule_is_named() {
-        let check = |yaml: &str, environment: &[(&str, &str)], expected: Expect| {
-            expected.assert_eq(&loaded(yaml, environment).unwrap_err());
-        };
         check(
             "notifications: {channels: [{name: Chat, kind: slack}, {name: b}, {name: c, kind: webhook, url: 'ftp://x'}]}",
             &[],

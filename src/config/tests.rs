@@ -9,15 +9,19 @@ fn environment(variables: &[(&str, &str)]) -> Sources {
     Sources { environment, ..Sources::default() }
 }
 
-fn loaded(yaml: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+/// A secret of Standard Webhooks, in the file `secret` of the directory that `DIRECTORY` in a configuration stands for.
+pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+pub(super) fn loaded(yaml: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("c.yaml");
-    std::fs::write(&file, yaml).unwrap();
+    std::fs::write(&file, yaml.replace("DIRECTORY", &directory.path().display().to_string())).unwrap();
+    std::fs::write(directory.path().join("secret"), format!("{SECRET}\n")).unwrap();
     load(&Sources { file: Some(file), ..environment(variables) })
 }
 
 /// What the configuration is told; directories of the test are cut away.
-fn check(yaml: &str, variables: &[(&str, &str)], expected: Expect) {
+pub(super) fn check(yaml: &str, variables: &[(&str, &str)], expected: Expect) {
     let message = loaded(yaml, variables).expect_err("refused").to_string();
     // The file lies in a directory of the test's own.
     let lines = message.lines().map(|line| match line.split_once("/c.yaml") {
