@@ -102,6 +102,8 @@ pub(super) struct State<A: Application> {
     pub(super) shutdown_deadline: Option<Time>,
     /// How attempts failed, for the status.
     pub(super) troubles: Troubles,
+    /// Under which member id the partitions were given that there are.
+    pub(super) member: Option<String>,
     /// When this static member was last fenced.
     pub(super) fenced_at: Option<Time>,
     pub(super) failed: Option<DriverError>,
@@ -136,6 +138,7 @@ impl<A: Application> State<A> {
             left: Vec::new(),
             shutdown_deadline: None,
             troubles: Troubles::default(),
+            member: None,
             fenced_at: None,
             failed: None,
         }

@@ -79,7 +79,11 @@ impl<A: Application> Driver<A> {
     }
 
     fn commit(&mut self, transaction: TransactionId, offsets: Vec<PartitionCommit>, lost: Vec<EventsLost>) {
-        let generation = Generation::of(&self.consumer);
+        let generation = Generation::of(&self.consumer, self.state.member.as_deref());
+        if generation.is_none() && self.is_forgotten() {
+            let forgotten = self.forgotten();
+            self.state.failed.get_or_insert(forgotten);
+        }
         let commits = offsets
             .iter()
             .map(|commit| OffsetCommit {

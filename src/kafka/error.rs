@@ -28,6 +28,8 @@ pub enum DriverError {
          group and slot; give each replica a slot of its own: {message}"
     )]
     InstanceConflict { id: String, message: String },
+    #[error("group {group} removed this replica and took it in again as another member; what it had is taken anew")]
+    Forgotten { group: String },
     #[error("producer failed for good: {message}")]
     Producer { message: String },
     #[error(

@@ -61,7 +61,17 @@ impl<A: Application> Driver<A> {
                 self.state.relocate = true;
             }
             match next {
-                Rebalance::Assign(partitions) => self.assign(&partitions)?,
+                Rebalance::Assign(partitions) => {
+                    let forgotten = self.is_given_to_another();
+                    self.assign(&partitions)?;
+                    if forgotten {
+                        return Err(self.forgotten());
+                    }
+                }
+                Rebalance::Revoke(partitions) if self.is_forgotten() => {
+                    self.lose(&partitions)?;
+                    return Err(self.forgotten());
+                }
                 Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
                 Rebalance::Lost(partitions) => self.lose(&partitions)?,
             }

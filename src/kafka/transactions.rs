@@ -360,7 +360,8 @@ mod tests {
         // It has no broker, or it would ask for the coordinator too.
         let config = Config::new("127.0.0.1:1", "g", "0", &["t"]).consumer().unwrap();
         let consumer: Arc<GroupConsumer> = Arc::new(config.create_with_context(context).unwrap());
-        let group = || Generation::of(&consumer);
+        // It is no member: that is not what this is about.
+        let group = || Some(Generation { consumer: Arc::clone(&consumer), metadata: consumer.group_metadata()? });
         let config = Arc::new(Config::new(&cluster.bootstrap_servers(), "g", "0", &["t"]));
         let mut transactions =
             Transactions::start(config, reporter, Stop::default(), Seat::new(Arc::clone(&consumer))).unwrap();
