@@ -2,13 +2,14 @@
 //!
 //! Every API follows the whole topic, so whichever is asked knows. Bounded: [`KEPT_MAX`] outcomes and [`BYTES_MAX`] bytes, the
 //! oldest go first; what is gone is looked for in the topic itself, by [`LOOKUPS_MAX`] at a time and for
-//! [`LOOKUP_TIMEOUT`] each. A request whose outcome would be in memory, if there were one, is pending.
+//! [`LOOKUP_TIMEOUT`] each. A request whose outcome would be in memory, if there were one, is pending. Whoever asks an API that
+//! has only begun waits for it to have read them, for [`CATCH_UP_TIMEOUT`] at most.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
@@ -23,6 +24,7 @@ const KEPT_MAX: usize = 20_000;
 const BYTES_MAX: usize = 64 << 20;
 /// Clocks of the database, of replicas and of brokers may be this far apart.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOKUPS_MAX: usize = 4;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts at reading a reply whose schema cannot be had.
@@ -55,6 +57,7 @@ pub struct Outcomes {
     reader: Reader,
     codec: Codec,
     lookups: Arc<Semaphore>,
+    caught_up: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -91,7 +94,8 @@ impl Outcomes {
             waiting_max,
             horizon: None,
         };
-        Self { inner: Arc::new(Mutex::new(inner)), reader, codec, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        Self { inner: Arc::new(Mutex::new(inner)), reader, codec, lookups, caught_up: watch::Sender::new(false) }
     }
 
     /// Follows the topic of results until `stop`. `since_ms`: from when on they are read; from the beginning if it is `None`.
@@ -111,12 +115,15 @@ impl Outcomes {
                     () = stop.cancelled() => return Ok(()),
                     () = self.learn(&record) => {}
                 },
-                Some(Followed::CaughtUp) => {
-                    self.inner().horizon.get_or_insert(since_ms.unwrap_or(i64::MIN));
-                }
+                Some(Followed::CaughtUp) => self.knows_since(since_ms.unwrap_or(i64::MIN)),
                 None => return Err(ScanError::Ended),
             }
         }
+    }
+
+    fn knows_since(&self, horizon: i64) {
+        self.inner().horizon.get_or_insert(horizon);
+        self.caught_up.send_replace(true);
     }
 
     async fn learn(&self, record: &Record) {
@@ -147,16 +154,18 @@ impl Outcomes {
     pub(super) async fn of(&self, id: &str, source: &str, created_ms: i64) -> Result<Known, Problem> {
         let request = (id.to_owned(), source.to_owned());
         let earliest = created_ms.saturating_sub(i64::try_from(CLOCKS_APART.as_millis()).unwrap_or_default());
-        {
-            let inner = self.inner();
-            if let Some(outcome) = inner.kept.get(&request) {
-                return Ok(Known::Ended(Arc::clone(outcome)));
-            }
-            match inner.horizon {
-                None => return Err(Problem::unavailable("the outcomes of the last minutes are still being read")),
-                Some(horizon) if horizon <= earliest => return Ok(Known::Pending),
-                Some(_) => {}
-            }
+        if let Some(outcome) = self.kept(&request) {
+            return Ok(Known::Ended(outcome));
+        }
+        let mut caught_up = self.caught_up.subscribe();
+        if tokio::time::timeout(CATCH_UP_TIMEOUT, caught_up.wait_for(|caught_up| *caught_up)).await.is_err() {
+            return Err(Problem::unavailable("the outcomes of the last minutes are still being read"));
+        }
+        if let Some(outcome) = self.kept(&request) {
+            return Ok(Known::Ended(outcome));
+        }
+        if self.inner().horizon.is_some_and(|horizon| horizon <= earliest) {
+            return Ok(Known::Pending);
         }
         let Ok(_turn) = self.lookups.try_acquire() else {
             return Err(Problem::unavailable("too many ask for requests of long ago"));
@@ -206,6 +215,10 @@ impl Outcomes {
         }
         drop(inner);
         Some(Waiting { outcomes: self.clone(), request, told })
+    }
+
+    fn kept(&self, request: &Request) -> Option<Arc<Outcome>> {
+        self.inner().kept.get(request).cloned()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -282,10 +295,14 @@ mod tests {
     use super::*;
     use crate::schema::registry::{Client, Settings};
 
-    fn outcomes(waiting_max: usize) -> Outcomes {
+    fn unread(waiting_max: usize) -> Outcomes {
         let codec = Codec::new(Client::new(Settings::new("http://127.0.0.1:1")).unwrap(), false);
-        let outcomes = Outcomes::new(Reader::new("127.0.0.1:1", &BTreeMap::new()), codec, waiting_max);
-        outcomes.inner().horizon = Some(0);
+        Outcomes::new(Reader::new("127.0.0.1:1", &BTreeMap::new()), codec, waiting_max)
+    }
+
+    fn outcomes(waiting_max: usize) -> Outcomes {
+        let outcomes = unread(waiting_max);
+        outcomes.knows_since(0);
         outcomes
     }
 
@@ -323,7 +340,17 @@ mod tests {
         assert!(outcomes.inner().bytes < KEPT_MAX * 256);
         assert_eq!(outcomes.inner().horizon, Some(7), "of that moment one is gone");
         assert_eq!(outcomes.of("x", "/s", clocks + 7).await, Ok(Known::Pending));
-        outcomes.inner().horizon = None;
-        assert_eq!(outcomes.of("x", "/s", clocks).await.unwrap_err().status.as_u16(), 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_at_the_beginning_waits_until_what_there_was_is_read() {
+        let outcomes = unread(1);
+        assert_eq!(outcomes.of("1", "/s", 0).await.unwrap_err().status.as_u16(), 503, "it takes too long");
+        let (asked, ()) = tokio::join!(outcomes.of("1", "/s", 0), async {
+            tokio::time::sleep(CATCH_UP_TIMEOUT / 2).await;
+            outcomes.inner().keep(reply("1", 200, 1));
+            outcomes.knows_since(0);
+        });
+        assert!(matches!(asked, Ok(Known::Ended(_))), "{asked:?}");
     }
 }

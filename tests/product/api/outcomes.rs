@@ -77,7 +77,8 @@ fn an_outcome_of_long_ago_is_looked_for_in_the_topic() {
          SELECT count(*) FROM made"
     );
     assert_eq!(api.world.database.number(&statement), 1);
-    assert_eq!(api.status(&id).json()["status"], "pending", "nothing is found");
+    let status = api.status(&id);
+    assert_eq!(status.json()["status"], "pending", "nothing is found: {status:?}");
     let reply = json!({
         "requestId": id, "requestSource": "/coafi/api/registry/update", "outcome": "processed", "status": 200,
         "body": "{\"n\":1}", "repliedAt": hours_ago(5),
