@@ -40,7 +40,7 @@ MUTANT_SEEDS = 300
 MUTANTS_OUT = $(CARGO_TARGET_DIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build where test lint up env down status bench chaos upgrade outages simulate mutants setup-build setup-stack setup-ecosystem stack-binary
+.PHONY: help run tour build where test lint up env down status bench chaos upgrade outages simulate mutants setup-build setup-stack setup-ecosystem stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -51,6 +51,11 @@ help: ## List the targets
 
 run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
 	@$(DEBUG)/coafi dev $(ARGS)
+
+tour: build setup-stack stack-binary ## Drive every source once on a stack of its own, and print what became of each event
+	@PATH="$(DEBUG):$$PATH" $(STACK) run -- sh -c '\
+		COAFI__KAFKA__BOOTSTRAP_SERVERS=$$COAFI_TEST_KAFKA COAFI__SCHEMA_REGISTRY__URL=$$COAFI_TEST_REGISTRY \
+		COAFI__DATABASE__URL=$$COAFI_TEST_POSTGRES exec scripts/tour'
 
 build: setup-build ## Build coafi
 	$(CARGO) build --locked --package coafi --bin coafi
@@ -66,7 +71,7 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants scripts/tour .ci/run; \
 	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi

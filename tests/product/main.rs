@@ -39,6 +39,7 @@ mod stack;
 mod standing;
 mod terminal;
 mod topic;
+mod tour;
 mod trace;
 mod vacancies;
 mod values;
