@@ -24,7 +24,10 @@ fn a_tour_drives_every_source_and_tells_what_became_of_each_event() {
 
     let ends: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("outcome")).map(str::trim).collect();
     let processed = [["processed"; 6].as_slice(), &["unprocessed", "processed"]].concat();
-    assert_eq!(ends, processed, "git, API, webhook, CloudEvents, federated, schedule, and the audit log's two:\n{told}");
+    assert_eq!(
+        ends, processed,
+        "git, API, webhook, CloudEvents, federated, schedule, and the audit log's two:\n{told}"
+    );
     for source in ["git", "api", "ai", "federated", "schedule", "bitt"] {
         assert!(told.contains(&format!(" coafi.{source}[")), "coafi.{source}:\n{told}");
     }
