@@ -47,7 +47,7 @@ fn outcomes_of(world: &World, name: &str) -> Vec<Outcome> {
 
 /// Kills a replay once it has come to its first outcomes, and before its last.
 fn kill_in_the_middle(world: &World, name: &str, arguments: &[&str], events: usize) {
-    let mut slow = replay(world, &[arguments, &["--name", name, "--rate", "5"]].concat());
+    let mut slow = replay(world, &[arguments, &["--name", name, "--rate", "1"]].concat());
     eventually("some events are replayed", || {
         assert!(slow.is_running(), "it ended: {}", slow.log());
         outcomes_of(world, name).len() >= 5

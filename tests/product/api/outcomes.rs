@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Api, RESULTS, accepted, problem, update};
 use crate::http::Answer;
 use crate::process::found;
+use crate::stack::unique;
 use crate::topic::Record;
 
 impl Api {
@@ -95,20 +96,22 @@ fn an_outcome_of_long_ago_is_looked_for_in_the_topic() {
 #[test]
 fn a_request_that_is_sent_again_under_its_key_is_one_request() {
     let api = Api::start("api_again");
+    // Theirs alone: a client that was made from the API's description sends the key of its example, as the same principal.
+    let (one, two) = (unique("order"), unique("order"));
     let (body, other) = (update("a", &json!({"n": 1})), update("a", &json!({"n": 2})));
     let send = |key: &str, idempotency_key: &str, body: &Value| {
         let headers = [("X-API-Key", key), ("Idempotency-Key", idempotency_key)];
         api.ask("POST", "/registry/update", &headers, &body.to_string())
     };
-    let first = accepted(&send(&api.key, "order-1", &body));
-    assert_eq!(accepted(&send(&api.key, "order-1", &body)), first);
-    problem(&send(&api.key, "order-1", &other), 409, "id-conflict");
-    assert_ne!(accepted(&send(&api.key, "order-2", &other)), first);
+    let first = accepted(&send(&api.key, &one, &body));
+    assert_eq!(accepted(&send(&api.key, &one, &body)), first);
+    problem(&send(&api.key, &one, &other), 409, "id-conflict");
+    assert_ne!(accepted(&send(&api.key, &two, &other)), first);
     problem(&send(&api.key, &"x".repeat(300), &body), 400, "invalid-idempotency-key");
     assert_eq!(api.published().len(), 2, "each is published once");
 
     let _replica = api.replica_from("earliest");
-    let again = api.waiting(30, &[("Idempotency-Key", "order-1")], &body);
+    let again = api.waiting(30, &[("Idempotency-Key", &*one)], &body);
     assert_eq!((again.status, again.header("location")), (200, Some(&*format!("/requests/{first}"))), "{again:?}");
     assert_eq!(api.published().len(), 2);
 }
