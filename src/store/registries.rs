@@ -89,6 +89,14 @@ impl HistoryKept {
     }
 }
 
+/// Which entries of a registry are old: those that were last changed before, but for the `kept` that were changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unchanged {
+    /// Milliseconds since the Unix epoch, by the database's clock; it counts by its second.
+    pub before_ms: i64,
+    pub kept: u32,
+}
+
 /// Registries, in the same database as everything else.
 #[async_trait]
 pub trait Registries: Send + Sync {
@@ -130,6 +138,14 @@ pub trait Registries: Send + Sync {
 
     /// Deletes these from the history, and says how many were there.
     async fn delete_versions(&self, versions: &[StoredVersion]) -> Result<u64, StoreError>;
+
+    /// At most `limit` current entries that are old, as the versions that they are; the oldest first.
+    async fn unchanged_entries(
+        &self,
+        registry: &str,
+        unchanged: Unchanged,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>, StoreError>;
 }
 
 /// A row of `registry_entry`.
