@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
@@ -32,8 +32,8 @@ pub fn format_size(bytes: u64) -> String {
 }
 
 /// A duration in an event's data, as [`parse_duration`] reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct WrittenDuration(pub Duration);
 
 impl TryFrom<String> for WrittenDuration {
@@ -45,9 +45,9 @@ impl TryFrom<String> for WrittenDuration {
     }
 }
 
-impl From<WrittenDuration> for String {
-    fn from(written: WrittenDuration) -> Self {
-        format_duration(written.0)
+impl std::fmt::Display for WrittenDuration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&format_duration(self.0))
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_duration_in_data_is_read_as_it_was_written() {
         let read: WrittenDuration = serde_json::from_str("\"90d\"").unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), "\"90d\"");
+        assert_eq!(read.to_string(), "90d");
         let error = serde_json::from_str::<WrittenDuration>("\"soon\"").unwrap_err().to_string();
         assert!(error.contains("\"soon\" is no whole number"), "{error}");
     }

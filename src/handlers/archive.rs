@@ -1,31 +1,28 @@
 //! `ArchiveTask`: entries of a registry that nobody has changed for long go to the archive, and are deleted then.
 //!
-//! One event archives [`ENTRIES_MAX`] of them, in one transaction with its inbox row, and asks for the next event while there
-//! are more. The file is written before: whoever dies in between leaves entries in both, and a re-run that finds the same
+//! One event archives at most [`ENTRIES_MAX`] of them, the oldest, in one transaction with its inbox row; what is left waits
+//! for the next. The file is written before: whoever dies in between leaves entries in both, and a re-run that finds the same
 //! writes the same file. An entry that is changed meanwhile stays, and the attempt is made again.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::config::WrittenDuration;
 use crate::dispatch::artifact;
 use crate::dispatch::job::{self, Job};
-use crate::dispatch::{Context, Failure, Handler, NewEvent, Registration, Success, once};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once};
 use crate::event::Event;
 use crate::registry::{Archived, KEPT_BY_HANDLERS};
-use crate::schema::payloads::{FireReason, ScheduleFired};
 use crate::store::{EntryChange, StoredVersion, Unchanged};
 
 /// What begins the files' names.
 const FOLDER: &str = "registry-archive";
-/// Of one event, and of one file; each may be as large as a request.
-const ENTRIES_MAX: u32 = 100;
-/// Events that follow from one fire; what is left then waits for the next fire.
-const BATCHES_MAX: u32 = 1_000;
+/// Of one event and one file, as far as they are a page's size.
+const ENTRIES_MAX: u32 = 1_000;
 const ALLOWED: &str = "registry: NAME, none of those that follow from other events; older_than: an age such as 90d or 12h; \
      keep: how many entries stay however old they are (default 0)";
 
@@ -39,20 +36,13 @@ inventory::submit! {
 
 struct ArchiveHandler;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     registry: String,
     older_than: WrittenDuration,
     #[serde(default)]
     keep: u32,
-    /// Which of the events this is that follow from one fire.
-    #[serde(default = "first")]
-    batch: u32,
-}
-
-const fn first() -> u32 {
-    1
 }
 
 #[async_trait]
@@ -74,10 +64,8 @@ impl Handler for ArchiveHandler {
         artifact::put(&*context.services.artifacts, &path, lines).await?;
         let message = format!("{} entries of {registry} are archived", versions.len());
         let data = json!({"archived": versions.len(), "artifactPath": path.to_string()});
-        let is_full = versions.len() == ENTRIES_MAX as usize;
-        let emit = if is_full { next(event, context, &job).await? } else { Vec::new() };
         let changes = versions.into_iter().map(|version| delete(version, once::utids(event))).collect();
-        once::commit(event, context, changes, Success { message, data, emit, ..Success::default() }).await
+        once::commit(event, context, changes, Success { message, data, ..Success::default() }).await
     }
 }
 
@@ -97,36 +85,6 @@ fn delete(archived: StoredVersion, utids: Option<String>) -> EntryChange {
     EntryChange { expected_version: Some(archived.version), ..change }
 }
 
-/// The event that archives more; none after the last of [`BATCHES_MAX`].
-async fn next(event: &Event, context: &Context<'_>, job: &Job<Settings>) -> Result<Vec<NewEvent>, Failure> {
-    let batch = job.settings.batch.saturating_add(1);
-    if batch > BATCHES_MAX {
-        return Ok(Vec::new());
-    }
-    let settings = Settings { batch, ..job.settings.clone() };
-    let due_at = job.due.as_millisecond();
-    let fired = ScheduleFired {
-        schedule: job.schedule.clone(),
-        due_at,
-        fired_at: due_at,
-        reason: FireReason::Triggered,
-        data: serde_json::to_string(&settings).map_err(|error| Failure::permanent("job_not_json", error))?,
-        utids: event.utids().map(str::to_owned).collect(),
-    };
-    let root = event.id().rsplit_once("/batch-").map_or(event.id(), |(root, _)| root);
-    Ok(vec![NewEvent {
-        topic: context.place.topic.to_owned(),
-        id: format!("{root}/batch-{batch}"),
-        source: event.source().to_owned(),
-        event_type: event.event_type().to_owned(),
-        subject: Some(job.schedule.clone()),
-        key: job.schedule.clone(),
-        workflow_hops: None,
-        tenant: None,
-        data: context.services.codec.encode(context.place.topic, &fired).await?,
-    }])
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -137,7 +95,7 @@ mod tests {
     use crate::store::{Fence, InboxKey, UnitOfWork};
 
     async fn write(world: &World, entries: usize) {
-        let change = |n: usize| EntryChange::new("parts", format!("p{n:03}"), Some(json!({"n": n})), None);
+        let change = |n: usize| EntryChange::new("parts", format!("p{n:04}"), Some(json!({"n": n})), None);
         let (group, source, id) = (world.fence.group.clone(), "/s".to_owned(), "written".to_owned());
         let inbox = InboxKey { group, handler: "h".to_owned(), source, id, run: String::new() };
         let (fence, changes): (Fence, _) = (world.fence.clone(), (0..entries).map(change).collect());
@@ -157,25 +115,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn old_entries_are_in_the_archive_and_gone_batch_after_batch() {
+    async fn the_oldest_entries_are_in_the_archive_and_gone() {
         let mut world = World::new().await;
-        write(&world, 130).await;
+        let (most, more) = (ENTRIES_MAX as usize, 30);
+        write(&world, most + more).await;
         let settings = json!({"registry": "parts", "older_than": "30d", "keep": 10});
         let first = archive(&mut world, &settings).await.unwrap();
-        assert_eq!(first.data["archived"], 100);
+        assert_eq!(first.data["archived"], most);
         let file = world.artifact(first.data["artifactPath"].as_str().unwrap());
         let lines: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((lines.len(), &lines[7]["entry"], &lines[7]["data"]), (100, &json!("p007"), &json!({"n": 7})));
+        assert_eq!((lines.len(), &lines[7]["entry"], &lines[7]["data"]), (most, &json!("p0007"), &json!({"n": 7})));
         assert_eq!(archive(&mut world, &settings).await.unwrap(), first, "handled twice, done once");
-        assert_eq!(world.store.entries("parts", None, 500).await.unwrap().len(), 30);
+        assert_eq!(world.store.entries("parts", None, 500).await.unwrap().len(), more);
 
-        let next = &first.emit[0];
-        assert!(next.id.ends_with("/batch-2") && next.event_type == "ArchiveTask", "{next:?}");
-        let more: ScheduleFired = world.services.codec.decode_avro(&next.data).await.unwrap();
-        let second = archive(&mut world, &serde_json::from_str(&more.data).unwrap()).await.unwrap();
-        assert_eq!((&second.data["archived"], second.emit.len()), (&json!(20), 0));
+        world.run = "the next".to_owned();
+        assert_eq!(archive(&mut world, &settings).await.unwrap().data["archived"], more - 10);
         let left = world.store.entries("parts", None, 500).await.unwrap();
-        assert_eq!((left.len(), &*left[0].entry), (10, "p120"), "the newest are kept");
+        assert_eq!((left.len(), &*left[0].entry), (10, "p1020"), "the newest are kept");
+        world.run = "the last".to_owned();
+        let none = archive(&mut world, &settings).await.unwrap();
+        assert!(none.message.contains("no entry to archive"), "{}", none.message);
     }
 
     #[tokio::test]

@@ -122,7 +122,7 @@ impl Asked {
             None if event_type == HOURLY => HOUR,
             None => DAY,
             Some(WrittenDuration(period)) if (PERIOD_MIN..=PERIOD_MAX).contains(period) => *period,
-            Some(period) => return Err(refused(&format!("period {}", String::from(*period)))),
+            Some(period) => return Err(refused(&format!("period {period}"))),
         };
         let since = job.due.checked_sub(period).map_err(|_| refused("period is before all time"))?;
         Ok(Self { kind: job.settings.report, formats, since })

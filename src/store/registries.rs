@@ -18,7 +18,7 @@ use super::{Entry, StoreError};
 /// Entries that one page looks at. A page may have fewer than were asked for, or none, and still not be the last.
 pub const SCANNED_MAX: u32 = 10_000;
 
-/// Characters of data in one page; one entry or version is always given.
+/// Characters of data in one page, or of old entries at a time; one entry or version is always given.
 pub const PAGE_CHARS_MAX: i64 = 4 << 20;
 
 /// A registry that has entries.
@@ -139,7 +139,7 @@ pub trait Registries: Send + Sync {
     /// Deletes these from the history, and says how many were there.
     async fn delete_versions(&self, versions: &[StoredVersion]) -> Result<u64, StoreError>;
 
-    /// At most `limit` current entries that are old, as the versions that they are; the oldest first.
+    /// At most `limit` current entries that are old, as the versions that they are; the oldest first, at most a page of them.
     async fn unchanged_entries(
         &self,
         registry: &str,

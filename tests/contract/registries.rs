@@ -326,6 +326,14 @@ async fn old_entries_are_found_the_oldest_first_but_for_those_that_are_kept() {
             world.store.unchanged_entries("parts", Unchanged { before_ms: 1_001_000, kept: 0 }, 1).await.unwrap();
         assert_eq!((found[0].version, found[0].data.as_ref()), (1, Some(&json!({"of": "b"}))));
         assert_eq!((found[0].updated_ms, found[0].source.as_str()), (1_000_000, "/s"));
+
+        let large = json!("x".repeat(usize::try_from(PAGE_CHARS_MAX).unwrap() * 3 / 4));
+        for name in ["a", "b", "c"] {
+            world.write("large", &[(name, Some(large.clone()))]).await;
+        }
+        let unchanged = Unchanged { before_ms: i64::from(i32::MAX) * 1_000, kept: 0 };
+        let found = world.store.unchanged_entries("large", unchanged, 9).await.unwrap();
+        assert_eq!(found.len(), 2, "what is more than a page waits");
     })
     .await;
 }
