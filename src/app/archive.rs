@@ -4,19 +4,15 @@
 //! known by registry, entry and number, so that a reader of archives sees that two lines are one. A file is named for what is in
 //! it: the same versions are the same file.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::purge;
-use crate::registry::Rules;
-use crate::store::{Registries, Requests, StoreError, StoredVersion};
+use crate::registry::{Archived, Rules};
+use crate::store::{Registries, Requests, StoreError};
 
 /// What begins the files' names.
 const FOLDER: &str = "registry-history";
@@ -54,37 +50,19 @@ async fn batch(store: &dyn Requests, artifacts: &dyn ObjectStore, rules: &Rules)
         if versions.is_empty() {
             continue;
         }
-        let lines: Vec<u8> = versions.iter().flat_map(line).collect();
-        artifacts.put(&name(registry, &versions, &lines), lines.into()).await?;
+        let Archived { path, lines } = Archived::of(FOLDER, registry, &versions);
+        artifacts.put(&path, lines.into()).await?;
         store.delete_versions(&versions).await?;
         archived += versions.len() as u64;
     }
     Ok(archived)
 }
 
-/// By the time of its last version, so that files of a registry are in order.
-fn name(registry: &str, versions: &[StoredVersion], lines: &[u8]) -> Path {
-    let last = versions.iter().map(|version| version.updated_ms).max().unwrap_or_default();
-    let digest: String = Sha256::digest(lines)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    [FOLDER, registry, &format!("{last:015}-{digest}.jsonl")].into_iter().collect()
-}
-
-fn line(version: &StoredVersion) -> Vec<u8> {
-    let members = json!({
-        "registry": version.registry, "entry": version.entry, "version": version.version, "data": version.data,
-        "utids": version.utids, "updatedBy": version.updated_by, "principal": version.principal,
-        "source": version.source, "eventId": version.event_id, "updatedMs": version.updated_ms,
-    });
-    let members: BTreeMap<&String, _> = members.as_object().into_iter().flatten().collect();
-    let mut line = serde_json::to_vec(&members).expect("texts and JSON are JSON");
-    line.push(b'\n');
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
-    use serde_json::Value;
+    use object_store::path::Path;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::registry::Rule;
@@ -148,8 +126,8 @@ mod tests {
         // Somebody died after the first file was written.
         let first =
             store.outdated_versions("parts/éà", HistoryKept { versions: Some(2), age: None }, BATCH).await.unwrap();
-        let lines: Vec<u8> = first.iter().flat_map(line).collect();
-        artifacts.put(&name("parts/éà", &first, &lines), lines.into()).await.unwrap();
+        let Archived { path, lines } = Archived::of(FOLDER, "parts/éà", &first);
+        artifacts.put(&path, lines.into()).await.unwrap();
 
         assert_eq!(batch(&*store, &artifacts, &rules).await.unwrap(), u64::from(BATCH));
         assert_eq!(batch(&*store, &artifacts, &rules).await.unwrap(), 48);

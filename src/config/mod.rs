@@ -56,5 +56,5 @@ pub use registries::{Registry, RegistryDependant};
 pub use secret::{Callee, Endpoint, Secret};
 pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
 pub use settings::Settings;
-pub use units::{format_duration, format_size, parse_duration, parse_size};
+pub use units::{WrittenDuration, format_duration, format_size, parse_duration, parse_size};
 pub use webhooks::{Webhook, WebhookKind};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
@@ -27,6 +29,26 @@ pub fn parse_size(text: &str) -> Option<u64> {
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     format(bytes, &SIZE_UNITS)
+}
+
+/// A duration in an event's data, as [`parse_duration`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WrittenDuration(pub Duration);
+
+impl TryFrom<String> for WrittenDuration {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let read = parse_duration(&text).map(Self);
+        read.ok_or_else(|| format!("{text:?} is no whole number with ms, s, m, h or d, such as 7d"))
+    }
+}
+
+impl std::fmt::Display for WrittenDuration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&format_duration(self.0))
+    }
 }
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -61,6 +83,14 @@ mod tests {
             assert_eq!(format_size(bytes), text);
         }
         assert_eq!((parse_duration("0"), format_duration(Duration::ZERO)), (Some(Duration::ZERO), "0ms".into()));
+    }
+
+    #[test]
+    fn a_duration_in_data_is_read_as_it_was_written() {
+        let read: WrittenDuration = serde_json::from_str("\"90d\"").unwrap();
+        assert_eq!(read.to_string(), "90d");
+        let error = serde_json::from_str::<WrittenDuration>("\"soon\"").unwrap_err().to_string();
+        assert!(error.contains("\"soon\" is no whole number"), "{error}");
     }
 
     #[test]

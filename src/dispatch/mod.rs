@@ -1,5 +1,6 @@
 //! From a routed record to handlers and back: routes, filters, the handler registry, rate limits, deadlines.
 
+pub mod artifact;
 mod attempt;
 mod classify;
 mod contain;
@@ -10,6 +11,7 @@ mod ending;
 mod filter;
 mod handler;
 pub mod hop;
+pub mod job;
 mod letter_notices;
 pub mod once;
 mod probe;
@@ -40,7 +42,7 @@ pub use handler::{
     Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
 };
 pub use letter_notices::{LetterNotices, NOTIFICATIONS_TOPIC};
-pub use probe::DEPENDENCIES;
+pub use probe::{DEPENDENCIES, ask};
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;
 pub use render::HeaderProfile;

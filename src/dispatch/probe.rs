@@ -25,6 +25,21 @@ pub const DEPENDENCIES: [&str; 3] = [Dependency::DATABASE, Dependency::SCHEMA_RE
 
 /// A dependency that a handler names and nobody here knows is tried with the next event instead: `true`.
 pub(super) async fn answers(services: &Services, dependency: &Dependency) -> bool {
+    match ask(services, dependency).await {
+        Ok(()) => true,
+        Err(error) => {
+            // That it is down has been said.
+            tracing::debug!(%dependency, error, "a dependency that is down does not answer yet");
+            false
+        }
+    }
+}
+
+/// Asks a dependency for one small thing.
+///
+/// # Errors
+/// Why it does not answer, in its own words.
+pub async fn ask(services: &Services, dependency: &Dependency) -> Result<(), String> {
     let host = dependency.0.strip_prefix(GIT_HOST);
     let endpoint = dependency.0.strip_prefix(HTTP_ENDPOINT);
     let channel = dependency.0.strip_prefix(NOTIFY);
@@ -48,12 +63,5 @@ pub(super) async fn answers(services: &Services, dependency: &Dependency) -> boo
     let is_elsewhere = host.or(endpoint).or(channel).is_some();
     let timeout = if is_elsewhere { HOST_PROBE_TIMEOUT } else { PROBE_TIMEOUT };
     let answer = tokio::time::timeout(timeout, asked).await;
-    match answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
-        Ok(()) => true,
-        Err(error) => {
-            // That it is down has been said.
-            tracing::debug!(%dependency, error, "a dependency that is down does not answer yet");
-            false
-        }
-    }
+    answer.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
 }

@@ -1,9 +1,8 @@
 //! Asking for a workflow: the event `workflow.requested`, which handlers derive.
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::{Context, Failure, NewEvent, once};
+use super::{Context, Failure, NewEvent, artifact, once};
 use crate::event::Event;
 use crate::schema::Payload as _;
 use crate::schema::payloads::WorkflowRequested;
@@ -29,13 +28,7 @@ pub struct WorkflowRequest<'a> {
 /// The workflow's id: the same whenever the event is handled again (I9), another for a redrive or a replay.
 #[must_use]
 pub fn id(workflow: &str, event: &Event, context: &Context<'_>) -> String {
-    let mut hash = Sha256::new();
-    for part in [workflow, event.source(), event.id(), &once::run(event, context)] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("wf-{digits}")
+    format!("wf-{}", artifact::digest(&[workflow, event.source(), event.id(), &once::run(event, context)]))
 }
 
 /// The derived event. (That it was derived is a step of the outcome record by way of `Success::workflow_id`.)

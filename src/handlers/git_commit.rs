@@ -35,7 +35,6 @@ use crate::schema::payloads::GitCommit;
 use crate::store::EntryChange;
 
 
-pub use artifact::Artifact;
 pub use report::{FileResult, GenerationResult, Summary, ValidationResult, Validity};
 
 /// A larger file is invalid without being read.

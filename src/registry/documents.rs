@@ -52,14 +52,5 @@ fn change(
     data: Option<serde_json::Value>,
     utids: Option<String>,
 ) -> EntryChange {
-    let entry = entry_name(repository_url, &[branch.as_bytes(), path]);
-    EntryChange {
-        registry: REGISTRY.to_owned(),
-        entry,
-        data,
-        utids,
-        principal: None,
-        expected_version: None,
-        position: None,
-    }
+    EntryChange::new(REGISTRY, entry_name(repository_url, &[branch.as_bytes(), path]), data, utids)
 }

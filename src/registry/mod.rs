@@ -5,6 +5,7 @@
 //! that entries are found by. It knows neither SQL nor where an entry's facts come from, and [`crate::dispatch::once`] writes
 //! them.
 
+mod archived;
 pub mod dependants;
 pub mod documents;
 mod name;
@@ -13,6 +14,7 @@ mod rules;
 pub mod systems;
 pub mod words;
 
+pub use archived::Archived;
 pub use name::{MAX_NAME_BYTES, entry_name};
 pub use rules::{Dependant, Rule, Rules};
 

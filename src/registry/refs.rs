@@ -35,14 +35,5 @@ pub fn remove(repository_url: &str, name: &str, utids: Option<String>) -> EntryC
 }
 
 fn change(repository_url: &str, name: &str, data: Option<serde_json::Value>, utids: Option<String>) -> EntryChange {
-    let entry = entry_name(repository_url, &[name.as_bytes()]);
-    EntryChange {
-        registry: REGISTRY.to_owned(),
-        entry,
-        data,
-        utids,
-        principal: None,
-        expected_version: None,
-        position: None,
-    }
+    EntryChange::new(REGISTRY, entry_name(repository_url, &[name.as_bytes()]), data, utids)
 }

@@ -64,6 +64,11 @@ impl Rules {
             .map(|dependant| &*dependant.subscriber)
     }
 
+    /// Registries whose entries have a schema.
+    pub fn shaped(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, rule)| rule.shape.is_some()).map(|(registry, _)| registry.as_str())
+    }
+
     /// Registries of which not all history is kept.
     pub fn trimmed(&self) -> impl Iterator<Item = (&str, HistoryKept)> {
         let trimmed = self.0.iter().filter(|(_, rule)| !rule.kept.is_everything());
@@ -97,6 +102,7 @@ mod tests {
         assert!(rules.errors("others", &json!({})).is_empty());
         assert!(rules.requires_match("parts") && !rules.requires_match("others"));
         assert_eq!(rules.trimmed().count(), 0);
+        assert_eq!(rules.shaped().collect::<Vec<_>>(), ["parts"]);
     }
 
     #[test]

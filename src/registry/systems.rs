@@ -33,13 +33,6 @@ pub fn entry(domain: &str, system: &str) -> String {
 #[must_use]
 pub fn put(system: &System, version: i64, utids: Option<String>) -> EntryChange {
     let data = serde_json::to_value(system).expect("strings and numbers are JSON");
-    EntryChange {
-        principal: None,
-        registry: REGISTRY.to_owned(),
-        entry: entry(&system.domain, &system.system),
-        data: Some(data),
-        utids,
-        expected_version: Some(version),
-        position: None,
-    }
+    let change = EntryChange::new(REGISTRY, entry(&system.domain, &system.system), Some(data), utids);
+    EntryChange { expected_version: Some(version), ..change }
 }

@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod error;
 mod failure;
+mod figures;
 mod notices;
 mod open;
 mod postgres;
@@ -18,11 +19,12 @@ mod sql;
 mod sqlite;
 mod workflows;
 
+pub use figures::{Figures, Period, RunsOfStatus};
 pub use notices::{DueNotices, NewNotice, NoticeGroup, Notices, Said};
 pub use open::{Settings, open};
 pub use registries::{
     EntriesPage, EntryFilter, HistoryKept, PAGE_CHARS_MAX, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
-    StoredVersion,
+    StoredVersion, Unchanged,
 };
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
 pub use workflows::{
@@ -98,6 +100,15 @@ pub struct EntryChange {
     pub position: Option<Position>,
 }
 
+impl EntryChange {
+    /// Writes the entry, or deletes it, whatever it is; nobody in particular asked for it.
+    #[must_use]
+    pub fn new(registry: &str, entry: String, data: Option<Value>, utids: Option<String>) -> Self {
+        let registry = registry.to_owned();
+        Self { registry, entry, data, utids, principal: None, expected_version: None, position: None }
+    }
+}
+
 /// One current registry entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -150,7 +161,7 @@ pub enum StoreError {
 }
 
 #[async_trait]
-pub trait Store: Workflows + Notices + std::fmt::Debug {
+pub trait Store: Workflows + Notices + Registries + Figures + std::fmt::Debug {
     /// Answers within a second or fails; for `/ready` and probes.
     async fn ping(&self) -> Result<(), StoreError>;
 

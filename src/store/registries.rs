@@ -18,7 +18,7 @@ use super::{Entry, StoreError};
 /// Entries that one page looks at. A page may have fewer than were asked for, or none, and still not be the last.
 pub const SCANNED_MAX: u32 = 10_000;
 
-/// Characters of data in one page; one entry or version is always given.
+/// Characters of data in one page, or of old entries at a time; one entry or version is always given.
 pub const PAGE_CHARS_MAX: i64 = 4 << 20;
 
 /// A registry that has entries.
@@ -89,6 +89,14 @@ impl HistoryKept {
     }
 }
 
+/// Which entries of a registry are old: those that were last changed before, but for the `kept` that were changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unchanged {
+    /// Milliseconds since the Unix epoch, by the database's clock; it counts by its second.
+    pub before_ms: i64,
+    pub kept: u32,
+}
+
 /// Registries, in the same database as everything else.
 #[async_trait]
 pub trait Registries: Send + Sync {
@@ -130,6 +138,14 @@ pub trait Registries: Send + Sync {
 
     /// Deletes these from the history, and says how many were there.
     async fn delete_versions(&self, versions: &[StoredVersion]) -> Result<u64, StoreError>;
+
+    /// At most `limit` current entries that are old, as the versions that they are; the oldest first, at most a page of them.
+    async fn unchanged_entries(
+        &self,
+        registry: &str,
+        unchanged: Unchanged,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>, StoreError>;
 }
 
 /// A row of `registry_entry`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Registries, Store, StoreError};
+use super::{Store, StoreError};
 
 /// One request, as its sender names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct KnownRequest {
 
 /// The table of requests, in the same database as everything else.
 #[async_trait]
-pub trait Requests: Store + Registries {
+pub trait Requests: Store {
     /// Reserves all of them or, where one is a conflict, none; what is known of each, in their order. Every id is to be there
     /// once. A reservation that nobody waits for any more may still be made.
     async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use coafi::registry::words;
 use coafi::store::{
-    EntryChange, EntryFilter, Fence, HistoryKept, InboxKey, PAGE_CHARS_MAX, Requests, Settings, StoreError, UnitOfWork,
-    open,
+    EntryChange, EntryFilter, Fence, HistoryKept, InboxKey, PAGE_CHARS_MAX, Requests, Settings, StoreError, Unchanged,
+    UnitOfWork, open,
 };
 use serde_json::{Value, json};
 
@@ -291,6 +291,49 @@ async fn history_that_is_not_kept_is_found_and_deleted_and_the_present_stays() {
         assert_eq!(names(&outdated(Some(2), None, 100).await), [""; 0]);
         assert_eq!(names(&world.store.entry_history("parts", "a", None, 9).await.unwrap()), ["a4", "a3"]);
         assert_eq!(world.store.entry("parts", "a").await.unwrap().unwrap().version, 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_entries_are_found_the_oldest_first_but_for_those_that_are_kept() {
+    on_every_address(|url| async move {
+        let world = World::open(url.clone()).await;
+        let names = ["a", "b", "c", "d"];
+        for name in names {
+            world.write("parts", &[(name, Some(json!({"of": name})))]).await;
+        }
+        world.write("parts", &[("gone", Some(json!({}))), ("gone", None)]).await;
+        world.write("others", &[("a", Some(json!({})))]).await;
+        let long_ago = if url.starts_with("sqlite:") { "1000" } else { "to_timestamp(1000)" };
+        for (at, name) in [(long_ago, "c"), (long_ago, "b")] {
+            let age =
+                format!("UPDATE registry_entry SET updated_at = {at} WHERE registry = 'parts' AND entry = '{name}'");
+            execute(&url, age.leak()).await;
+        }
+        let old = async |before_ms: i64, kept: u32, limit: u32| -> Vec<String> {
+            let found = world.store.unchanged_entries("parts", Unchanged { before_ms, kept }, limit).await.unwrap();
+            found.into_iter().map(|version| version.entry).collect()
+        };
+        assert_eq!(old(1_000_000, 0, 9).await, [""; 0], "what is as old as that is not older");
+        assert_eq!(old(1_001_000, 0, 9).await, ["b", "c"]);
+        assert_eq!(old(i64::from(i32::MAX) * 1_000, 0, 9).await, ["b", "c", "a", "d"]);
+        assert_eq!(old(i64::from(i32::MAX) * 1_000, 1, 9).await, ["b", "c", "a"]);
+        assert_eq!(old(i64::from(i32::MAX) * 1_000, 1, 2).await, ["b", "c"]);
+        assert_eq!(old(i64::from(i32::MAX) * 1_000, 4, 9).await, [""; 0]);
+        assert_eq!(old(i64::from(i32::MAX) * 1_000, u32::MAX, 9).await, [""; 0]);
+        let found =
+            world.store.unchanged_entries("parts", Unchanged { before_ms: 1_001_000, kept: 0 }, 1).await.unwrap();
+        assert_eq!((found[0].version, found[0].data.as_ref()), (1, Some(&json!({"of": "b"}))));
+        assert_eq!((found[0].updated_ms, found[0].source.as_str()), (1_000_000, "/s"));
+
+        let large = json!("x".repeat(usize::try_from(PAGE_CHARS_MAX).unwrap() * 3 / 4));
+        for name in ["a", "b", "c"] {
+            world.write("large", &[(name, Some(large.clone()))]).await;
+        }
+        let unchanged = Unchanged { before_ms: i64::from(i32::MAX) * 1_000, kept: 0 };
+        let found = world.store.unchanged_entries("large", unchanged, 9).await.unwrap();
+        assert_eq!(found.len(), 2, "what is more than a page waits");
     })
     .await;
 }

@@ -10,13 +10,13 @@ use coafi::store::{
 
 use crate::store::databases::on_every_store;
 
-const GROUP: &str = "group";
+pub(crate) const GROUP: &str = "group";
 
-async fn fence(store: &dyn Store) -> Fence {
+pub(crate) async fn fence(store: &dyn Store) -> Fence {
     store.claim(GROUP, &[("coafi.workflow".into(), 0, 0)]).await.unwrap().remove(0)
 }
 
-fn change(id: &str, expected_seq: i64, status: &str) -> RunChange {
+pub(crate) fn change(id: &str, expected_seq: i64, status: &str) -> RunChange {
     let run = RunRecord {
         workflow_id: id.into(),
         workflow: "W".into(),
@@ -37,7 +37,7 @@ fn inbox(event: &str) -> InboxKey {
     InboxKey { group, handler, source, id: event.into(), run: String::new() }
 }
 
-fn work(fence: &Fence, event: &str, change: RunChange) -> UnitOfWork {
+pub(crate) fn work(fence: &Fence, event: &str, change: RunChange) -> UnitOfWork {
     let (fence, result) = (fence.clone(), Bytes::from_static(b"{}"));
     UnitOfWork { inbox: inbox(event), fence, changes: Vec::new(), run: Some(change), notices: Vec::new(), result }
 }

@@ -17,6 +17,7 @@ mod fairness;
 mod federated;
 mod headers;
 mod http;
+mod jobs;
 mod journal;
 mod ledger;
 mod load;

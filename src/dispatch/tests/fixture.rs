@@ -26,8 +26,9 @@ use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{
-    Committed, DueNotices, DueTimer, Entry, Fence, InboxKey, Notices, RunFilter, Said, Store, StoreError, StoredRun,
-    StoredStep, UnitOfWork, WaitingStep, Workflows,
+    Committed, DueNotices, DueTimer, EntriesPage, Entry, EntryFilter, Fence, Figures, HistoryKept, InboxKey, Notices,
+    Period, Registries, RegistrySummary, RunFilter, RunsOfStatus, Said, Store, StoreError, StoredEntry, StoredRun,
+    StoredStep, StoredVersion, Unchanged, UnitOfWork, WaitingStep, Workflows,
 };
 
 /// Real services but for the database; the tests here use only the codec and the inbox.
@@ -281,6 +282,52 @@ impl Notices for Results {
 
     async fn purge_said(&self, _: u32) -> Result<u64, StoreError> {
         self.answer(0)
+    }
+}
+
+#[async_trait]
+impl Figures for Results {
+    async fn handled(&self, _: &str, _: Period, _: u32) -> Result<Vec<(String, i64)>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn runs_by_status(&self, _: &str, _: Period, _: u32) -> Result<Vec<RunsOfStatus>, StoreError> {
+        self.answer(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Registries for Results {
+    async fn registries(&self, _: Option<&str>, _: u32) -> Result<Vec<RegistrySummary>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn stored_entry(&self, _: &str, _: &str) -> Result<Option<StoredEntry>, StoreError> {
+        self.answer(None)
+    }
+
+    async fn find_entries(&self, _: &str, _: &EntryFilter, _: Option<&str>, _: u32) -> Result<EntriesPage, StoreError> {
+        self.answer(EntriesPage::default())
+    }
+
+    async fn entry_history(&self, _: &str, _: &str, _: Option<i64>, _: u32) -> Result<Vec<StoredVersion>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn index_entries(&self, _: u32) -> Result<u64, StoreError> {
+        self.answer(0)
+    }
+
+    async fn outdated_versions(&self, _: &str, _: HistoryKept, _: u32) -> Result<Vec<StoredVersion>, StoreError> {
+        self.answer(Vec::new())
+    }
+
+    async fn delete_versions(&self, _: &[StoredVersion]) -> Result<u64, StoreError> {
+        self.answer(0)
+    }
+
+    async fn unchanged_entries(&self, _: &str, _: Unchanged, _: u32) -> Result<Vec<StoredVersion>, StoreError> {
+        self.answer(Vec::new())
     }
 }
 

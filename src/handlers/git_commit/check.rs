@@ -3,7 +3,7 @@
 use object_store::ObjectStore;
 use serde_json::Value;
 
-use super::artifact::Artifact;
+use super::artifact;
 use super::files::CommitFiles;
 use super::markdown::{self, Document, MAX_HTML_BYTES};
 use super::problems::Problems;
@@ -197,7 +197,7 @@ impl Checker<'_> {
         skipped: Option<String>,
     ) -> Result<Option<GenerationResult>, Failure> {
         let Some(html) = html else { return Ok(skipped.map(|skipped| GenerationResult::Skipped { skipped })) };
-        let artifact = Artifact::of(self.repository, path, &html);
+        let artifact = artifact::page(self.repository, path, &html);
         artifact.write(self.artifacts, html).await?;
         Ok(Some(GenerationResult::Generated(artifact)))
     }

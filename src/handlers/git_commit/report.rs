@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::artifact::Artifact;
 use crate::connectors::git::ChangeStatus;
 use crate::dispatch::Step;
+use crate::dispatch::artifact::Artifact;
 use crate::schema::FileType;
 
 /// JSON bytes of single file results in one outcome. Each is there twice, in the data and as a step, and an outcome record
@@ -184,7 +184,7 @@ mod tests {
     fn a_result_reads_as_the_requirements_name_it() {
         let mut result = result(1, true, ChangeStatus::Modified);
         result.validation_result.errors.clear();
-        result.generation_result = Some(GenerationResult::Generated(Artifact::of("r", b"docs/1.md", "x")));
+        result.generation_result = Some(GenerationResult::Generated(super::super::artifact::page("r", b"docs/1.md", "x")));
         let json = serde_json::to_value(&result).unwrap();
         assert_eq!(json["fileType"], "markdown");
         assert_eq!(json["validationResult"], json!({"valid": true, "errors": []}));

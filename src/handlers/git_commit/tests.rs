@@ -69,7 +69,7 @@ async fn valid_markdown_has_a_page_that_the_registry_names() {
     assert_eq!((document.title.as_deref(), document.valid, document.commit_sha), (Some("The guide"), true, sha));
     let page = world.artifact(&document.artifact_path.unwrap());
     assert!(page.contains("<title>The guide</title>") && !page.contains("<script"), "{page}");
-    assert_eq!(artifact::hex(&<sha2::Sha256 as sha2::Digest>::digest(&page)), document.artifact_sha256.unwrap());
+    assert_eq!(crate::dispatch::artifact::hex(&<sha2::Sha256 as sha2::Digest>::digest(&page)), document.artifact_sha256.unwrap());
 }
 
 #[tokio::test]

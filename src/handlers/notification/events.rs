@@ -1,8 +1,6 @@
 //! The events that become messages. Their ids follow from what asked for them (I9).
 
-use sha2::{Digest as _, Sha256};
-
-use crate::dispatch::{Context, Failure, NewEvent, once};
+use crate::dispatch::{Context, Failure, NewEvent, artifact, once};
 use crate::event::Event;
 use crate::notify::Notifier;
 use crate::schema::payloads::NotificationDelivery;
@@ -13,13 +11,8 @@ pub const TOPIC: &str = "coafi.notifications";
 
 /// Of the message to a channel that the event asks for, or that it begins.
 pub(super) fn delivery_id(channel: &str, event: &Event, context: &Context<'_>) -> String {
-    let mut hash = Sha256::new();
-    for part in [&context.fence.group, channel, event.source(), event.id(), &once::run(event, context)] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("nd-{digits}")
+    let parts = [&context.fence.group, channel, event.source(), event.id(), &once::run(event, context)];
+    format!("nd-{}", artifact::digest(&parts))
 }
 
 /// A message to one channel. Routes tell channels apart by its source, `/coafi/notifications/{kind}/{channel}`, and tenants'

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     EntriesPage, EntryFilter, EntryRow, HistoryKept, PAGE_CHARS_MAX, PageRow, Registries, RegistrySummary, SCANNED_MAX,
-    StoredEntry, StoredVersion, VersionRow, after_prefix, page, stored, version,
+    StoredEntry, StoredVersion, Unchanged, VersionRow, after_prefix, page, stored, version,
 };
 use crate::registry::words;
 use crate::store::StoreError;
@@ -52,6 +52,16 @@ const OUTDATED: &str = "SELECT h.registry, h.entry, h.version, h.data, h.utids, 
      WHERE h.registry = $1 AND h.version < e.version AND ($2::int8 IS NULL OR h.version <= e.version - $2) \
        AND ($3::float8 IS NULL OR h.updated_at < now() - make_interval(secs => $3)) \
      ORDER BY h.entry, h.version LIMIT $4";
+
+/// The present version is in the history, too.
+const UNCHANGED: &str = "SELECT registry, entry, version, data, utids, updated_by, principal, source, event_id, \
+       (extract(epoch FROM updated_at) * 1000)::int8 FROM (SELECT *, sum(length(data)) OVER (ORDER BY updated_at, entry) \
+         - length(data) AS before FROM (SELECT e.*, h.source, h.event_id FROM registry_entry e \
+           JOIN registry_history h ON h.registry = e.registry AND h.entry = e.entry AND h.version = e.version \
+           WHERE e.registry = $1 AND e.data IS NOT NULL AND e.updated_at < to_timestamp($2::int8 / 1000) \
+           ORDER BY e.updated_at, e.entry LIMIT LEAST($4::int8, GREATEST(0, (SELECT count(*) FROM registry_entry \
+             WHERE registry = $1 AND data IS NOT NULL) - $3::int8))) AS oldest) AS page \
+     WHERE before < $5 ORDER BY updated_at, entry";
 
 const DELETE: &str = "DELETE FROM registry_history WHERE (registry, entry, version) IN \
      (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]))";
@@ -177,5 +187,23 @@ impl Registries for Postgres {
             .await
             .map_err(|e| self.errors.map(&e))?;
         Ok(deleted.rows_affected())
+    }
+
+    async fn unchanged_entries(
+        &self,
+        registry: &str,
+        unchanged: Unchanged,
+        limit: u32,
+    ) -> Result<Vec<StoredVersion>, StoreError> {
+        let rows: Vec<VersionRow> = sqlx::query_as(UNCHANGED)
+            .bind(registry)
+            .bind(unchanged.before_ms)
+            .bind(i64::from(unchanged.kept))
+            .bind(i64::from(limit))
+            .bind(PAGE_CHARS_MAX)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        rows.into_iter().map(version).collect::<Result<_, _>>().map_err(|e| self.errors.map(&e))
     }
 }
