@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a benchmark reads the clock")]
 #![allow(clippy::cast_precision_loss, reason = "rates are for people")]
 
+mod api;
 mod backlog;
 mod broker;
 mod latency;
@@ -27,6 +28,9 @@ struct Options {
     /// Schema registry of the pipeline.
     #[arg(long, env = "COAFI_TEST_REGISTRY", default_value = "")]
     registry: String,
+    /// Database of the API.
+    #[arg(long, env = "COAFI_TEST_POSTGRES", default_value = "")]
+    postgres: String,
     /// The `coafi` binary to measure.
     #[arg(long, env = "COAFI_BENCH_BINARY", default_value = "")]
     binary: String,
@@ -36,6 +40,9 @@ struct Options {
     /// `json`: JSON lines and nothing else on standard output.
     #[arg(long, value_parser = ["json", "table"], default_value = "table")]
     output: String,
+    /// Only these rows.
+    #[arg(long, value_parser = ["pipeline", "api"])]
+    only: Option<String>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -44,17 +51,32 @@ struct Options {
 enum Role {
     /// The raw loop (started by the benchmark itself).
     Raw { source: String, sink: String, group: String, sample: String },
+    /// The bare API (likewise).
+    BareApi { topic: String },
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if let Some(Role::Raw { source, sink, group, sample }) = &options.role {
-        return raw::run(&options.kafka, source, sink, group, sample).context("the raw loop");
+    match &options.role {
+        Some(Role::Raw { source, sink, group, sample }) => {
+            return raw::run(&options.kafka, source, sink, group, sample).context("the raw loop");
+        }
+        Some(Role::BareApi { topic }) => return api::serve_bare(&options.kafka, topic).context("the bare API"),
+        None => {}
     }
     anyhow::ensure!(!options.registry.is_empty() && !options.binary.is_empty(), "--registry and --binary are needed");
-    let rows = [
-        pipeline::measure(&options, pipeline::Delivery::Transactional)?,
-        pipeline::measure(&options, pipeline::Delivery::AtLeastOnce)?,
-    ];
-    report::print(&rows, options.output == "json")
+    let (json, measures) =
+        (options.output == "json", |rows: &str| options.only.as_deref().is_none_or(|only| only == rows));
+    if measures("pipeline") {
+        let rows = [
+            pipeline::measure(&options, pipeline::Delivery::Transactional)?,
+            pipeline::measure(&options, pipeline::Delivery::AtLeastOnce)?,
+        ];
+        report::print(&rows, json)?;
+    }
+    if measures("api") {
+        anyhow::ensure!(!options.postgres.is_empty(), "--postgres is needed");
+        api::measure(&options, json)?;
+    }
+    Ok(())
 }

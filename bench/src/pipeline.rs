@@ -83,7 +83,7 @@ fn median(rounds: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
 }
 
 /// Where the pipeline writes its outcomes.
-const AUDIT: &str = "coafi.bitt.records";
+pub(crate) const AUDIT: &str = "coafi.bitt.records";
 
 struct Figures {
     rate: f64,

@@ -1,6 +1,6 @@
 //! A measured child process: its CPU time and peak memory as the kernel counts them.
 
-use std::process::{Child, Command};
+use std::process::{Child, ChildStderr, ChildStdout, Command};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,6 +24,16 @@ impl Measured {
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child })
+    }
+
+    /// Once, if it is piped.
+    pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Once, if it is piped.
+    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {

@@ -18,36 +18,41 @@ pub(crate) struct Row {
 
 pub(crate) fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
     if json {
-        for row in rows {
-            println!("{}", serde_json::to_string(row)?);
-        }
-        return Ok(());
+        return lines(rows);
     }
-    let mut table = comfy_table::Table::new();
-    table.set_header([
-        "",
-        "records/s",
-        "raw records/s",
-        "ratio",
-        "CPU µs/record",
-        "raw",
-        "p50 ms",
-        "p99 ms",
-        "peak MiB",
-    ]);
+    table(
+        &["", "records/s", "raw records/s", "ratio", "CPU µs/record", "raw", "p50 ms", "p99 ms", "peak MiB"],
+        rows.iter().map(|row| {
+            vec![
+                row.name.to_owned(),
+                format!("{:.0}", row.records_per_s),
+                format!("{:.0}", row.raw_records_per_s),
+                format!("{:.2}", row.ratio),
+                format!("{:.2}", row.cpu_us_per_record),
+                format!("{:.2}", row.raw_cpu_us_per_record),
+                format!("{:.1}", row.p50_ms),
+                format!("{:.1}", row.p99_ms),
+                format!("{:.0}", row.peak_rss_mib),
+            ]
+        }),
+    );
+    Ok(())
+}
+
+/// For programs.
+pub(crate) fn lines(rows: &[impl Serialize]) -> anyhow::Result<()> {
     for row in rows {
-        table.add_row([
-            row.name.to_owned(),
-            format!("{:.0}", row.records_per_s),
-            format!("{:.0}", row.raw_records_per_s),
-            format!("{:.2}", row.ratio),
-            format!("{:.2}", row.cpu_us_per_record),
-            format!("{:.2}", row.raw_cpu_us_per_record),
-            format!("{:.1}", row.p50_ms),
-            format!("{:.1}", row.p99_ms),
-            format!("{:.0}", row.peak_rss_mib),
-        ]);
+        println!("{}", serde_json::to_string(row)?);
+    }
+    Ok(())
+}
+
+/// For people.
+pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let mut table = comfy_table::Table::new();
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
     }
     println!("{table}");
-    Ok(())
 }
