@@ -38,15 +38,19 @@ JOBS = 2
 MUTANTS =
 MUTANT_SEEDS = 300
 MUTANTS_OUT = $(CARGO_TARGET_DIR)
+# `make fuzz`: how long each target runs, and with TARGET only that one.
+SECONDS = 60
+TARGET =
 
 .DEFAULT_GOAL := help
-.PHONY: help run tour build where test lint up env down status bench chaos upgrade outages simulate mutants setup-build setup-stack setup-ecosystem stack-binary
+.PHONY: help run tour build where test lint up env down status bench chaos upgrade outages simulate mutants fuzz setup-build setup-stack setup-ecosystem stack-binary
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
+	@echo "  make fuzz SECONDS=300 TARGET=webhooks"
 	@echo "  make chaos MINUTES=10 SEED=7 OUTPUT=json DELIVERY=at_least_once BROKERS=1    make upgrade PREVIOUS=v0.1.0"
 
 run: build ## Build, and run `coafi dev` over this clone's history (Ctrl-C ends it)
@@ -71,7 +75,7 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants scripts/tour .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants scripts/fuzz scripts/tour .ci/run; \
 	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi
@@ -117,11 +121,17 @@ simulate: setup-build ## Run the engine's simulation over SEEDS seeds and print 
 mutants: setup-build setup-mutants ## Change the engine in every small way, and count the changes that no test notices
 	@COAFI_SIM_SEEDS=$(MUTANT_SEEDS) scripts/mutants $(MUTANTS_OUT) --jobs $(JOBS) $(MUTANTS)
 
+fuzz: setup-build setup-fuzz ## Call every parser of outside bytes with bytes that nobody chose, each for SECONDS
+	@scripts/fuzz $(CARGO_TARGET_DIR)/fuzz $(SECONDS) $(TARGET)
+
 setup-build:
 	@scripts/setup build
 
 setup-stack:
 	@scripts/setup stack
+
+setup-fuzz:
+	@scripts/setup fuzz
 
 setup-mutants:
 	@scripts/setup mutants

@@ -24,6 +24,8 @@ pub mod dlq;
 pub mod engine;
 pub mod event;
 pub mod expression;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod group;
 pub mod handlers;
 pub mod http;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Map};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Problem};
 use super::findings::{Entry, Findings};
 use super::overlay;
 use super::section::Section;
@@ -71,6 +71,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         message: error.to_string(),
     })?;
 
+    settled(merged, replaced)
+}
+
+fn settled(merged: Config, replaced: Vec<Problem>) -> Result<Loaded, ConfigError> {
     let mut findings = Findings::default();
     let table = merged.cache.into_table().unwrap_or_default().into_iter().collect();
     let mut root = Section::root(&mut findings, table);
@@ -108,9 +112,23 @@ fn check_syntax(path: &Path) -> Result<BTreeMap<String, serde_json::Value>, Conf
         return Err(unreadable(std::io::Error::other(message)));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    match crate::yaml::from_str::<Option<BTreeMap<String, serde_json::Value>>>(&text) {
+    table(path, &text)
+}
+
+fn table(path: &Path, text: &str) -> Result<BTreeMap<String, serde_json::Value>, ConfigError> {
+    match crate::yaml::from_str::<Option<BTreeMap<String, serde_json::Value>>>(text) {
         Ok(table) => Ok(table.unwrap_or_default()),
         Err(_) if text.trim().is_empty() => Ok(BTreeMap::new()),
         Err(error) => Err(ConfigError::Syntax { path: path.to_owned(), message: error.to_string() }),
     }
+}
+
+/// [`load`] of a file with this text.
+#[cfg(any(test, fuzzing))]
+pub(super) fn load_text(text: &str) -> Result<Loaded, ConfigError> {
+    let path = Path::new(DEFAULT_FILE);
+    table(path, text)?;
+    let merged = Config::builder().add_source(File::from_str(text, FileFormat::Yaml)).build();
+    let merged = merged.map_err(|e| ConfigError::Syntax { path: path.to_owned(), message: e.to_string() })?;
+    settled(merged, Vec::new())
 }

@@ -18,6 +18,8 @@ mod engine;
 mod error;
 mod federated;
 mod findings;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod git;
 mod kafka;
 mod load;

@@ -51,4 +51,6 @@ pub use routes::{Known, Route, Routes, RoutesError};
 pub use routing::{Routed, Routing};
 pub use selection::{Judged, Selection};
 pub use topic::{ConsumedTopic, dead_letter_topic, is_dead_letter_topic, retry_topic};
+#[cfg(any(test, fuzzing))]
+pub(crate) use trace::is_traceparent;
 pub use workers::{ResultSink, WorkerEnded, Workers};

@@ -44,10 +44,21 @@ pub(super) fn is_sampled(traceparent: &str) -> bool {
     parse(traceparent).is_some_and(|context| context.is_sampled())
 }
 
+/// Whether a span can be its child.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_traceparent(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 /// W3C Trace Context, version 00: `00-<trace id>-<parent id>-<flags>`, lower-case hexadecimal.
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    // The numbers' own parsers take a sign and capitals too, which the recommendation does not.
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if ![version, trace, span, flags].into_iter().all(is_hex) {
+        return None;
+    }
     if version.len() != 2 || version == "ff" || (version == "00" && parts.next().is_some()) {
         return None;
     }
@@ -78,6 +89,9 @@ mod tests {
             ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false, false),
             ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false, false),
             ("00-xyz-00f067aa0ba902b7-01", false, false),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-+1", false, false),
+            ("00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false, false),
+            ("zz-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false, false),
             ("", false, false),
         ] {
             assert_eq!((parse(text).is_some(), is_sampled(text)), (valid, sampled), "{text:?}");

@@ -219,7 +219,7 @@ impl OffsetMap {
         }
         map.resolved = match input.bytes(1)? {
             [0] => read_runs(&mut input, position)?,
-            [1] => read_bitmap(input.0, position),
+            [1] => read_bitmap(input.0, position)?,
             _ => return None,
         };
         Some(map)
@@ -240,18 +240,20 @@ fn read_runs(input: &mut Reader<'_>, position: NextOffset) -> Option<Vec<Range<i
     Some(ranges)
 }
 
-fn read_bitmap(bits: &[u8], position: NextOffset) -> Vec<Range<i64>> {
+fn read_bitmap(bits: &[u8], position: NextOffset) -> Option<Vec<Range<i64>>> {
     let mut ranges: Vec<Range<i64>> = Vec::new();
     for (index, byte) in bits.iter().enumerate() {
         for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
-            let offset = position.0 + i64::try_from(index * 8 + bit).expect("at most 4,096 bytes of bits");
+            let offset =
+                position.0.checked_add(i64::try_from(index * 8 + bit).expect("at most 4,096 bytes of bits"))?;
+            let end = offset.checked_add(1)?;
             match ranges.last_mut() {
-                Some(last) if last.end == offset => last.end += 1,
-                _ => ranges.push(offset..offset + 1),
+                Some(last) if last.end == offset => last.end = end,
+                _ => ranges.push(offset..end),
             }
         }
     }
-    ranges
+    Some(ranges)
 }
 
 fn put(into: &mut Vec<u8>, mut number: u64) {

@@ -8,6 +8,8 @@
 mod artifact;
 mod check;
 mod files;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod json;
 mod links;
 mod markdown;

@@ -8,6 +8,8 @@
 
 mod client;
 mod endpoints;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod guard;
 pub(crate) mod standard_webhooks;
 

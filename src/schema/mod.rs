@@ -25,6 +25,8 @@ pub mod compatibility;
 mod embedded;
 mod encoder;
 mod file_type;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 pub mod json;
 pub mod payloads;
 mod reader;

@@ -8,6 +8,8 @@
 
 mod envelope;
 mod event;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod keys;
 mod records;
 mod refusal;

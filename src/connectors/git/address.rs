@@ -64,6 +64,11 @@ pub struct Address {
     pub location: Location,
 }
 
+/// The folder in a work tree, and what addresses may end with. Of several nothing is taken, or the identity would be another
+/// repository's address.
+const GIT: &str = ".git";
+const HTTPS_PORT: &str = ":443";
+
 /// Unreserved characters of RFC 3986 and the path's own `/` stay as they are.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -93,7 +98,7 @@ impl Address {
             }
             "file" => Err(bad("a file URL cannot name another host")),
             scheme @ ("http" | "https") => {
-                let default_port = if scheme == "https" { ":443" } else { ":80" };
+                let default_port = if scheme == "https" { HTTPS_PORT } else { ":80" };
                 let id = normalised(scheme, authority, path, default_port).ok_or_else(|| bad("no host or no path"))?;
                 Ok(Self { id, location: Location::Remote(text.to_owned()) })
             }
@@ -114,7 +119,7 @@ impl Address {
                 other => clean.push(other),
             }
         }
-        if clean.file_name().is_some_and(|name| name == ".git") {
+        if clean.ends_with(GIT) && !clean.parent().is_some_and(|parent| parent.ends_with(GIT)) {
             clean.pop();
         }
         let id = format!("file://{}", percent_encode(clean.as_os_str().as_encoded_bytes(), PATH));
@@ -123,16 +128,19 @@ impl Address {
 
     fn unreadable(scheme: &'static str, authority: &str, path: &str) -> Option<Self> {
         let default_port = if scheme == "ssh" { ":22" } else { ":9418" };
-        let id = normalised("https", authority, path, default_port)?;
+        // Of what is written as https, its own default goes too: servers speak ssh at port 443.
+        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+        let id = normalised("https", authority, path, HTTPS_PORT)?;
         Some(Self { id, location: Location::Unreadable { scheme } })
     }
 }
 
 fn normalised(scheme: &str, authority: &str, path: &str, default_port: &str) -> Option<RepositoryId> {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
-    let host = host.strip_suffix(default_port).unwrap_or(&host);
+    let host = host.trim_end_matches(default_port);
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
+    let without = path.strip_suffix(GIT).map(|path| path.trim_end_matches('/'));
+    let path = without.filter(|path| !path.ends_with(GIT)).unwrap_or(path);
     if host.is_empty() || path.is_empty() {
         return None;
     }
@@ -200,7 +208,9 @@ mod tests {
 
     #[test]
     fn identities_are_fixed_points() {
-        for text in ["/srv/a b%\u{fc}", "https://u@h/o/r.git", "git@h:o/r"] {
+        let several = ["https://h/r.git.git", "https://h/r.git/.git", "/srv/b/.git/.git", "https://h:443:443/r"];
+        let plain = ["/srv/a b%\u{fc}", "https://u@h/o/r.git", "git@h:o/r", "ssh://git@h:443/o/r", "git://h:443/r"];
+        for text in several.into_iter().chain(plain) {
             let id = Address::parse(text, Path::new("/base")).unwrap().id;
             check(id.as_str(), Ok(id.as_str()));
         }

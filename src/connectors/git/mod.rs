@@ -14,6 +14,8 @@ mod connector;
 mod error;
 mod events;
 mod fetches;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod graph;
 mod handle;
 mod hosts;

@@ -243,6 +243,20 @@ fn what_is_damaged_is_ignored() {
 }
 
 #[test]
+fn bits_beyond_every_offset_are_damage() {
+    let position = NextOffset(i64::MAX - 8);
+    let with_bits = |bits: &[u8]| {
+        let text = OffsetMap::default().encode(7, position, MAX_METADATA_BYTES);
+        let mut raw = base64_decode(text.strip_prefix(PREFIX).unwrap()).unwrap();
+        *raw.last_mut().unwrap() = 1;
+        raw.extend(bits);
+        OffsetMap::decode(&format!("{PREFIX}{}", base64_encode(&raw)), 7, position)
+    };
+    assert_eq!(with_bits(&[0x80]).unwrap().resolved.first(), Some(&(i64::MAX - 1..i64::MAX)));
+    assert_eq!((with_bits(&[0, 1]), with_bits(&[0, 2])), (None, None));
+}
+
+#[test]
 #[should_panic(expected = "was let grow")]
 fn a_map_that_does_not_fit_is_a_bug() {
     let map = OffsetMap { resolved: resolved((1..900).step_by(2)), ..OffsetMap::default() };

@@ -127,6 +127,12 @@ fn parse(body: &[u8]) -> Result<Vec<Key>, String> {
     Ok(set.keys.iter().filter_map(key_of).collect())
 }
 
+/// How many keys an answer has that can be used.
+#[cfg(any(test, fuzzing))]
+pub(super) fn usable(body: &[u8]) -> usize {
+    parse(body).map_or(0, |keys| keys.len())
+}
+
 /// The algorithm follows from the key, never from the token: a token that says otherwise is not checked with it.
 fn key_of(jwk: &Jwk) -> Option<Key> {
     let algorithm = match &jwk.algorithm {

@@ -21,6 +21,8 @@ mod cursor;
 mod endpoint;
 mod events;
 mod federated;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod idempotency;

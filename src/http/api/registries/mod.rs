@@ -3,7 +3,7 @@
 //! What an answer shows was committed when it was asked for. A change that the handler has not made yet is not in it: who
 //! wants to read what it wrote waits for the outcome first (`Prefer: wait`).
 
-mod etag;
+pub(super) mod etag;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod read;

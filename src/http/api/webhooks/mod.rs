@@ -23,6 +23,8 @@
 
 mod delivery;
 mod forge;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod github;
 mod gitlab;
 mod hmac;
