@@ -1,6 +1,6 @@
 //! The target of files in repositories: Markdown, YAML and JSON, links, the names of pages.
 
-use super::artifact::Artifact;
+use super::artifact;
 use super::links::{self, Target as Leads};
 use super::markdown::{Document, MAX_HTML_BYTES, render};
 use super::problems::{MAX_ERROR_CHARS, MAX_ERRORS, Problems};
@@ -58,7 +58,7 @@ fn names(bytes: &[u8]) {
     let (repository, path) = bytes.split_at(end);
     let path = path.get(1..).unwrap_or_default();
     let Some(repository) = text(repository) else { return };
-    let artifact = Artifact::of(repository, path, "x").artifact_path;
+    let artifact = artifact::page(repository, path, "x").artifact_path;
     let parts: Vec<&str> = artifact.split('/').collect();
     assert_eq!((parts.len(), parts[0]), (4, "documents"), "{artifact}");
     assert!(parts.iter().all(|part| !part.is_empty() && !part.starts_with('.') && part.len() <= 200), "{artifact}");
