@@ -51,4 +51,4 @@ macro_rules! over {
 }
 
 over!(crate::store::sqlite::Sqlite, readers, "$2 / 1000", "$3 / 1000");
-over!(crate::store::postgres::Postgres, pool, "to_timestamp($2::int8 / 1000)", "to_timestamp($3::int8 / 1000)");
+over!(crate::store::postgres::Postgres, pool, "to_timestamp($2::int8 / 1000.0)", "to_timestamp($3::int8 / 1000.0)");
