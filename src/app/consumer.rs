@@ -326,6 +326,8 @@ fn config_of(parts: &ConsumerParts<'_>, topics: &[&str]) -> Config {
         config::Start::Latest => Start::Latest,
     };
     config.instance_id = kafka.instance_id(&parts.slot);
+    // Another command has taken it over.
+    config.yields = parts.replay.is_some();
     config.session_timeout = kafka.session_timeout;
     config.heartbeat_interval = kafka.heartbeat_interval;
     config.transaction_timeout = kafka.transaction_timeout;

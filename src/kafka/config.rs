@@ -77,6 +77,9 @@ pub struct Config {
     /// Static membership (`group.instance.id`): who comes back under it before the session is over has its partitions at
     /// once. A shutdown leaves the group all the same.
     pub instance_id: Option<String>,
+    /// Whoever joins under the same `group.instance.id` later has it: a replica that is fenced ends, and does not try once
+    /// more with another consumer, which would fence the other one in turn.
+    pub yields: bool,
     /// After this long without a heartbeat the group takes the replica's partitions away; 6 to 10 s.
     pub session_timeout: Duration,
     /// Between two signs of life to the group; at most a third of `session_timeout`.
@@ -110,6 +113,7 @@ impl Config {
             not_deduplicated: BTreeSet::new(),
             continue_after_loss: BTreeSet::new(),
             instance_id: None,
+            yields: false,
             session_timeout: Duration::from_secs(6),
             heartbeat_interval: Duration::from_millis(500),
             transaction_timeout: TRANSACTION_TIMEOUT,

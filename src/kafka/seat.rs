@@ -11,8 +11,9 @@
 //! Brokers' logs of chaos show the first: librdkafka asks to join, hears nothing for the session's time-out (the coordinator
 //! was away), and asks again as a new member; the coordinator serves both. Java's client does the same (KAFKA-20983,
 //! apache/kafka#23265). So the replica takes a new consumer, once within [`CONFLICT_WITHIN`]; the second time it is a conflict,
-//! and it ends. What it had is lost to it as in any other loss of its assignment, and whatever was decided under the old member
-//! is committed under the old member or not at all ([`Generation`]).
+//! and it ends. One that [yields](super::Config::yields) ends the first time. What it had is lost to it as in any other loss of
+//! its assignment, and whatever was decided under the old member is committed under the old member or not at all
+//! ([`Generation`]).
 //!
 //! **A member that was forgotten without being told.** A replica that hangs in the middle of a rebalance is removed from the group
 //! by its coordinator, and others handle what it had. When it goes on and asks to join, it is told that it is unknown; librdkafka
@@ -124,7 +125,7 @@ impl<A: Application> Driver<A> {
         }
         let now = self.clock.now();
         let before = self.state.fenced_at.replace(now);
-        if before.is_some_and(|before| now - before < CONFLICT_WITHIN) {
+        if self.config.yields || before.is_some_and(|before| now - before < CONFLICT_WITHIN) {
             return Err(DriverError::InstanceConflict { id, message });
         }
         warn!(group = self.config.group, "{id} was fenced by another join, joining with a new consumer: {message}");
