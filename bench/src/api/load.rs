@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -35,13 +34,15 @@ pub(crate) struct Answered {
     took: Vec<Duration>,
     per_request: u64,
     within: Duration,
+    /// Requests that were not accepted; they are in none of the figures.
+    pub(crate) refused: u64,
 }
 
 impl Answered {
     pub(crate) fn new(mut took: Vec<Duration>, per_request: u64, within: Duration) -> anyhow::Result<Self> {
         anyhow::ensure!(!took.is_empty(), "nothing was answered");
         took.sort_unstable();
-        Ok(Self { took, per_request, within })
+        Ok(Self { took, per_request, within, refused: 0 })
     }
 
     pub(crate) fn events(&self) -> u64 {
@@ -144,9 +145,12 @@ pub(crate) async fn open(target: &Target, kind: Kind, per_s: u64, seconds: u64) 
         let target = target.clone();
         requests.spawn(async move { target.send(kind).await.map(|_| due.elapsed()) });
     }
-    let mut took = Vec::new();
+    let (mut took, mut refused) = (Vec::new(), 0);
     while let Some(request) = requests.join_next().await {
-        took.push(request?.context("a request of the load")?);
+        match request? {
+            Ok(time) => took.push(time),
+            Err(_) => refused += 1,
+        }
     }
-    Answered::new(took, 1, start.elapsed())
+    Ok(Answered { refused, ..Answered::new(took, 1, start.elapsed())? })
 }

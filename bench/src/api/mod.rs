@@ -49,12 +49,13 @@ struct Waited {
     mean_ms: f64,
     p50_ms: f64,
     p99_ms: f64,
+    refused: u64,
 }
 
 impl Waited {
     fn of(name: &'static str, per_s: u64, answered: &Answered) -> Self {
         let (mean_ms, p50_ms, p99_ms) = (answered.mean_ms(), answered.percentile_ms(50), answered.percentile_ms(99));
-        Self { name, events: answered.events(), per_s, mean_ms, p50_ms, p99_ms }
+        Self { name, events: answered.events(), per_s, mean_ms, p50_ms, p99_ms, refused: answered.refused }
     }
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn measure(options: &Options, json: bool) -> anyhow::Result<()> {
         }),
     );
     report::table(
-        &["", "events", "at /s", "mean ms", "p50 ms", "p99 ms"],
+        &["", "events", "at /s", "mean ms", "p50 ms", "p99 ms", "refused"],
         waited.iter().map(|row| {
             vec![
                 row.name.to_owned(),
@@ -124,6 +125,7 @@ pub(crate) fn measure(options: &Options, json: bool) -> anyhow::Result<()> {
                 format!("{:.1}", row.mean_ms),
                 format!("{:.1}", row.p50_ms),
                 format!("{:.1}", row.p99_ms),
+                row.refused.to_string(),
             ]
         }),
     );
