@@ -34,7 +34,7 @@ pub(crate) struct Answered {
     took: Vec<Duration>,
     per_request: u64,
     within: Duration,
-    /// Requests that were not accepted; they are in none of the figures.
+    /// Requests that were answered with 503; they are in none of the figures.
     pub(crate) refused: u64,
 }
 
@@ -61,6 +61,18 @@ impl Answered {
         self.took.iter().sum::<Duration>().as_secs_f64() * 1e3 / self.took.len() as f64
     }
 }
+
+/// The answer to a request that came when there were too many.
+#[derive(Debug)]
+struct TooMany(String);
+
+impl std::fmt::Display for TooMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "503: {}", self.0)
+    }
+}
+
+impl std::error::Error for TooMany {}
 
 impl Target {
     /// `run`: part of the ids, which are of this target alone.
@@ -97,6 +109,9 @@ impl Target {
         let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;
+        if status == 503 {
+            return Err(TooMany(text).into());
+        }
         anyhow::ensure!(status == 202, "{status}: {text}");
         Ok(ids)
     }
@@ -149,7 +164,8 @@ pub(crate) async fn open(target: &Target, kind: Kind, per_s: u64, seconds: u64) 
     while let Some(request) = requests.join_next().await {
         match request? {
             Ok(time) => took.push(time),
-            Err(_) => refused += 1,
+            Err(error) if error.is::<TooMany>() => refused += 1,
+            Err(error) => return Err(error),
         }
     }
     Ok(Answered { refused, ..Answered::new(took, 1, start.elapsed())? })
