@@ -16,10 +16,8 @@ use crate::world::World;
 const STEP: &str = "org.coafi.events.DrillStepEventPayload";
 const PARTITIONS: i32 = 2;
 const KEYS: u32 = 12;
-/// Sent at most, however long the routes take to change.
-const MAX_EVENTS: u32 = 6_000;
-/// Between two events. As fast as the broker takes them they were all sent, and handled, before the last routes came, and a
-/// replica that had nothing left could not be seen at work.
+/// Between two events, which are sent as long as the routes change: a replica that has nothing left cannot be seen at work.
+/// As fast as the broker takes them they would be far more than is handled in this time.
 const PACE: Duration = Duration::from_millis(10);
 /// Between the clocks of two processes on one machine, and what a millisecond hides.
 const CLOCK_SLACK_MS: i64 = 50;
@@ -175,7 +173,7 @@ impl Group<'_> {
 fn load(world: &World, steps: &Subject, stop: &AtomicBool) -> BTreeMap<String, (u32, i64)> {
     let producer = Producer::new(&world.stack.kafka);
     let mut sent = BTreeMap::new();
-    for sequence in 0..MAX_EVENTS {
+    for sequence in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
