@@ -117,6 +117,7 @@ impl Consumer {
             limits: limits.clone(),
             profile: parts.settings.dead_letter_headers,
             logged_payload_bytes: parts.settings.log.payload_bytes,
+            redaction: Arc::new(parts.settings.redaction.clone()),
             replaying: replay.is_some(),
             otel: parts.otel,
             ..DispatcherSettings::default()

@@ -27,6 +27,7 @@ mod named;
 mod notifications;
 mod outgoing;
 mod overlay;
+mod redaction;
 mod registries;
 mod schedules;
 mod secret;

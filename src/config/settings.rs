@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use super::section::Section;
 use super::{
     Api, Artifacts, Bitt, Database, Engine, Federated, Git, Http, HttpEndpoint, JsonSchemaRule, Kafka, Log,
-    Notifications, Outgoing, Registry, SchemaRegistry, Sources, Workers, endpoints, load, registries, schedules,
+    Notifications, Outgoing, Registry, SchemaRegistry, Sources, Workers, endpoints, load, redaction, registries,
+    schedules,
 };
 use crate::dispatch::HeaderProfile;
+use crate::dispatch::redaction::Redaction;
 use crate::schedule::Schedule;
 
 /// Every setting, valid. `docs/configuration.md` and `coafi.yaml` say what each is for.
@@ -47,6 +49,8 @@ pub struct Settings {
     /// OpenTelemetry's `service.name`, unless `OTEL_SERVICE_NAME` says otherwise.
     pub service_name: String,
     pub log: Log,
+    /// What of events' data is told to nobody but handlers.
+    pub redaction: Redaction,
 }
 
 impl Settings {
@@ -77,6 +81,7 @@ impl Settings {
             endpoints: endpoints::read(root),
             service_name: root.section("telemetry", |s| s.text("service_name", "coafi")),
             log: root.section("log", Log::read),
+            redaction: redaction::read(root),
         };
         settings.check(root);
         settings

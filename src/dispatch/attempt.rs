@@ -67,7 +67,8 @@ pub(super) async fn attempt(
     let routed = job.payload.route.clone().expect("only what a route takes is handed out");
     let span = shared.span(&routed, &job);
     let traceparent = shared.otel.then(|| trace::traceparent(&span)).flatten();
-    let (wanted, runs) = run(&shared, &routed, &job, &fence, &admission).instrument(span).await;
+    let (wanted, mut runs) = run(&shared, &routed, &job, &fence, &admission).instrument(span).await;
+    redact(&shared, &job.payload, &mut runs).await;
     let waited_for = job.payload.event().is_some_and(replies::wants_reply);
     let answered = waited_for && is_answered(&runs);
     let done = |run: &&HandlerRun| answered || run.result.is_ok();
@@ -88,6 +89,14 @@ pub(super) async fn attempt(
         None => Attempt::Filtered,
     };
     End { verdict, done, took: ended - started, wait: report.asked_wait(), report }
+}
+
+/// Before anybody is told: what is written of an attempt stays.
+async fn redact(shared: &Shared, delivery: &Delivery, runs: &mut [HandlerRun]) {
+    let Some(event) = delivery.event().filter(|_| !shared.redaction.is_none()) else { return };
+    for refusal in runs.iter_mut().filter_map(|run| run.result.as_mut().err()) {
+        shared.redaction.apply(event, &mut refusal.failure, &shared.services).await;
+    }
 }
 
 /// Whether the store refused a write of any handler, whatever else failed.

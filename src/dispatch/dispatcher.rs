@@ -14,6 +14,7 @@ use super::ending::Ending;
 use super::letter_notices::LetterNotices;
 use super::probe;
 use super::record_limits::RecordLimits;
+use super::redaction::Redaction;
 use super::render::{FailureLog, HeaderProfile, Renderer};
 use super::report::Report;
 use super::shared::Shared;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub profile: HeaderProfile,
     /// How much of a failed event's data its log line shows, in bytes.
     pub logged_payload_bytes: usize,
+    /// What of events' data is not told.
+    pub redaction: Arc<Redaction>,
     /// Whether this is a replay, in which nothing is forwarded: neither to a retry topic nor to the dead letters.
     pub replaying: bool,
     /// Whether OpenTelemetry is on: spans then join the traces of their events.
@@ -58,6 +61,7 @@ impl Default for Settings {
             unprocessed_topic: "coafi.unprocessed".to_owned(),
             profile: HeaderProfile::Coafi,
             logged_payload_bytes: 512,
+            redaction: Arc::default(),
             replaying: false,
             otel: false,
         }
@@ -98,7 +102,7 @@ impl Dispatcher {
         let (submit, workers) = Workers::start(runtime, &shared, settings.workers, &results);
         let dispatcher = Self {
             renderer: Renderer::new(audit, replies, notices, settings),
-            failures: FailureLog::new(settings.logged_payload_bytes, settings.replaying),
+            failures: FailureLog::new(settings),
             shared,
             submit,
             sink: results,

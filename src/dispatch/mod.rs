@@ -17,6 +17,7 @@ pub mod once;
 mod probe;
 mod rate;
 mod record_limits;
+pub mod redaction;
 mod registry;
 mod render;
 pub mod replies;

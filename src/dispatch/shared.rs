@@ -7,6 +7,7 @@ use tracing::Span;
 use super::delivery::Delivery;
 use super::dispatcher::Settings;
 use super::rate::Limiter;
+use super::redaction::Redaction;
 use super::routes::RateLimit;
 use super::{Routed, Services, trace};
 use crate::engine::Job;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) otel: bool,
     /// Which run over the topics this is.
     pub(super) run: String,
+    pub(super) redaction: Arc<Redaction>,
     /// What a derived event must fit.
     pub(super) max_record_bytes: usize,
 }
@@ -29,7 +31,8 @@ impl Shared {
     pub(super) fn new(services: Arc<Services>, clock: Clock, run: &str, settings: &Settings) -> Self {
         let overall = settings.rate.map(|per_second| Limiter::new(RateLimit { per_second, burst: per_second }));
         let (otel, max_record_bytes) = (settings.otel, settings.limits.undeclared());
-        Self { services, overall, clock, otel, run: run.to_owned(), max_record_bytes }
+        let redaction = Arc::clone(&settings.redaction);
+        Self { services, overall, clock, otel, run: run.to_owned(), redaction, max_record_bytes }
     }
 
     /// The attempt's span; none where nobody would see it (see [`trace`]).

@@ -26,7 +26,7 @@ pub use registries::{
     EntriesPage, EntryFilter, HistoryKept, PAGE_CHARS_MAX, Registries, RegistrySummary, SCANNED_MAX, StoredEntry,
     StoredVersion, Unchanged,
 };
-pub use requests::{KnownRequest, NewRequest, Requests, Reserved};
+pub use requests::{KnownRequest, NewRequest, Requests, Reserved, Together};
 pub use workflows::{
     DueTimer, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep, WaitingStep,
     Workflows,

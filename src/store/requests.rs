@@ -3,6 +3,9 @@
 
 mod postgres;
 mod sqlite;
+mod together;
+
+pub use together::Together;
 
 use std::time::Duration;
 
@@ -48,9 +51,12 @@ pub struct KnownRequest {
 /// The table of requests, in the same database as everything else.
 #[async_trait]
 pub trait Requests: Store {
-    /// Reserves all of them or, where one is a conflict, none; what is known of each, in their order. Every id is to be there
-    /// once. A reservation that nobody waits for any more may still be made.
-    async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError>;
+    /// Reserves all of them or, where one is a conflict, none; what is known of each, in their order. Of two with one id the
+    /// first is the first. A reservation that nobody waits for any more may still be made.
+    async fn reserve_all(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError>;
+
+    /// The same, but a conflict is nothing to the others.
+    async fn reserve_each(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError>;
 
     /// Notes that they are published.
     async fn published(&self, requests: &[NewRequest]) -> Result<(), StoreError>;
@@ -67,19 +73,11 @@ pub trait Requests: Store {
     async fn purge_requests(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;
 }
 
-const RESERVE: &str =
-    "INSERT INTO http_request (id, source, principal, digest) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+fn reserved(request: &NewRequest, principal: &str, digest: &str, published: bool) -> Reserved {
+    let same = *principal == request.principal && *digest == request.digest;
+    if same { Reserved::Again { published } } else { Reserved::Conflict }
+}
 
-const RESERVED: &str =
-    "SELECT principal, digest, published_at IS NOT NULL FROM http_request WHERE id = $1 AND source = $2";
-
-/// A row of [`RESERVED`].
-type ReservedRow = (String, String, bool);
-
-fn reserved(request: &NewRequest, row: Option<ReservedRow>) -> Result<Reserved, StoreError> {
-    let Some((principal, digest, published)) = row else {
-        return Err(StoreError::Conflict(format!("request {} vanished while it was read", request.id)));
-    };
-    let same = principal == request.principal && digest == request.digest;
-    Ok(if same { Reserved::Again { published } } else { Reserved::Conflict })
+fn vanished(request: &NewRequest) -> StoreError {
+    StoreError::Conflict(format!("request {} vanished while it was read", request.id))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coafi::store::{self, NewRequest, Requests, Reserved};
+use coafi::store::{self, NewRequest, Requests, Reserved, Together};
 
 use crate::store::databases::{execute, on_every_address};
 
@@ -11,7 +11,7 @@ fn request(id: &str, content: &str) -> NewRequest {
 }
 
 async fn reserve(store: &dyn Requests, request: &NewRequest) -> Reserved {
-    store.reserve(std::slice::from_ref(request)).await.unwrap().remove(0)
+    store.reserve_each(std::slice::from_ref(request)).await.unwrap().remove(0)
 }
 
 #[tokio::test]
@@ -76,13 +76,69 @@ async fn of_many_at_once_all_are_reserved_or_none() {
         let store = store::open(&url, &store::Settings::default()).await.unwrap();
         let (new, again) = (Reserved::New, |published| Reserved::Again { published });
         let batch = |ids: &[&str]| ids.iter().map(|id| request(id, "x")).collect::<Vec<_>>();
-        assert_eq!(store.reserve(&batch(&["b", "a"])).await, Ok(vec![new.clone(), new.clone()]));
+        assert_eq!(store.reserve_all(&batch(&["b", "a"])).await, Ok(vec![new.clone(), new.clone()]));
         store.published(&batch(&["a"])).await.unwrap();
-        assert_eq!(store.reserve(&batch(&["c", "a", "b"])).await, Ok(vec![new.clone(), again(true), again(false)]));
+        assert_eq!(store.reserve_all(&batch(&["c", "a", "b"])).await, Ok(vec![new.clone(), again(true), again(false)]));
         let conflicting = [request("d", "x"), request("a", "y"), request("e", "x")];
-        assert_eq!(store.reserve(&conflicting).await, Ok(vec![new.clone(), Reserved::Conflict, new.clone()]));
-        assert_eq!(store.reserve(&batch(&["e", "d"])).await, Ok(vec![new.clone(), new]), "nothing was reserved");
-        assert_eq!(store.reserve(&[]).await, Ok(Vec::new()));
+        assert_eq!(store.reserve_all(&conflicting).await, Ok(vec![new.clone(), Reserved::Conflict, new.clone()]));
+        assert_eq!(store.reserve_all(&batch(&["e", "d"])).await, Ok(vec![new.clone(), new]), "nothing was reserved");
+        assert_eq!(store.reserve_all(&[]).await, Ok(Vec::new()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_that_are_reserved_each_a_conflict_is_its_own() {
+    on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        reserve(&*store, &request("there", "x")).await;
+        let each =
+            [request("there", "y"), request("a", "x"), request("a", "x"), request("a", "y"), request("there", "x")];
+        let again = || Reserved::Again { published: false };
+        let expected = vec![Reserved::Conflict, Reserved::New, again(), Reserved::Conflict, again()];
+        assert_eq!(store.reserve_each(&each).await, Ok(expected));
+        assert_eq!(reserve(&*store, &request("a", "x")).await, again(), "it is reserved although others were not");
+        assert_eq!(store.reserve_each(&[]).await, Ok(Vec::new()));
+    })
+    .await;
+}
+
+/// Whoever is first, the answers are those of one after another.
+#[tokio::test]
+async fn callers_that_come_at_once_are_answered_as_if_they_were_alone() {
+    on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let together = Together::new(store);
+        let (ids, copies) = (100, 3);
+        let all = (0..ids * copies).map(|n| {
+            let (id, content) = (n % ids, if n % ids == 7 { n / ids } else { 0 });
+            together.reserve(request(&id.to_string(), &content.to_string()))
+        });
+        let reserved: Vec<_> = futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
+        let count = |what: Reserved| reserved.iter().filter(|reserved| **reserved == what).count();
+        let of_one = copies - 1;
+        assert_eq!(count(Reserved::New), ids);
+        assert_eq!(count(Reserved::Again { published: false }), (ids - 1) * of_one);
+        assert_eq!(count(Reserved::Conflict), of_one);
+        let published = (0..ids).map(|id| together.published(request(&id.to_string(), "0")));
+        assert!(futures_util::future::join_all(published).await.iter().all(Result::is_ok));
+        let again = together.reserve(request("0", "0")).await;
+        assert_eq!(again, Ok(Reserved::Again { published: true }));
+    })
+    .await;
+}
+
+/// A text that no column takes is nobody's fault but its sender's.
+#[tokio::test]
+async fn a_request_that_the_database_refuses_is_refused_alone() {
+    on_every_address(|url| async move {
+        let store = store::open(&url, &store::Settings::default()).await.unwrap();
+        let together = Together::new(store);
+        let ids = ["a", "b\0", "c"];
+        let all = ids.map(|id| together.reserve(request(id, "x")));
+        let reserved = futures_util::future::join_all(all).await;
+        assert_eq!((&reserved[0], &reserved[2]), (&Ok(Reserved::New), &Ok(Reserved::New)));
+        assert_eq!(reserved[1].is_err(), !url.starts_with("sqlite:"), "{:?}", reserved[1]);
     })
     .await;
 }
@@ -98,7 +154,7 @@ async fn batches_with_ids_in_common_do_not_block_each_other_for_ever() {
             batch
         });
         let batches: Vec<_> = batches.collect();
-        let reserved = futures_util::future::join_all(batches.iter().map(|batch| store.reserve(batch))).await;
+        let reserved = futures_util::future::join_all(batches.iter().map(|batch| store.reserve_all(batch))).await;
         let all = reserved.into_iter().flat_map(Result::unwrap);
         assert_eq!(all.filter(|reserved| *reserved == Reserved::New).count(), ids.len());
     })

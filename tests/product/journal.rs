@@ -24,6 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) event_id: Option<String>,
     pub(crate) outcome: String,
     pub(crate) error_class: Option<String>,
+    pub(crate) error: Option<String>,
     pub(crate) route_version: Option<String>,
     pub(crate) started_at: Option<i64>,
     pub(crate) ended_at: i64,

@@ -27,6 +27,7 @@ mod plan;
 mod process;
 mod readme;
 mod recovery;
+mod redaction;
 mod reload;
 mod replay;
 mod replicas;

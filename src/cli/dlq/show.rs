@@ -7,6 +7,7 @@ use super::super::output::cell;
 use super::super::{Answer, Context, Exit, Failure};
 use super::list::{as_json, states};
 use crate::app;
+use crate::dispatch::redaction::{Redaction, WITHHELD};
 use crate::dlq::{Letter, LetterId, stretches_of};
 use crate::event::Event;
 use crate::schema::Codec;
@@ -55,7 +56,7 @@ impl Show {
         let states = states(&reader, &codec, &[self.letter.topic.to_string()].into()).await?;
         let mut json = as_json(&letter, &states.of(&letter));
         json["headers"] = headers(&letter);
-        json["data"] = data(&letter, &codec).await;
+        json["data"] = data(&letter, &codec, &context.settings().redaction).await;
         let text = text(&json);
         context.output().answer(&Answer { json, text, yes: true })
     }
@@ -69,16 +70,25 @@ fn headers(letter: &Letter) -> Value {
     all.collect()
 }
 
-/// The event's data as JSON; what cannot be decoded, as its first bytes, and why.
-async fn data(letter: &Letter, codec: &Codec) -> Value {
+/// The event's data as JSON, as far as it is told; what cannot be decoded, as its first bytes, and why.
+async fn data(letter: &Letter, codec: &Codec, redaction: &Redaction) -> Value {
     let raw = letter.record.value().unwrap_or_default();
-    let why = match Event::parse(letter.record.clone()) {
-        Ok(event) => match codec.decode_json(&event).await {
-            Ok(data) => return data,
+    let event = Event::parse(letter.record.clone());
+    let why = match &event {
+        Ok(event) => match codec.decode_json(event).await {
+            Ok(mut data) => {
+                if let Some(redactor) = redaction.of(event.event_type()) {
+                    redactor.hide(&mut data);
+                }
+                return data;
+            }
             Err(failure) => failure.to_string(),
         },
         Err(why) => why.to_string(),
     };
+    if !redaction.shows(event.as_ref().ok()) {
+        return json!({"undecodable": WITHHELD, "bytes": raw.len()});
+    }
     let begin: String = raw.iter().take(RAW_BYTES).map(|byte| format!("{byte:02x}")).collect();
     json!({"undecodable": why, "bytes": raw.len(), "hex": begin})
 }

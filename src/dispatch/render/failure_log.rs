@@ -3,13 +3,14 @@
 //!
 //! A flood of failures is no flood of lines: see [`Quota`]. Every text in a line is bounded, and so is the line.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, info, warn};
 
 use super::quota::Quota;
 use super::{Ending, Fault, Renderer, Staged, class_of, fault_of, routed};
-use crate::dispatch::Report;
+use crate::dispatch::redaction::Redaction;
+use crate::dispatch::{DispatcherSettings as Settings, Report};
 use crate::engine::Disposition;
 use crate::runtime::Clock;
 
@@ -24,6 +25,7 @@ pub(in crate::dispatch) struct FailureLog {
     quota: Mutex<Quota>,
     /// How much of an event's data is shown, in bytes; 0 for none.
     payload_bytes: usize,
+    redaction: Arc<Redaction>,
     replaying: bool,
 }
 
@@ -37,8 +39,13 @@ enum What {
 }
 
 impl FailureLog {
-    pub(in crate::dispatch) fn new(payload_bytes: usize, replaying: bool) -> Self {
-        Self { quota: Mutex::default(), payload_bytes, replaying }
+    pub(in crate::dispatch) fn new(settings: &Settings) -> Self {
+        Self {
+            quota: Mutex::default(),
+            payload_bytes: settings.logged_payload_bytes,
+            redaction: Arc::clone(&settings.redaction),
+            replaying: settings.replaying,
+        }
     }
 
     /// Costs nothing for an event that did not fail.
@@ -86,8 +93,8 @@ impl FailureLog {
             None => ("unprocessed", Renderer::reason(output), None),
         };
         let value = record.value().unwrap_or_default();
-        let payload =
-            (self.payload_bytes > 0).then(|| value[..value.len().min(self.payload_bytes)].escape_ascii().to_string());
+        let shown = self.payload_bytes > 0 && self.redaction.shows(event);
+        let payload = shown.then(|| value[..value.len().min(self.payload_bytes)].escape_ascii().to_string());
         // A level is part of where a line is written in the code, so each has its own.
         macro_rules! say {
             ($level:ident, $text:literal) => {

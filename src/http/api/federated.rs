@@ -17,13 +17,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 
 use super::body::{self, BodyLimits};
 use super::idempotency::digest;
 use super::problem::Problem;
 use super::router::Api;
+use super::turns::Turns;
 use crate::connectors::federated::{Records, Refusal, Refused, Verified, Verifier, source_of};
 use crate::dispatch::Failure;
 use crate::schema::Codec;
@@ -32,8 +33,6 @@ use crate::store::NewRequest;
 pub(super) const PATH: &str = "/federated/{domain}";
 /// What an envelope is sent as (RFC 7519, section 10.3; RFC 7515, section 9.2).
 pub(super) const MEDIA: [&str; 2] = ["application/jwt", "application/jose"];
-/// Envelopes that are taken at a time: they are read before anybody knows who sends them.
-const TAKEN_AT_A_TIME_MAX: usize = 64;
 
 /// Who may push, and how that is known.
 #[derive(Debug)]
@@ -41,20 +40,13 @@ pub struct Domains {
     verifier: Arc<Verifier>,
     body_max_bytes: usize,
     records: OnceCell<Records>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Domains {
     #[must_use]
     pub fn new(verifier: Arc<Verifier>, body_max_bytes: usize) -> Self {
-        let turns = Arc::new(Semaphore::new(TAKEN_AT_A_TIME_MAX));
-        Self { verifier, body_max_bytes, records: OnceCell::new(), turns }
-    }
-
-    fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.turns)
-            .try_acquire_owned()
-            .map_err(|_| Problem::unavailable(format!("too many envelopes at a time; allowed: {TAKEN_AT_A_TIME_MAX}")))
+        Self { verifier, body_max_bytes, records: OnceCell::new(), turns: Turns::new("envelopes") }
     }
 
     async fn records(&self, codec: &Codec) -> Result<&Records, Failure> {
@@ -97,7 +89,7 @@ pub(super) async fn push(
         let detail = format!("content type {media:?} is not taken; allowed: {}", MEDIA.join(", "));
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
     }
-    let _turn = domains.turn()?;
+    let _turn = domains.turns.next().await?;
     let limits = BodyLimits { max_bytes: domains.body_max_bytes, ..api.body_limits() };
     let bytes = body::read(&headers, body, limits).await?;
     let verified = domains.verifier.verify(&domain, &bytes, Timestamp::now()).inspect_err(|refused| {

@@ -42,6 +42,7 @@ mod registries;
 mod router;
 mod status;
 mod trace;
+mod turns;
 pub mod webhooks;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};

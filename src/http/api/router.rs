@@ -29,7 +29,7 @@ use crate::connectors::{Admission, EventProducer};
 use crate::event::Outgoing;
 use crate::registry::Rules;
 use crate::schema::Codec;
-use crate::store::{KnownRequest, NewRequest, Requests, Reserved, StoreError};
+use crate::store::{KnownRequest, NewRequest, Requests, Reserved, StoreError, Together};
 use crate::telemetry::Metrics;
 
 /// Where requests go.
@@ -69,6 +69,8 @@ pub struct Api(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    /// The table of requests, for those that are alone.
+    single: Together,
     limiter: Limiter,
     /// The OpenAPI document, and the page of it.
     document: String,
@@ -80,7 +82,8 @@ impl Api {
     pub fn new(parts: Parts) -> Self {
         let (limiter, document) = (Limiter::new(parts.rate), openapi::document(&parts.catalogue));
         let (page, document) = (page::page(&document), document.to_string());
-        Self(Arc::new(Inner { parts, limiter, document, page }))
+        let single = Together::new(Arc::clone(&parts.requests));
+        Self(Arc::new(Inner { parts, single, limiter, document, page }))
     }
 
     /// Its paths.
@@ -198,7 +201,11 @@ impl Api {
     /// # Errors
     /// 409: one is another's, and none was reserved. 503.
     pub(super) async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<bool>, Problem> {
-        let reserved = self.0.parts.requests.reserve(requests).await.map_err(unavailable)?;
+        let reserved = match requests {
+            [only] => self.0.single.reserve(only.clone()).await.map(|reserved| vec![reserved]),
+            all => self.0.parts.requests.reserve_all(all).await,
+        };
+        let reserved = reserved.map_err(unavailable)?;
         let conflicts = requests.iter().zip(&reserved).filter(|(_, reserved)| **reserved == Reserved::Conflict);
         let conflicts: Vec<_> = conflicts.map(|(request, _)| request).collect();
         if !conflicts.is_empty() {
@@ -209,10 +216,12 @@ impl Api {
 
     /// Notes that requests are published. That it could not be noted costs no more than publishing them again.
     pub(super) async fn note_published(&self, requests: &[NewRequest]) {
-        if requests.is_empty() {
-            return;
-        }
-        if let Err(error) = self.0.parts.requests.published(requests).await {
+        let noted = match requests {
+            [] => return,
+            [only] => self.0.single.published(only.clone()).await,
+            all => self.0.parts.requests.published(all).await,
+        };
+        if let Err(error) = noted {
             let count = requests.len();
             tracing::warn!(%error, count, first = requests[0].id, "that requests are published could not be noted");
         }

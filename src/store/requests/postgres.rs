@@ -1,20 +1,22 @@
 //! Requests in Postgres.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::PgConnection;
 
-use super::{KnownRequest, NewRequest, RESERVE, RESERVED, Requests, Reserved, ReservedRow, reserved};
+use super::{KnownRequest, NewRequest, Requests, Reserved, reserved, vanished};
 use crate::store::StoreError;
 use crate::store::postgres::Postgres;
 
 /// In the order of their ids, so that of two batches that have ids in common one waits for the other, and never both.
-const RESERVE_ALL: &str = "INSERT INTO http_request (id, source, principal, digest) \
-     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ORDER BY 1, 2 \
-     ON CONFLICT DO NOTHING RETURNING id, source";
+const RESERVE: &str = "INSERT INTO http_request (id, source, principal, digest) \
+     SELECT id, source, principal, digest FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+       WITH ORDINALITY AS request (id, source, principal, digest, place) ORDER BY id, source, place \
+     ON CONFLICT DO NOTHING RETURNING id, source, principal, digest";
 
-const RESERVED_ALL: &str = "SELECT id, source, principal, digest, published_at IS NOT NULL FROM http_request \
+const RESERVED: &str = "SELECT id, source, principal, digest, published_at IS NOT NULL FROM http_request \
      WHERE (id, source) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
 
 const PUBLISHED: &str = "UPDATE http_request SET published_at = now() \
@@ -31,52 +33,56 @@ fn column<'a>(requests: &'a [NewRequest], of: impl Fn(&'a NewRequest) -> &'a str
     requests.iter().map(of).collect()
 }
 
-impl Postgres {
-    async fn reserve_one(&self, request: &NewRequest) -> Result<Reserved, StoreError> {
-        let insert = sqlx::query(RESERVE).bind(&request.id).bind(&request.source).bind(&request.principal);
-        let inserted = insert.bind(&request.digest).execute(&self.pool).await.map_err(|e| self.errors.map(&e))?;
-        if inserted.rows_affected() == 1 {
-            return Ok(Reserved::New);
-        }
-        let row: Option<ReservedRow> = sqlx::query_as(RESERVED)
-            .bind(&request.id)
-            .bind(&request.source)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|e| self.errors.map(&e))?;
-        reserved(request, row)
-    }
+/// Whose a request is, and how far it came.
+struct Owner {
+    principal: String,
+    digest: String,
+    /// It was nobody's before this statement, and none of its requests has been told so yet.
+    new: bool,
+    published: bool,
+}
 
-    async fn reserve_all(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(|e| self.errors.map(&e))?;
+impl Postgres {
+    async fn reserve(&self, on: &mut PgConnection, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
         let (ids, sources) = (column(requests, |r| &r.id), column(requests, |r| &r.source));
-        let inserted: Vec<(String, String)> = sqlx::query_as(RESERVE_ALL)
+        let inserted: Vec<(String, String, String, String)> = sqlx::query_as(RESERVE)
             .bind(&ids)
             .bind(&sources)
             .bind(column(requests, |r| &r.principal))
             .bind(column(requests, |r| &r.digest))
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut *on)
             .await
             .map_err(|e| self.errors.map(&e))?;
-        let new: HashSet<(&str, &str)> = inserted.iter().map(|(id, source)| (id.as_str(), source.as_str())).collect();
-        let rows: Vec<(String, String, String, String, bool)> = match new.len() == requests.len() {
+        let there: Vec<(String, String, String, String, bool)> = match inserted.len() == requests.len() {
             true => Vec::new(),
-            false => sqlx::query_as(RESERVED_ALL)
+            false => sqlx::query_as(RESERVED)
                 .bind(&ids)
                 .bind(&sources)
-                .fetch_all(&mut *transaction)
+                .fetch_all(&mut *on)
                 .await
                 .map_err(|e| self.errors.map(&e))?,
         };
-        let mut there: HashMap<(String, String), ReservedRow> = HashMap::with_capacity(rows.len());
-        for (id, source, principal, digest, published) in rows {
-            there.insert((id, source), (principal, digest, published));
-        }
-        let mut known = |request: &NewRequest| match new.contains(&(&*request.id, &*request.source)) {
-            true => Ok(Reserved::New),
-            false => reserved(request, there.remove(&(request.id.clone(), request.source.clone()))),
+        let there = there.into_iter().map(|(id, source, principal, digest, published)| {
+            ((id, source), Owner { principal, digest, new: false, published })
+        });
+        let inserted = inserted.into_iter().map(|(id, source, principal, digest)| {
+            ((id, source), Owner { principal, digest, new: true, published: false })
+        });
+        // What was inserted is read again by the second statement.
+        let mut owners: HashMap<(String, String), Owner> = there.chain(inserted).collect();
+        let mut known = |request: &NewRequest| {
+            let owner = owners.get_mut(&(request.id.clone(), request.source.clone()));
+            let owner = owner.ok_or_else(|| vanished(request))?;
+            let reserved = reserved(request, &owner.principal, &owner.digest, owner.published);
+            let first = reserved != Reserved::Conflict && std::mem::take(&mut owner.new);
+            Ok(if first { Reserved::New } else { reserved })
         };
-        let all = requests.iter().map(&mut known).collect::<Result<Vec<_>, _>>()?;
+        requests.iter().map(&mut known).collect()
+    }
+
+    async fn reserve_whole(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(|e| self.errors.map(&e))?;
+        let all = self.reserve(&mut transaction, requests).await?;
         let ended = match all.contains(&Reserved::Conflict) {
             true => transaction.rollback().await,
             false => transaction.commit().await,
@@ -88,15 +94,18 @@ impl Postgres {
 
 #[async_trait]
 impl Requests for Postgres {
-    /// A single one needs no transaction. One is carried out in a task of its own, as `commit` says.
+    /// In a task of its own, as `commit` says.
     #[expect(clippy::disallowed_methods, reason = "a transaction must end although nobody waits for it any more")]
-    async fn reserve(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
-        if let [only] = requests {
-            return Ok(vec![self.reserve_one(only).await?]);
-        }
+    async fn reserve_all(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
         let (store, requests) = (self.clone(), requests.to_vec());
-        let reserved = tokio::spawn(async move { store.reserve_all(&requests).await }).await;
+        let reserved = tokio::spawn(async move { store.reserve_whole(&requests).await }).await;
         reserved.map_err(|error| self.errors.unavailable(format!("the transaction ended: {error}")))?
+    }
+
+    /// One statement is one transaction.
+    async fn reserve_each(&self, requests: &[NewRequest]) -> Result<Vec<Reserved>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(|e| self.errors.map(&e))?;
+        self.reserve(&mut connection, requests).await
     }
 
     async fn published(&self, requests: &[NewRequest]) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ impl Write for Lines {
 
 /// The lines about these outputs, each committed once.
 fn lines(world: &World, payload_bytes: usize, outputs: &[Staged]) -> Vec<Value> {
-    lines_of(&FailureLog::new(payload_bytes, false), world, outputs)
+    lines_of(&FailureLog::new(&Settings { logged_payload_bytes: payload_bytes, ..Settings::default() }), world, outputs)
 }
 
 fn lines_of(log: &FailureLog, world: &World, outputs: &[Staged]) -> Vec<Value> {
@@ -44,7 +44,11 @@ async fn a_replay_does_not_claim_a_dead_letter() {
         report: failed(fail(Class::Permanent)),
         ..world.output(record("coafi.git", 7, &[]), Disposition::DeadLetter { class: Class::Permanent })
     };
-    let told = lines_of(&FailureLog::new(4, true), &world, &[dead]);
+    let told = lines_of(
+        &FailureLog::new(&Settings { logged_payload_bytes: 4, replaying: true, ..Settings::default() }),
+        &world,
+        &[dead],
+    );
     let [line] = told.as_slice() else { panic!("one line: {told:?}") };
     assert_eq!(line["message"], "an event failed for good; a replay writes no dead letters");
     assert_eq!(line.get("to"), None);

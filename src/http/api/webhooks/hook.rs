@@ -1,10 +1,9 @@
 //! The configured webhooks, and what each makes of a delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::delivery::DeliveryId;
 use super::refused::{Refused, required};
@@ -12,9 +11,7 @@ use super::{Github, Gitlab, Hmac, Standard, github, gitlab};
 use crate::connectors::git::RepositoryId;
 use crate::connectors::publish_event::{self, SendError};
 use crate::http::api::problem::Problem;
-
-/// Deliveries that are taken at a time: their bodies are read before anybody knows who sends them.
-const RECEIVED_AT_A_TIME_MAX: usize = 64;
+use crate::http::api::turns::Turns;
 
 /// One webhook.
 #[derive(Clone, Debug)]
@@ -91,7 +88,7 @@ pub struct Webhooks {
     by_name: BTreeMap<String, Webhook>,
     /// Repositories that some connector watches; `None`: nobody here knows.
     watched: Option<BTreeSet<RepositoryId>>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +111,7 @@ impl Webhooks {
         webhooks: impl IntoIterator<Item = Webhook>,
         watched: Option<BTreeSet<RepositoryId>>,
     ) -> Result<Self, WebhooksError> {
-        let turns = Arc::new(Semaphore::new(RECEIVED_AT_A_TIME_MAX));
+        let turns = Turns::new("deliveries");
         let mut this = Self { by_name: BTreeMap::new(), watched, turns };
         for webhook in webhooks {
             this.check(&webhook)?;
@@ -147,14 +144,10 @@ impl Webhooks {
         self.watched.as_ref().is_none_or(|watched| watched.contains(repository))
     }
 
-    /// A place among the deliveries that are taken now.
-    ///
     /// # Errors
-    /// 503: there are too many.
-    pub(super) fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| {
-            Problem::unavailable(format!("too many deliveries at a time; allowed: {RECEIVED_AT_A_TIME_MAX}"))
-        })
+    /// 503: too many deliveries are taken now.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.turns.next().await
     }
 
     /// # Errors

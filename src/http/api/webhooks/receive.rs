@@ -59,7 +59,7 @@ pub(in crate::http::api) async fn receive(
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
             .with_header(header::ALLOW, "POST"));
     }
-    let _turn = api.webhooks().turn()?;
+    let _turn = api.webhooks().turn().await?;
     let limits = BodyLimits { max_bytes: webhook.body_max_bytes, ..api.body_limits() };
     let bytes = body::read(&headers, body, limits).await?;
     let believed = webhook.verify(&headers, &bytes, unix_ms()).inspect_err(|refused| {
