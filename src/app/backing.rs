@@ -53,11 +53,14 @@ impl Backing {
             json_schemas: Arc::new(json_schemas(settings)?),
             workflows: Arc::new(workflows(settings)?),
             endpoints: Arc::new(match Endpoints::new(&settings.endpoints, &settings.outgoing)? {
-                called if places.calls_endpoints => called,
+                called if places.reaches_others => called,
                 others => others.silenced(),
             }),
             registries: Arc::new(registry_rules(settings)?),
-            notifier: Arc::new(notifier(settings)?),
+            notifier: Arc::new(match notifier(settings)? {
+                told if places.reaches_others => told,
+                others => others.silenced(),
+            }),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

@@ -101,7 +101,7 @@ impl Dev {
             registry: registry::Settings::new(registry.url()),
             database: format!("sqlite:{}", directory.0.join("state.db").display()),
             artifacts: settings.artifacts.clone(),
-            calls_endpoints: true,
+            reaches_others: true,
         };
         let mut settings = settings.clone();
         settings.git = Git { repositories: options.repositories.clone(), poll_interval: POLL_INTERVAL, ..settings.git };

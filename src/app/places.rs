@@ -19,8 +19,8 @@ pub struct Places {
     /// With its password.
     pub database: String,
     pub artifacts: Artifacts,
-    /// Whether endpoints are called.
-    pub calls_endpoints: bool,
+    /// Whether endpoints are called, and channels told.
+    pub reaches_others: bool,
 }
 
 impl Places {
@@ -35,7 +35,7 @@ impl Places {
             registry: registry_settings(settings),
             database: settings.database.url().expose().to_owned(),
             artifacts: settings.artifacts.clone(),
-            calls_endpoints: true,
+            reaches_others: true,
         }
     }
 

@@ -28,8 +28,8 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, once, replies, trace};
-use crate::engine::{Attempt, Class, Job};
+use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace};
+use crate::engine::{Attempt, Class, Dependency, Job};
 use crate::event::Event;
 use crate::store::Fence;
 
@@ -205,7 +205,8 @@ async fn handle(
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),
     };
-    let result = match outcome(answer, route.deadline) {
+    let hung = if answer.is_none() { hung(services, route).await } else { None };
+    let result = match hung.map_or_else(|| outcome(answer, route.deadline), |failure| Err(failure.into())) {
         Err(refusal) if may_come_after_the_effect(&refusal.failure) => match once::earlier(event, &context).await {
             Ok(earlier) => earlier.ok_or(refusal),
             Err(failure) => Err(failure.into()),
@@ -217,6 +218,16 @@ async fn handle(
         took: shared.clock.now() - started,
         result: result.and_then(|success| producible(success, shared.max_record_bytes)),
     }
+}
+
+/// What kept a handler, if it was a dependency of its route: one that takes requests and answers none is as much away as one that
+/// refuses them, and that is no fault of the event.
+async fn hung(services: &Services, route: &Route) -> Option<Failure> {
+    let ask = async |dependency: &Dependency| probe::ask(services, dependency).await.err().map(|error| (dependency.clone(), error));
+    let silent = join_all(route.policy.dependencies.iter().map(ask)).await;
+    let (dependency, error) = silent.into_iter().flatten().next()?;
+    let message = format!("no answer within {:?}, and {dependency} does not answer: {error}", route.deadline);
+    Some(Failure::systemic(&dependency.0, "dependency_hangs", message))
 }
 
 /// Not what depends on the event alone, since no run of it can have got on; nor what is repeated without using up an attempt.

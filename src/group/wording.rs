@@ -149,11 +149,11 @@ fn words(reason: &ReplicaReason) -> Words {
         ),
         "halted" => Words(
             "Record {offset} is halted after attempt {attempts}{because}, as route {route} says.{behind}",
-            "Mend what it fails for, give the route more attempts or `exhausted: dead_letter`, and start the replicas again.",
+            "Mend what it fails for, give the route more attempts or `exhausted: dead_letter`: replicas take a changed routes file up by themselves.",
         ),
         "disabled" => Words(
             "Route {route} is disabled: {waiting} for it, from {offset} on.",
-            "Enable it in handler_routes.yaml and start the replicas again.",
+            "Enable it in handler_routes.yaml: replicas take the file up by themselves.",
         ),
         "outage" => outage(reason.dependency.as_deref().unwrap_or_default()),
         "draining" => Words(
@@ -250,7 +250,7 @@ fn outage(dependency: &str) -> Words {
                 "See what they have in common; the next one is tried within a second.",
             );
         }
-        _ => "Bring it back; the next event is tried within a second.",
+        _ => "Bring it back; replicas notice within two seconds.",
     };
     Words(NO_ATTEMPT, action)
 }

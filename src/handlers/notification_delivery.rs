@@ -32,6 +32,10 @@ impl Handler for NotificationDeliveryHandler {
         if delivery.notifications.is_empty() {
             return Err(Failure::invalid("no_notification", "the message has no notification"));
         }
+        if context.services.notifier.is_silenced() {
+            let message = format!("{} is not told in an isolated replay", delivery.channel);
+            return Ok(Success { message, ..Success::default() });
+        }
         let sent = context.services.notifier.send(event.id(), &delivery).await;
         let sent = sent.map_err(|error| failure(&delivery.channel, error))?;
         let count = delivery.notifications.len();

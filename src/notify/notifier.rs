@@ -39,6 +39,7 @@ pub struct Notifier {
     templates: Templates,
     client: Client,
     without_topic: bool,
+    silenced: bool,
 }
 
 #[derive(Debug)]
@@ -94,7 +95,19 @@ impl Notifier {
             }
             known.insert(channel.name.clone(), (channel, transport));
         }
-        Ok(Self { channels: known, rules, pace, templates, client: Client::new(&allowed)?, without_topic })
+        let client = Client::new(&allowed)?;
+        Ok(Self { channels: known, rules, pace, templates, client, without_topic, silenced: false })
+    }
+
+    /// The same, which tells nobody: what is replayed in isolation has no effect elsewhere.
+    #[must_use]
+    pub fn silenced(self) -> Self {
+        Self { silenced: true, ..self }
+    }
+
+    #[must_use]
+    pub const fn is_silenced(&self) -> bool {
+        self.silenced
     }
 
     /// Tells nobody.
@@ -143,6 +156,9 @@ impl Notifier {
     /// # Errors
     /// [`SendError`]; refused if there is no such channel.
     pub async fn send(&self, id: &str, delivery: &NotificationDelivery) -> Result<Sent, SendError> {
+        if self.silenced {
+            return Err(SendError::Refused("nobody is told here".to_owned()));
+        }
         let message = &Message { id, delivery, now_ms: unix_ms() };
         let name = &delivery.channel;
         let Some((channel, transport)) = self.channels.get(name) else {

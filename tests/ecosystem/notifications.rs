@@ -1,6 +1,7 @@
 //! Notifications at servers that we did not write: an SMTP server (aiosmtpd), and Prometheus' Alertmanager.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,9 +10,10 @@ use tempfile::TempDir;
 use crate::http;
 use crate::journal::Outcome;
 use crate::process::{Process, eventually, found};
-use crate::tools::{objects, smtp_server};
+use crate::tools::{objects, printed, smtp_server};
 use crate::world::World;
 
+const PASSWORD: &str = "correct horse";
 /// This world's alone; what others say is in the same topic.
 const ROUTES: &str = "  - name: notifications
     match: {type: notification.requested, source: /GROUP, topic: coafi.notifications}
@@ -76,10 +78,21 @@ struct Smtp {
 
 impl Smtp {
     fn start(port: u16, refusals: u32) -> Self {
+        Self::run(port, refusals, &[])
+    }
+
+    /// One that takes mail of ada, who has the password, and proves by this certificate that it is 127.0.0.1.
+    fn secured(tls: &str, certificate: &Path) -> Self {
+        Self::run(0, 0, &[tls, certificate.to_str().unwrap()])
+    }
+
+    fn run(port: u16, refusals: u32, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("said").display().to_string();
-        let process = Process::start(smtp_server(&[&port.to_string(), &refusals.to_string(), &file]));
-        Self { process, directory }
+        let arguments = [&port.to_string(), &refusals.to_string(), &file].map(String::as_str);
+        let mut command = smtp_server(&[&arguments, more].concat());
+        command.env("PASSWORD", PASSWORD);
+        Self { process: Process::start(command), directory }
     }
 
     fn said(&self) -> Vec<Value> {
@@ -138,6 +151,47 @@ fn an_e_mail_arrives_after_the_server_was_busy_and_after_it_was_away() {
     eventually("both are done", || told.attempts() == [1, 2]);
     replica.terminate();
     replica.ended().well();
+}
+
+/// Certificate and key in one file.
+fn certificate(directory: &TempDir) -> PathBuf {
+    let file = directory.path().join("server.pem");
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]);
+    openssl.args(["-subj", "/CN=smtp.test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.arg("-out").arg(&file).arg("-keyout").arg(directory.path().join("key.pem"));
+    printed(openssl);
+    let key = std::fs::read_to_string(directory.path().join("key.pem")).unwrap();
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &key).unwrap();
+    file
+}
+
+#[test]
+fn a_password_goes_only_to_a_server_that_proves_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = certificate(&directory);
+    let secret = directory.path().join("password");
+    std::fs::write(&secret, PASSWORD).unwrap();
+    for tls in ["starttls", "implicit"] {
+        let smtp = Smtp::secured(tls, &certificate);
+        let (port, secret) = (smtp.port(), secret.display());
+        let channel = format!(
+            "kind: email, host: 127.0.0.1, port: {port}, tls: {tls}, username: ada, secret_file: '{secret}', \
+             from: coafi@example.org, to: ada@example.org"
+        );
+        let told = Told::new("mail_tls", &channel);
+        let test = |trusts: &Path| {
+            let mut command = told.command(&["notify", "test", &told.world.group]);
+            command.env("SSL_CERT_FILE", trusts).env_remove("SSL_CERT_DIR");
+            Process::start(command).ended()
+        };
+        let refused = test(Path::new("/etc/ssl/certs/ca-certificates.crt"));
+        assert_eq!(refused.code(), Some(3), "{tls}: {}", refused.stderr);
+        assert!(refused.stderr.contains("certificate"), "{tls}: {}", refused.stderr);
+        test(&certificate).well();
+        let mails = smtp.until(1);
+        assert_eq!((mails.len(), &mails[0]["login"]), (1, &"ada".into()), "{tls}: {mails:?}");
+    }
 }
 
 /// Debian's, with a receiver that does nothing.

@@ -222,6 +222,17 @@ fn a_database_is_outlasted() {
     outlasts(&world, "database", pushes(&world), Needed::Always, kill, restart);
 }
 
+/// Connections stay open, and what is asked is not answered: handlers come to their deadline for want of it.
+#[test]
+fn a_database_that_hangs_is_outlasted() {
+    let mut postgres = Postgres::start().unwrap();
+    let world = World::spread(Stack { postgres: postgres.url(), ..Stack::shared() }, "load_hanging", 4);
+    world.change_routes(|routes| routes.replace("handler: git_ref", "handler: git_ref\n    deadline: 2s"));
+    let server = RefCell::new(&mut postgres);
+    let (pause, resume) = (|| server.borrow_mut().pause().unwrap(), || server.borrow_mut().resume().unwrap());
+    outlasts(&world, "database", pushes(&world), Needed::Always, pause, resume);
+}
+
 #[test]
 fn a_registry_is_outlasted() {
     let mut registry = Registry::start().unwrap();

@@ -117,7 +117,7 @@ impl Replay<'_> {
             settings.schema_registry.auto_register = false;
             places.database = format!("sqlite:{}", directory.join("replay.db").display());
             places.artifacts = Artifacts::Directory(directory.join("artifacts"));
-            places.calls_endpoints = false;
+            places.reaches_others = false;
         }
         (settings, places)
     }

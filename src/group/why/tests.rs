@@ -241,11 +241,11 @@ fn a_replica_is_known_by_what_it_says_where_its_client_id_does_not_name_it() {
 fn what_wants_a_person() {
     Situation::because("halted", failed).says(expect![[r#"
         halted: Record 42 is halted after attempt 2 (transient, timeout: no answer {within} 5s), as route commits says. 2 more of its key wait behind it.
-        Mend what it fails for, give the route more attempts or `exhausted: dead_letter`, and start the replicas again.
+        Mend what it fails for, give the route more attempts or `exhausted: dead_letter`: replicas take a changed routes file up by themselves.
     "#]]);
     Situation::because("disabled", |_| ()).says(expect![[r#"
         disabled: Route commits is disabled: 3 records wait for it, from 42 on.
-        Enable it in handler_routes.yaml and start the replicas again.
+        Enable it in handler_routes.yaml: replicas take the file up by themselves.
     "#]]);
     Situation::because("events_lost", |_| ()).says(expect![[r#"
         events_lost: Retention has taken records before they were handled, and the routes do not say go on.
@@ -283,7 +283,7 @@ fn outages() {
     "#]]);
     down("crm").says(expect![[r#"
         outage: The crm is down for 3 min 20 s (connection refused): 3 records wait (route commits), and no attempt is used.
-        Bring it back; the next event is tried within a second.
+        Bring it back; replicas notice within two seconds.
     "#]]);
 }
 
