@@ -28,7 +28,9 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace};
+use super::{
+    Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace,
+};
 use crate::engine::{Attempt, Class, Dependency, Job};
 use crate::event::Event;
 use crate::store::Fence;
@@ -223,7 +225,9 @@ async fn handle(
 /// What kept a handler, if it was a dependency of its route: one that takes requests and answers none is as much away as one that
 /// refuses them, and that is no fault of the event.
 async fn hung(services: &Services, route: &Route) -> Option<Failure> {
-    let ask = async |dependency: &Dependency| probe::ask(services, dependency).await.err().map(|error| (dependency.clone(), error));
+    let ask = async |dependency: &Dependency| {
+        probe::ask(services, dependency).await.err().map(|error| (dependency.clone(), error))
+    };
     let silent = join_all(route.policy.dependencies.iter().map(ask)).await;
     let (dependency, error) = silent.into_iter().flatten().next()?;
     let message = format!("no answer within {:?}, and {dependency} does not answer: {error}", route.deadline);

@@ -89,8 +89,8 @@ impl Smtp {
     fn run(port: u16, refusals: u32, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("said").display().to_string();
-        let arguments = [&port.to_string(), &refusals.to_string(), &file].map(String::as_str);
-        let mut command = smtp_server(&[&arguments, more].concat());
+        let (port, refusals) = (port.to_string(), refusals.to_string());
+        let mut command = smtp_server(&[&[&*port, &*refusals, &*file], more].concat());
         command.env("PASSWORD", PASSWORD);
         Self { process: Process::start(command), directory }
     }
@@ -153,12 +153,15 @@ fn an_e_mail_arrives_after_the_server_was_busy_and_after_it_was_away() {
     replica.ended().well();
 }
 
-/// Certificate and key in one file.
+/// Certificate and key in one file. It is no CA's: openssl's own configuration would make it one, which proves no name.
 fn certificate(directory: &TempDir) -> PathBuf {
     let file = directory.path().join("server.pem");
+    let plain = directory.path().join("openssl.cnf");
+    std::fs::write(&plain, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]);
-    openssl.args(["-subj", "/CN=smtp.test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.arg("-config").arg(plain).args(["-subj", "/CN=smtp.test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     openssl.arg("-out").arg(&file).arg("-keyout").arg(directory.path().join("key.pem"));
     printed(openssl);
     let key = std::fs::read_to_string(directory.path().join("key.pem")).unwrap();

@@ -221,6 +221,27 @@ fn a_channel_that_is_away_is_told_when_it_is_back_and_no_attempt_is_used() {
 }
 
 #[test]
+fn an_isolated_replay_tells_nobody() {
+    let told = Told::new("notify_replay");
+    let replica = told.replica();
+    told.say("once", &["--channel", &told.channel("hook")]);
+    told.hook.until(1);
+    eventually("it is done", || told.of_deliveries().len() == 1);
+    replica.terminate();
+    replica.ended().well();
+    let source = format!("/coafi/notifications/*/{}", told.channel("hook"));
+    let replayed = |more: &[&str]| {
+        let arguments = ["replay", "--topic", TOPIC, "--source", &source, "--output", "json"];
+        told.run(&[&arguments, more].concat()).stdout
+    };
+    let said: Value = serde_json::from_str(&replayed(&["--name", "quiet"])).unwrap();
+    assert_eq!((&said["handled"], &said["outcomes"]["processed"]), (&1.into(), &1.into()), "{said}");
+    assert_eq!(told.hook.all().len(), 1, "nobody is told again");
+    replayed(&["--effects", "--name", "loud"]);
+    assert_eq!(told.hook.all().len(), 2, "with effects they are");
+}
+
+#[test]
 fn a_message_that_fails_is_retried_as_its_own_event() {
     let told = Told::new("notify_retry");
     let replica = told.replica();

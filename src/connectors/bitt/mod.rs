@@ -2,13 +2,13 @@
 //!
 //! An event that was caused by one of these events would be watched for too, and so on for ever. So a record is passed over if
 //! it is about an event of `coafi.bitt` or about one that follows from such an event: those have a correlation id that ends in
-//! [`CAUSED`], which derived events, workflows and timers inherit. At most one event follows from a record for each watch.
+//! [`WATCHED`](crate::event::incoming::WATCHED), which derived events, workflows and timers inherit. At most one event follows from a record for each watch.
 
 mod record;
 mod translate;
 mod watch;
 
-pub use translate::{AuditLog, BITT_TOPIC, CAUSED};
+pub use translate::{AuditLog, BITT_TOPIC};
 pub use watch::{BadWatchPattern, Watch, WatchPatterns};
 
 /// The connector's name in source ids.

@@ -9,6 +9,7 @@ use crate::connectors::tail::{Translate, Translated};
 use crate::connectors::{NewSourceEvent, traceparent_of};
 use crate::dispatch::Failure;
 use crate::engine::Class;
+use crate::event::incoming::WATCHED;
 use crate::event::{Outgoing, Record};
 use crate::schema::payloads::{BittRecord, Intervention, Outcome};
 use crate::schema::{AVRO_CONTENT_TYPE, Codec, Encoder, Payload as _};
@@ -16,8 +17,6 @@ use crate::schema::{AVRO_CONTENT_TYPE, Codec, Encoder, Payload as _};
 pub const BITT_TOPIC: &str = "coafi.bitt";
 /// CloudEvents `source` of the events: this and the watch's name.
 const SOURCE: &str = "/coafi/bitt";
-/// The end of the correlation id of everything that follows from an event of ours.
-pub const CAUSED: &str = "~bitt";
 
 /// Records of `coafi.bitt.records`.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl AuditLog {
             key: subject.clone().unwrap_or_else(|| id.clone()),
             subject,
             time_ms: Some(record.recorded_at),
-            correlation_id: Some(format!("{cause}{CAUSED}")),
+            correlation_id: Some(format!("{cause}{WATCHED}")),
             id,
             utids: record.utids,
             reply_to: None,
@@ -91,7 +90,7 @@ impl AuditLog {
 
 /// About an event of ours, or about one that follows from one.
 fn is_ours(record: &BittRecord) -> bool {
-    record.topic == BITT_TOPIC || record.correlation_id.as_ref().is_some_and(|id| id.ends_with(CAUSED))
+    record.topic == BITT_TOPIC || record.correlation_id.as_ref().is_some_and(|id| id.ends_with(WATCHED))
 }
 
 #[async_trait]

@@ -23,6 +23,8 @@ const NAME_BYTES_MAX: usize = 64;
 const OUR_SOURCES: &str = "/coafi";
 /// What no URI may have in it (RFC 3986), besides white space and control characters.
 const NOT_IN_URIS: &[char] = &['<', '>', '"', '{', '}', '|', '\\', '^', '`'];
+/// What ends the correlation id of all that follows from a watch on the audit log, which is not watched again.
+pub const WATCHED: &str = "~bitt";
 /// They tell how an event came here and not what it is: whoever sends it again may do so in another trace.
 pub const OF_THE_WAY: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -64,8 +66,15 @@ impl Incoming {
         if let Some(seq) = attributes.remove("seq") {
             attributes.entry("sequence".to_owned()).or_insert(seq);
         }
-        // Where replies go is ours to say.
+        // Where replies go, how often workflows have led to an event, and what follows from our own watching is ours to say.
         attributes.remove("replyto");
+        attributes.remove("workflowhops");
+        if let Some(mut correlation) = attributes.remove("correlationid") {
+            correlation.truncate(correlation.trim_end_matches(WATCHED).len());
+            if !correlation.is_empty() {
+                attributes.insert("correlationid".to_owned(), correlation);
+            }
+        }
         let content_type = content_type.filter(|_| !data.is_empty());
         if let Some(given) = &content_type {
             check_text("datacontenttype", given)?;
@@ -128,5 +137,24 @@ fn check_source(source: &str) -> Result<(), String> {
             Err(format!("source is {source:?}; allowed: one that is not below {OUR_SOURCES}/, which is COAFI itself"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_to_say_is_left_out() {
+        let taken = |correlation: &str| {
+            let given = [("replyto", "x"), ("workflowhops", "31"), ("correlationid", correlation), ("tenantid", "t")];
+            let own = [("specversion", "1.0"), ("id", "1"), ("source", "/s"), ("type", "t")];
+            let all = own.into_iter().chain(given).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            Incoming::new(all, None, Bytes::new()).unwrap().others
+        };
+        let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(taken("c-1~bitt~bitt"), named(&[("correlationid", "c-1"), ("tenantid", "t")]));
+        assert_eq!(taken("c~bitt-1"), named(&[("correlationid", "c~bitt-1"), ("tenantid", "t")]));
+        assert_eq!(taken("~bitt"), named(&[("tenantid", "t")]));
     }
 }

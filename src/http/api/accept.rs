@@ -51,7 +51,9 @@ pub(super) async fn accept(
     let bytes = body::read(&headers, body, api.body_limits()).await?;
     let value: Value = body::parse(&bytes)?;
     let text = String::from_utf8(bytes.into()).expect("what is JSON is UTF-8");
-    take(&api, &headers, principal, Request { endpoint, text, value }).await
+    let name = principal.name.clone();
+    let taken = take(&api, &headers, principal, Request { endpoint, text, value }).await;
+    taken.map_err(|problem| problem.by(&name))
 }
 
 /// A request whose sender may make it.

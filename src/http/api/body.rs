@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use super::problem::Problem;
+use super::room::{Housed, NotRead, Room};
 use crate::event::incoming::{essence, is_json};
 
 /// Bounds of one body.
@@ -23,19 +24,47 @@ pub struct BodyLimits {
 /// # Errors
 /// 413, or 408 where it comes too slowly.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|bytes| bytes > limits.max_bytes) {
-        return Err(too_large(limits));
-    }
+    check_length(headers, limits)?;
     match tokio::time::timeout(limits.timeout, to_bytes(body, limits.max_bytes)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_limit(&error) => Err(too_large(limits)),
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "broken-body", "the body broke off")),
-        Err(_) => {
-            let detail = format!("the body did not come within {} ms", limits.timeout.as_millis());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail))
-        }
+        Ok(Err(_)) => Err(broken()),
+        Err(_) => Err(too_slow(limits)),
     }
+}
+
+/// The same of a body whose sender nobody knows yet, as far as there is [`Room`] for it.
+///
+/// # Errors
+/// As [`read`]; 503 if there is no room.
+pub(super) async fn read_in(
+    room: &Room,
+    headers: &HeaderMap,
+    body: Body,
+    limits: BodyLimits,
+) -> Result<Housed, Problem> {
+    check_length(headers, limits)?;
+    match tokio::time::timeout(limits.timeout, room.read(body, limits.max_bytes)).await {
+        Ok(Ok(housed)) => Ok(housed),
+        Ok(Err(NotRead::TooLarge)) => Err(too_large(limits)),
+        Ok(Err(NotRead::Broken)) => Err(broken()),
+        Ok(Err(NotRead::NoRoom(problem))) => Err(problem),
+        Err(_) => Err(too_slow(limits)),
+    }
+}
+
+fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Problem> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|bytes| bytes > limits.max_bytes) { Err(too_large(limits)) } else { Ok(()) }
+}
+
+fn broken() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "broken-body", "the body broke off")
+}
+
+fn too_slow(limits: BodyLimits) -> Problem {
+    let detail = format!("the body did not come within {} ms", limits.timeout.as_millis());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
 }
 
 fn too_large(limits: BodyLimits) -> Problem {

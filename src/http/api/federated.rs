@@ -23,8 +23,8 @@ use utoipa::ToSchema;
 use super::body::{self, BodyLimits};
 use super::idempotency::digest;
 use super::problem::Problem;
+use super::room::Room;
 use super::router::Api;
-use super::turns::Turns;
 use crate::connectors::federated::{Records, Refusal, Refused, Verified, Verifier, source_of};
 use crate::dispatch::Failure;
 use crate::schema::Codec;
@@ -40,13 +40,13 @@ pub struct Domains {
     verifier: Arc<Verifier>,
     body_max_bytes: usize,
     records: OnceCell<Records>,
-    turns: Turns,
+    room: Room,
 }
 
 impl Domains {
     #[must_use]
     pub fn new(verifier: Arc<Verifier>, body_max_bytes: usize) -> Self {
-        Self { verifier, body_max_bytes, records: OnceCell::new(), turns: Turns::new("envelopes") }
+        Self { verifier, body_max_bytes, records: OnceCell::new(), room: Room::new("envelopes") }
     }
 
     async fn records(&self, codec: &Codec) -> Result<&Records, Failure> {
@@ -89,10 +89,9 @@ pub(super) async fn push(
         let detail = format!("content type {media:?} is not taken; allowed: {}", MEDIA.join(", "));
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
     }
-    let _turn = domains.turns.next().await?;
     let limits = BodyLimits { max_bytes: domains.body_max_bytes, ..api.body_limits() };
-    let bytes = body::read(&headers, body, limits).await?;
-    let verified = domains.verifier.verify(&domain, &bytes, Timestamp::now()).inspect_err(|refused| {
+    let envelope = body::read_in(&domains.room, &headers, body, limits).await?;
+    let verified = domains.verifier.verify(&domain, &envelope.bytes, Timestamp::now()).inspect_err(|refused| {
         tracing::info!(domain, %refused, "an envelope is refused");
     })?;
     let principal = format!("domain:{domain}");

@@ -1,4 +1,4 @@
-//! How long requests take, by endpoint, method and status. A caller that goes away before it is answered is not counted.
+//! How long requests take, by endpoint, method and status, and which are refused. A caller that goes away before it is answered is not counted.
 
 use std::time::Instant;
 
@@ -15,11 +15,13 @@ use super::{federated, ingest};
 const OTHER: &str = "other";
 
 pub(super) async fn measured(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let Some(metrics) = api.metrics() else { return next.run(request).await };
     let (endpoint, method) = (endpoint(api.catalogue(), request.uri().path()), method(request.method()));
     let started = Instant::now();
     let response = next.run(request).await;
-    metrics.request_took(&endpoint, method, response.status().as_u16(), started.elapsed());
+    api.refusals().tell(&endpoint, method, &response);
+    if let Some(metrics) = api.metrics() {
+        metrics.request_took(&endpoint, method, response.status().as_u16(), started.elapsed());
+    }
     response
 }
 

@@ -38,11 +38,12 @@ mod prefer;
 mod principal;
 mod problem;
 mod rate;
+mod refusals;
 mod registries;
+mod room;
 mod router;
 mod status;
 mod trace;
-mod turns;
 pub mod webhooks;
 
 pub use auth::{AuthError, Authenticator, JwtSettings};

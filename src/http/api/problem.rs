@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::refusals::Refusal;
 use crate::store::NewRequest;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -21,6 +22,8 @@ pub struct Problem {
     /// Single errors of a body.
     errors: Vec<String>,
     headers: Vec<(HeaderName, String)>,
+    /// Who is told, for the log.
+    principal: Option<String>,
 }
 
 /// RFC 9457.
@@ -40,7 +43,7 @@ pub(super) struct Document {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), principal: None }
     }
 
     /// The first [`ERRORS_MAX`] of them are told.
@@ -53,6 +56,11 @@ impl Problem {
     pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Whose request it was.
+    pub(super) fn by(self, principal: &str) -> Self {
+        Self { principal: Some(principal.to_owned()), ..self }
     }
 
     pub(super) fn retry_after(self, wait: Duration) -> Self {
@@ -92,6 +100,12 @@ const UNAVAILABLE_FOR: Duration = Duration::from_secs(1);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let refusal = Refusal {
+            code: self.code,
+            detail: self.detail.clone(),
+            errors: self.errors.len(),
+            principal: self.principal,
+        };
         let document = Document {
             r#type: format!("urn:coafi:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or_default(),
@@ -105,6 +119,7 @@ impl IntoResponse for Problem {
             let value = HeaderValue::from_str(&value).expect("our own header values are printable ASCII");
             response.headers_mut().insert(name, value);
         }
+        response.extensions_mut().insert(refusal);
         response
     }
 }

@@ -22,6 +22,7 @@ use super::outcomes::Outcomes;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::rate::{Limiter, Rate};
+use super::refusals::Refusals;
 use super::status::status;
 use super::webhooks::{self, Webhooks};
 use super::{events, federated, ingest, openapi, page, registries};
@@ -72,6 +73,7 @@ struct Inner {
     /// The table of requests, for those that are alone.
     single: Together,
     limiter: Limiter,
+    refusals: Refusals,
     /// The OpenAPI document, and the page of it.
     document: String,
     page: String,
@@ -83,7 +85,7 @@ impl Api {
         let (limiter, document) = (Limiter::new(parts.rate), openapi::document(&parts.catalogue));
         let (page, document) = (page::page(&document), document.to_string());
         let single = Together::new(Arc::clone(&parts.requests));
-        Self(Arc::new(Inner { parts, single, limiter, document, page }))
+        Self(Arc::new(Inner { parts, single, limiter, refusals: Refusals::new(), document, page }))
     }
 
     /// Its paths.
@@ -107,6 +109,10 @@ impl Api {
             .fallback(accept)
             .layer(middleware::from_fn_with_state(self.clone(), measured))
             .with_state(self)
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
     }
 
     pub(super) fn metrics(&self) -> Option<&Metrics> {
@@ -166,7 +172,7 @@ impl Api {
         let principal = self.known(headers).await?;
         if !principal.may(permission) {
             let detail = format!("this needs the permission {permission}");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).by(&principal.name));
         }
         Ok(principal)
     }
@@ -184,7 +190,7 @@ impl Api {
     /// # Errors
     /// 429
     pub(super) fn within_rate(&self, principal: &str) -> Result<(), Problem> {
-        self.0.limiter.admit(principal, NonZeroU32::MIN)
+        self.0.limiter.admit(principal, NonZeroU32::MIN).map_err(|problem| problem.by(principal))
     }
 
     /// Counts that many more requests of one that was admitted already.

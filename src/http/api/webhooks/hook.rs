@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::{HeaderMap, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::delivery::DeliveryId;
 use super::refused::{Refused, required};
@@ -11,7 +10,7 @@ use super::{Github, Gitlab, Hmac, Standard, github, gitlab};
 use crate::connectors::git::RepositoryId;
 use crate::connectors::publish_event::{self, SendError};
 use crate::http::api::problem::Problem;
-use crate::http::api::turns::Turns;
+use crate::http::api::room::Room;
 
 /// One webhook.
 #[derive(Clone, Debug)]
@@ -88,7 +87,7 @@ pub struct Webhooks {
     by_name: BTreeMap<String, Webhook>,
     /// Repositories that some connector watches; `None`: nobody here knows.
     watched: Option<BTreeSet<RepositoryId>>,
-    turns: Turns,
+    room: Room,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +110,8 @@ impl Webhooks {
         webhooks: impl IntoIterator<Item = Webhook>,
         watched: Option<BTreeSet<RepositoryId>>,
     ) -> Result<Self, WebhooksError> {
-        let turns = Turns::new("deliveries");
-        let mut this = Self { by_name: BTreeMap::new(), watched, turns };
+        let room = Room::new("deliveries");
+        let mut this = Self { by_name: BTreeMap::new(), watched, room };
         for webhook in webhooks {
             this.check(&webhook)?;
             this.by_name.insert(webhook.name.clone(), webhook);
@@ -144,10 +143,8 @@ impl Webhooks {
         self.watched.as_ref().is_none_or(|watched| watched.contains(repository))
     }
 
-    /// # Errors
-    /// 503: too many deliveries are taken now.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.turns.next().await
+    pub(super) const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// # Errors

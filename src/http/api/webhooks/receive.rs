@@ -59,9 +59,9 @@ pub(in crate::http::api) async fn receive(
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
             .with_header(header::ALLOW, "POST"));
     }
-    let _turn = api.webhooks().turn().await?;
     let limits = BodyLimits { max_bytes: webhook.body_max_bytes, ..api.body_limits() };
-    let bytes = body::read(&headers, body, limits).await?;
+    let delivery = body::read_in(api.webhooks().room(), &headers, body, limits).await?;
+    let bytes = delivery.bytes.clone();
     let believed = webhook.verify(&headers, &bytes, unix_ms()).inspect_err(|refused| {
         tracing::info!(webhook = name, %refused, "a delivery is not believed");
     })?;
