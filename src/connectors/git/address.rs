@@ -160,7 +160,7 @@ fn normalised(
     if !is_host(&host) {
         return Err("its host is not of letters, digits, '.', '-' and '_', or an IPv6 address in brackets, and a port");
     }
-    if climbs(path) {
+    if climbs(named) {
         return Err("its path has . or .. between slashes");
     }
     let host = host.strip_suffix(default_port).unwrap_or(&host);
@@ -280,7 +280,7 @@ mod tests {
         for host in ["evil%2eexample", "h:", "h:0", "h:+80", "h:80:443", "[::1", "[h]", "m\u{fc}ller.example", "a,b"] {
             check(&format!("https://{host}/r"), Err("its host is not of letters"));
         }
-        for path in ["team/../r", "team/.%2E/r", "team/..%2fr", "./r", "team/%5c..%5cr", "r/.."] {
+        for path in ["team/../r", "team/.%2E/r", "team/..%2fr", "./r", "team/%5c..%5cr", "r/..", "team/...git"] {
             check(&format!("https://example.org/{path}"), Err("has . or .. between slashes"));
         }
         check("https://[2001:DB8::1]:8443/o/r", Ok("https://[2001:db8::1]:8443/o/r"));

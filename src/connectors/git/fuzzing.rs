@@ -58,7 +58,9 @@ fn same_place(fetched: &str, named: &str) {
         assert_eq!((&fetched.host, fetched.port, fetched.user()), (&named.host, named.port, None));
     }
     if let Ok(fetched) = reqwest::Url::parse(fetched) {
+        let slashes = named.matches('/').count();
         let named = reqwest::Url::parse(named).expect("an identity is a URL where its address is one");
+        assert_eq!(named.as_str().matches('/').count(), slashes, "{named} is not the path that was written");
         assert_eq!((fetched.origin(), fetched.username()), (named.origin(), ""));
         assert!(fetched.path().starts_with(named.path()), "{fetched} is not below {named}");
         assert_eq!((fetched.query(), fetched.fragment()), (None, None));
