@@ -43,7 +43,7 @@ impl Backing {
     pub async fn open(settings: &Settings, places: &Places) -> anyhow::Result<Self> {
         let registry = registry::Client::new(places.registry.clone())?;
         let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
-        let repositories = repositories_settings(&settings.git)?;
+        let repositories = repositories_settings(&settings.git, &settings.outgoing.allow)?;
         let requests = store::open(&places.database, &database).await?;
         let services = Services {
             codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),

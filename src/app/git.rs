@@ -9,8 +9,10 @@ use super::{Backing, Places};
 use crate::config::{Git, GitStart as Start, Repository};
 use crate::connectors::PublisherSettings;
 use crate::connectors::git::{
-    Address, GitConnector, Patterns, Repositories, RepositoriesSettings, RepositorySettings, Start as ConnectorStart,
+    Address, GitConnector, Location, Patterns, Repositories, RepositoriesSettings, RepositorySettings,
+    Start as ConnectorStart,
 };
+use crate::outgoing::Allowed;
 use crate::schema::Codec;
 
 /// Every repository's address, relative paths taken from the working directory.
@@ -19,7 +21,15 @@ use crate::schema::Codec;
 /// What is neither a path nor a URL that can be read.
 pub(super) fn addresses(repositories: &[Repository]) -> anyhow::Result<Vec<Address>> {
     let base = std::env::current_dir().context("the working directory cannot be found")?;
-    repositories.iter().map(|repository| Ok(Address::parse(&repository.url, &base)?)).collect()
+    repositories.iter().map(|repository| address(repository, &base)).collect()
+}
+
+fn address(repository: &Repository, base: &Path) -> anyhow::Result<Address> {
+    let mut address = Address::parse(&repository.url, base)?;
+    if let Location::Remote(remote) = &mut address.location {
+        remote.credentials.clone_from(&repository.credentials);
+    }
+    Ok(address)
 }
 
 /// One repository as the connector takes it. `poll` is the time between two looks; the connector's own for that kind of
@@ -32,7 +42,7 @@ pub fn repository_settings(
     base: &Path,
     poll: Option<Duration>,
 ) -> anyhow::Result<RepositorySettings> {
-    let mut settings = RepositorySettings::new(Address::parse(&repository.url, base)?);
+    let mut settings = RepositorySettings::new(address(repository, base)?);
     settings.branches = Patterns::new(&repository.branches)?;
     if !repository.paths.is_empty() {
         settings.paths = Patterns::new(&repository.paths)?;
@@ -62,14 +72,16 @@ pub fn connector(git: &Git, places: &Places, backing: &Backing) -> anyhow::Resul
 /// # Errors
 /// See [`repository_settings`].
 pub fn lone_connector(git: &Git, places: &Places, codec: Codec) -> anyhow::Result<GitConnector> {
-    connector_over(git, places, codec, Repositories::new(repositories_settings(git)?))
+    // It reads what is configured, so there is nobody to keep from private addresses.
+    connector_over(git, places, codec, Repositories::new(repositories_settings(git, &[])?))
 }
 
-/// Where mirrors are kept, what the configured repositories are called, and which others events may name.
+/// Where mirrors are kept, what the configured repositories are called, and which others events may name; `reachable` is
+/// where the servers of these may be besides public addresses.
 ///
 /// # Errors
 /// See [`addresses`]; a pattern that is none.
-pub(super) fn repositories_settings(git: &Git) -> anyhow::Result<RepositoriesSettings> {
+pub(super) fn repositories_settings(git: &Git, reachable: &[Allowed]) -> anyhow::Result<RepositoriesSettings> {
     let known = addresses(&git.repositories)?;
     let allowed = match (git.allowed.is_empty(), known.is_empty()) {
         (false, _) => Patterns::new(&git.allowed)?,
@@ -78,8 +90,14 @@ pub(super) fn repositories_settings(git: &Git) -> anyhow::Result<RepositoriesSet
         // A replica beside a connector that has the list: it cannot know.
         (true, true) => Patterns::any(),
     };
-    let (cache_dir, fetch_timeout) = (git.cache_dir.clone(), git.fetch_timeout);
-    Ok(RepositoriesSettings { cache_dir, fetch_timeout, allowed, known, ..RepositoriesSettings::default() })
+    Ok(RepositoriesSettings {
+        cache_dir: git.cache_dir.clone(),
+        fetch_timeout: git.fetch_timeout,
+        allowed,
+        known,
+        reachable: reachable.to_vec(),
+        ..RepositoriesSettings::default()
+    })
 }
 
 fn connector_over(
@@ -105,6 +123,7 @@ fn connector_over(
 mod tests {
     use super::*;
     use crate::config::Settings;
+    use crate::connectors::git::Remote;
 
     #[test]
     fn events_name_configured_repositories_and_what_is_allowed() {
@@ -114,7 +133,7 @@ mod tests {
                 allowed: allowed.iter().map(|&pattern| pattern.to_owned()).collect(),
                 ..Settings::default().git
             };
-            let resolved = Repositories::new(repositories_settings(&git).unwrap()).resolve(url);
+            let resolved = Repositories::new(repositories_settings(&git, &[]).unwrap()).resolve(url);
             assert_eq!(resolved.is_ok(), expected, "{configured:?} and {allowed:?}: {resolved:?}");
         };
         check(&[], &[], "/etc", true);
@@ -129,5 +148,25 @@ mod tests {
         check(&[], &patterns, "/srv/git/../secret", false);
         check(&[], &patterns, "https://h/other/r", false);
         check(&["/srv/a"], &["*"], "/anywhere", true);
+        check(&[], &patterns, "https://evil.example?@h/team/r", false);
+    }
+
+    #[test]
+    fn only_a_configured_repository_is_fetched_with_its_credentials() {
+        let repositories = vec![Repository::new("https://me:hunter2@h/o/r.git")];
+        let git = Git { repositories, allowed: vec!["*".to_owned()], ..Settings::default().git };
+        let resolved = Repositories::new(repositories_settings(&git, &[]).unwrap());
+        let check = |url: &str, expected: Option<&str>| {
+            let address = resolved.resolve(url).unwrap();
+            assert!(!format!("{address:?}").contains("hunter2"), "{address:?}");
+            let Location::Remote(Remote { credentials, .. }) = address.location else { panic!("{url}") };
+            assert_eq!(credentials.as_ref().map(|c| c.password.expose()), expected, "{url}");
+        };
+        check("https://h/o/r", Some("hunter2"));
+        check("https://other:secret@h/o/r", Some("hunter2"));
+        check("https://h/o/other", None);
+        check("https://me:secret@h/o/other", None);
+        let watched = repository_settings(&git.repositories[0], Path::new("/"), None).unwrap();
+        assert_eq!(watched.address, resolved.resolve("https://h/o/r").unwrap(), "the connector's own");
     }
 }

@@ -30,10 +30,15 @@ impl Section<'_> {
         self.read_secret_file(file_key, &file?)
     }
 
+    /// The secret in the file that `file_key` names: an element of a list has no environment variable.
+    pub(super) fn secret_file(&mut self, file_key: &'static str) -> Option<Secret> {
+        let file = self.optional_text(file_key)?;
+        self.read_secret_file(file_key, &file)
+    }
+
     /// Secrets that are valid at the same time, one a line, in the file that `file_key` names.
     pub(super) fn secret_lines(&mut self, file_key: &'static str) -> Vec<Secret> {
-        let file = self.optional_text(file_key);
-        file.and_then(|file| self.read_secret_file(file_key, &file)).map_or_else(Vec::new, |secret| lines(&secret))
+        self.secret_file(file_key).map_or_else(Vec::new, |secret| lines(&secret))
     }
 
     /// As [`Self::secret_lines`] by names, each in an environment variable of its own: `COAFI__<SECTION>__<KEY>__<NAME>`.

@@ -1,11 +1,16 @@
 //! The git connector's sources.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::Glob;
 
 use super::section::Section;
+use super::values::ENVIRONMENT_ORIGIN;
+use crate::connectors::git::{Address, Credentials};
+
+/// What gix sends them over.
+const TLS: &str = "https://";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Git {
@@ -24,8 +29,10 @@ pub struct Git {
 /// One monitored repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// A URL or a local path.
+    /// A URL without credentials, or a local path.
     pub url: String,
+    /// Where the server wants to know who asks.
+    pub credentials: Option<Credentials>,
     /// Globs over branch names.
     pub branches: Vec<String>,
     /// Globs over paths; a commit that touches none of them is no event. Empty: every commit is one.
@@ -64,23 +71,48 @@ impl Git {
 }
 
 impl Repository {
-    /// A repository with every branch and its whole history.
+    /// A repository with every branch and its whole history; the URL may have credentials.
     #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), branches: vec!["*".into()], paths: Vec::new(), start: Start::History }
+    pub fn new(url: impl AsRef<str>) -> Self {
+        let (url, credentials) = Credentials::split(url.as_ref());
+        Self { url, credentials, branches: vec!["*".into()], paths: Vec::new(), start: Start::History }
     }
 
     fn read(section: &mut Section<'_>) -> Self {
-        let url = section.optional_text("url");
-        if url.is_none() {
-            section.reject("url", "is missing; allowed: a repository's URL or path");
-        }
+        let (url, credentials) = address(section);
         let branches = globs(section, "branches", &["*"]);
         let paths = globs(section, "paths", &[]);
         let allowed = "history, now, or commit:<40 hexadecimal digits>";
         let start = section.parsed("start", Start::History, allowed, Start::parse, ToString::to_string);
-        Self { url: url.unwrap_or_default(), branches, paths, start }
+        Self { url, credentials, branches, paths, start }
     }
+}
+
+/// Credentials are a user and a file, or a part of a URL that comes from the environment.
+fn address(section: &mut Section<'_>) -> (String, Option<Credentials>) {
+    let from_file = section.table.get("url").is_some_and(|url| url.origin() != Some(ENVIRONMENT_ORIGIN));
+    let parse = |text: &str| (!text.is_empty()).then(|| Credentials::split(text));
+    let (url, in_url) =
+        section.parsed("url", (String::new(), None), "text that is not empty", parse, |(url, _)| url.clone());
+    let (username, password) = (section.optional_text("username"), section.secret_file("password_file"));
+    if url.is_empty() {
+        section.reject("url", "is missing; allowed: a repository's URL or path");
+    } else if let Err(error) = Address::parse(&url, Path::new("/")) {
+        section.reject("url", error.to_string());
+    }
+    if from_file && in_url.is_some() {
+        section.reject("url", "a user or password does not belong in it; set \"username\" and \"password_file\"");
+    }
+    if username.is_some() != password.is_some() {
+        section.reject("username", "allowed: with \"password_file\", or neither");
+    }
+    let credentials = username.zip(password).map(|(username, password)| Credentials { username, password });
+    let credentials = credentials.or(in_url);
+    if credentials.is_some() && !url.starts_with(TLS) {
+        section
+            .reject("url", "a password would be sent in the clear; allowed with a user: a URL that starts with https:");
+    }
+    (url, credentials)
 }
 
 fn globs(section: &mut Section<'_>, key: &'static str, default: &[&str]) -> Vec<String> {

@@ -203,7 +203,7 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
         &[],
         expect![[r#"
         c.yaml: git.repositories[0].url: is missing; allowed: a repository's URL or path
-        c.yaml: git.repositories[0].branch: unknown key (did you mean "branches"?); allowed here: url, branches, paths, start"#]],
+        c.yaml: git.repositories[0].branch: unknown key (did you mean "branches"?); allowed here: url, username, password_file, branches, paths, start"#]],
     );
     check(
         "git: {repositories: [{url: a, start: yesterday, paths: ['[']}, a]}",
@@ -356,4 +356,47 @@ fn a_value_of_the_file_is_not_hidden_by_a_variable_below_it() {
     let expected = expect!["c.yaml: kafka.commit: [] is not allowed; allowed: a mapping of keys to values"];
     check("kafka: {commit: []}", &[("COAFI__KAFKA__COMMIT__INTERVAL", "1s")], expected);
     assert!(loaded("kafka:\n", &[("COAFI__KAFKA__GROUP_ID", "x")]).is_ok(), "a key without a value is absent");
+}
+
+#[test]
+fn a_repository_s_password_is_in_a_file_or_the_environment_and_is_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let file = file.display();
+    let yaml = format!("git: {{repositories: [{{url: 'https://h/o/r.git', username: me, password_file: {file}}}]}}");
+    let in_url = [("COAFI__GIT__REPOSITORIES", "https://me:hunter2@h/o/r.git, /srv/a")];
+    for loaded in [loaded(&yaml, &[]).unwrap(), loaded("", &in_url).unwrap()] {
+        let repository = &loaded.settings.git.repositories[0];
+        let credentials = repository.credentials.as_ref().unwrap();
+        assert_eq!((repository.url.as_str(), credentials.username.as_str()), ("https://h/o/r.git", "me"));
+        assert_eq!(credentials.password.expose(), "hunter2");
+        let all = format!("{loaded:?}");
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+
+    check(
+        "git: {repositories: ['https://me:hunter2@h/o/r', {url: 'https://token@h/r'}, {url: 'https://u:hun/ter2@h/r'}, \
+         {url: 'https://h/a', username: me}, {url: 'https://h/b', password_file: /nowhere/p}]}",
+        &[],
+        expect![[r#"
+            c.yaml: git.repositories[0].url: a user or password does not belong in it; set "username" and "password_file"
+            c.yaml: git.repositories[1].url: a user or password does not belong in it; set "username" and "password_file"
+            c.yaml: git.repositories[2].url: "https://h/r" names no repository: its host is not of letters, digits, '.', '-' and '_', or an IPv6 address in brackets, and a port; allowed: a path, file://, https:// or http://
+            c.yaml: git.repositories[3].username: allowed: with "password_file", or neither
+            c.yaml: git.repositories[4].password_file: file "/nowhere/p" cannot be read: No such file or directory (os error 2); allowed: a readable file that holds the secret"#]],
+    );
+    check(
+        "api: {webhooks: [{name: h, kind: github, repository: 'https://me:hunter2@h/r'}]}",
+        &[("COAFI__API__WEBHOOK_SECRETS__H", "of sixteen bytes")],
+        expect!["c.yaml: api.webhooks[0].repository: a user or password does not belong in it; allowed: without"],
+    );
+    let yaml = format!("git: {{repositories: [{{url: 'http://h/r', username: me, password_file: {file}}}]}}");
+    check(
+        &yaml,
+        &[],
+        expect![
+            "c.yaml: git.repositories[0].url: a password would be sent in the clear; allowed with a user: a URL that starts with https:"
+        ],
+    );
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Secret;
 use super::named::{NamedSecrets, is_plain_name};
 use super::section::Section;
+use crate::connectors::git::Credentials;
 use crate::http::api::webhooks::{Algorithm, Encoding, EventTarget, Gitlab, Scheme, Standard, Template, Window};
 
 /// One webhook, at `/webhooks/{name}`.
@@ -98,15 +99,22 @@ impl Webhook {
         };
         let body_max_bytes = section.size("body_max_bytes", bytes, 1..=bytes_max);
         let kind = match kind {
-            Kind::Github => WebhookKind::Github { repository: section.optional_text("repository") },
-            Kind::Gitlab => {
-                WebhookKind::Gitlab { repository: section.optional_text("repository"), window: window(section) }
-            }
+            Kind::Github => WebhookKind::Github { repository: repository(section) },
+            Kind::Gitlab => WebhookKind::Gitlab { repository: repository(section), window: window(section) },
             Kind::Standard => WebhookKind::Standard { window: window(section), event: event(section) },
             Kind::Hmac => WebhookKind::Hmac { scheme: scheme(section), event: event(section) },
         };
         Self { name, secrets, body_max_bytes: usize::try_from(body_max_bytes).unwrap_or(usize::MAX), kind }
     }
+}
+
+/// It is only compared, so there is nothing that credentials would be for.
+fn repository(section: &mut Section<'_>) -> Option<String> {
+    let url = section.optional_text("repository");
+    if url.as_deref().is_some_and(|url| Credentials::split(url).1.is_some()) {
+        section.reject("repository", "a user or password does not belong in it; allowed: without");
+    }
+    url
 }
 
 /// Those of the file, and those of the environment.

@@ -99,12 +99,12 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// Cheap to clone.
+/// Knows what may be called besides public addresses. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Guard(Arc<[Allowed]>);
+pub struct Guard(Arc<[Allowed]>);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub enum Refused {
     #[error("{0} is no http or https URL")]
     NoHttp(String),
     #[error("{0} is not a public address; outgoing.allow can name it")]
@@ -112,7 +112,8 @@ pub(super) enum Refused {
 }
 
 impl Guard {
-    pub(super) fn new(allowed: &[Allowed]) -> Self {
+    #[must_use]
+    pub fn new(allowed: &[Allowed]) -> Self {
         Self(allowed.into())
     }
 
@@ -128,7 +129,10 @@ impl Guard {
     }
 
     /// A URL that names its host by address is never resolved, so it is judged here.
-    pub(super) fn check(&self, url: &Url) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// Why it may not be called.
+    pub fn check(&self, url: &Url) -> Result<(), Refused> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refused::NoHttp(url.scheme().to_owned()));
         }

@@ -15,5 +15,5 @@ pub(crate) mod standard_webhooks;
 
 pub use client::{Answer, CallError, Client, Request};
 pub use endpoints::{Called, Endpoint, EndpointError, Endpoints, HTTP_ENDPOINT, Message};
-pub use guard::{Allowed, BadAllowed};
+pub use guard::{Allowed, BadAllowed, Guard, Refused};
 pub use standard_webhooks::{BadSecret, Signer};

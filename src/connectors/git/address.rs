@@ -10,14 +10,18 @@
 //! | `git@host:o/r.git`, `ssh://git@host/o/r.git`, `git://host/o/r` | `https://host/o/r` |
 //!
 //! The last row can be named by webhooks but not read: gix would start the `ssh` program.
+//!
+//! What is fetched from is what the identity names, since that is what `git.allowed` is asked about: a URL that another
+//! reader of URLs could take for another host or path is refused.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
-use super::GitError;
+use super::{Credentials, GitError};
 
 /// A repository's normalised URL: no credentials, no default port, no `.git`, no trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,24 +41,23 @@ impl fmt::Display for RepositoryId {
 }
 
 /// Where the objects are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A directory on this machine: a worktree, a linked worktree, or a bare repository.
     Directory(PathBuf),
-    /// A server to mirror from, over http or https. May hold credentials, so it is never printed.
-    Remote(String),
+    /// A server to mirror from.
+    Remote(Remote),
     /// A scheme that names a repository but that we do not read from.
     Unreadable { scheme: &'static str },
 }
 
-impl fmt::Debug for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => f.debug_tuple("Directory").field(path).finish(),
-            Self::Remote(_) => f.write_str("Remote(..)"),
-            Self::Unreadable { scheme } => f.debug_tuple("Unreadable").field(scheme).finish(),
-        }
-    }
+/// Where a server has the repository, and who it is told is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Over http or https: the identity, with `.git` where the address has it.
+    pub url: String,
+    /// From the configuration, never from an address: that may be an event's.
+    pub credentials: Option<Credentials>,
 }
 
 /// A repository as somebody wrote it: a path or a URL.
@@ -85,7 +88,7 @@ impl Address {
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return match scp_like(text) {
-                Some((host, path)) => Self::unreadable("ssh", host, path).ok_or_else(|| bad("no host or no path")),
+                Some((host, path)) => Self::unreadable("ssh", host, path).map_err(bad),
                 None => Ok(Self::directory(&base.join(text))),
             };
         };
@@ -99,11 +102,11 @@ impl Address {
             "file" => Err(bad("a file URL cannot name another host")),
             scheme @ ("http" | "https") => {
                 let default_port = if scheme == "https" { HTTPS_PORT } else { ":80" };
-                let id = normalised(scheme, authority, path, default_port).ok_or_else(|| bad("no host or no path"))?;
-                Ok(Self { id, location: Location::Remote(text.to_owned()) })
+                let (id, url) = normalised(scheme, authority, path, default_port).map_err(bad)?;
+                Ok(Self { id, location: Location::Remote(Remote { url, credentials: None }) })
             }
-            "ssh" | "git+ssh" => Self::unreadable("ssh", authority, path).ok_or_else(|| bad("no host or no path")),
-            "git" => Self::unreadable("git", authority, path).ok_or_else(|| bad("no host or no path")),
+            "ssh" | "git+ssh" => Self::unreadable("ssh", authority, path).map_err(bad),
+            "git" => Self::unreadable("git", authority, path).map_err(bad),
             _ => Err(bad("its scheme is unknown")),
         }
     }
@@ -126,25 +129,62 @@ impl Address {
         Self { id: RepositoryId(id.into()), location: Location::Directory(clean) }
     }
 
-    fn unreadable(scheme: &'static str, authority: &str, path: &str) -> Option<Self> {
+    fn unreadable(scheme: &'static str, authority: &str, path: &str) -> Result<Self, &'static str> {
         let default_port = if scheme == "ssh" { ":22" } else { ":9418" };
         // Of what is written as https, its own default goes too: servers speak ssh at port 443.
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
-        let id = normalised("https", authority, path, HTTPS_PORT)?;
-        Some(Self { id, location: Location::Unreadable { scheme } })
+        let (id, _) = normalised("https", authority, path, HTTPS_PORT)?;
+        Ok(Self { id, location: Location::Unreadable { scheme } })
     }
 }
 
-fn normalised(scheme: &str, authority: &str, path: &str, default_port: &str) -> Option<RepositoryId> {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
-    let host = host.trim_end_matches(default_port);
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
-    let without = path.strip_suffix(GIT).map(|path| path.trim_end_matches('/'));
-    let path = without.filter(|path| !path.ends_with(GIT)).unwrap_or(path);
-    if host.is_empty() || path.is_empty() {
-        return None;
+/// The identity, and the URL that the repository is at; or what is wrong.
+fn normalised(
+    scheme: &str,
+    authority: &str,
+    path: &str,
+    default_port: &str,
+) -> Result<(RepositoryId, String), &'static str> {
+    // Others end the host at these, or leave them out.
+    let ambiguous = |c: char| matches!(c, '?' | '#' | '\\') || c.is_whitespace();
+    if authority.contains(ambiguous) || path.contains(ambiguous) {
+        return Err("in its URL is a ?, a #, a \\ or a space, which are written %3F, %23, %5C and %20");
     }
-    Some(RepositoryId(format!("{scheme}://{host}/{path}").into()))
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
+    let path = path.trim_matches('/');
+    let without = path.strip_suffix(GIT).map(|path| path.trim_end_matches('/'));
+    let named = without.filter(|path| !path.ends_with(GIT)).unwrap_or(path);
+    if host.is_empty() || named.is_empty() {
+        return Err("no host or no path");
+    }
+    if !is_host(&host) {
+        return Err("its host is not of letters, digits, '.', '-' and '_', or an IPv6 address in brackets, and a port");
+    }
+    if climbs(named) {
+        return Err("its path has . or .. between slashes");
+    }
+    let host = host.strip_suffix(default_port).unwrap_or(&host);
+    Ok((RepositoryId(format!("{scheme}://{host}/{named}").into()), format!("{scheme}://{host}/{path}")))
+}
+
+/// With a port or without.
+fn is_host(text: &str) -> bool {
+    let (valid, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+            (!name.is_empty() && name.bytes().all(plain), port)
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0);
+    valid && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// HTTP clients take such segments out of a path, also where they are written with `%`, and servers may.
+fn climbs(path: &str) -> bool {
+    let bytes: Vec<u8> = percent_decode_str(path).collect();
+    bytes.split(|b| matches!(b, b'/' | b'\\')).any(|segment| segment == b"." || segment == b"..")
 }
 
 /// `user@host:path`, git's short form for ssh: a colon before any slash.
@@ -153,12 +193,10 @@ fn scp_like(text: &str) -> Option<(&str, &str)> {
     (host.contains('@') && !host.contains('/')).then_some((host, path))
 }
 
-/// For messages and events: `user:secret@` goes.
+/// For messages: `user:secret@` goes. Where a host ends is not known of what is refused, so that all goes up to the last `@`.
 fn without_credentials(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest))
 }
 
 #[cfg(unix)]
@@ -208,7 +246,7 @@ mod tests {
 
     #[test]
     fn identities_are_fixed_points() {
-        let several = ["https://h/r.git.git", "https://h/r.git/.git", "/srv/b/.git/.git", "https://h:443:443/r"];
+        let several = ["https://h/r.git.git", "https://h/r.git/.git", "/srv/b/.git/.git", "https://h:443//o//r"];
         let plain = ["/srv/a b%\u{fc}", "https://u@h/o/r.git", "git@h:o/r", "ssh://git@h:443/o/r", "git://h:443/r"];
         for text in several.into_iter().chain(plain) {
             let id = Address::parse(text, Path::new("/base")).unwrap().id;
@@ -223,7 +261,37 @@ mod tests {
         check("file://other/srv", Err("another host"));
         let error = Address::parse("ftp://u:secret@host/r", Path::new("/")).unwrap_err().to_string();
         assert!(error.contains("ftp://host/r") && !error.contains("secret"), "{error}");
-        let location = Address::parse("https://u:secret@host/r", Path::new("/")).unwrap().location;
-        assert!(!format!("{location:?}").contains("secret"));
+        let error = Address::parse("https://u:s/ecret@host/r", Path::new("/")).unwrap_err().to_string();
+        assert!(!error.contains("ecret"), "{error}");
+        let address = Address::parse("https://u:secret@host/r", Path::new("/")).unwrap();
+        assert!(!format!("{address:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_could_be_fetched_from_elsewhere_than_its_identity_says_is_refused() {
+        for mark in ["?", "#", "\\", "/..\\", " "] {
+            check(
+                &format!("https://evil.example{mark}@example.org/team/r"),
+                Err("a ?, a #, a \\ or a space, which are written"),
+            );
+            check(&format!("https://example.org/team{mark}/r"), Err("a ?, a #, a \\ or a space, which are written"));
+        }
+        check("https://evil.example\t@example.org/r", Err("control characters"));
+        for host in ["evil%2eexample", "h:", "h:0", "h:+80", "h:80:443", "[::1", "[h]", "m\u{fc}ller.example", "a,b"] {
+            check(&format!("https://{host}/r"), Err("its host is not of letters"));
+        }
+        for path in ["team/../r", "team/.%2E/r", "team/..%2fr", "./r", "team/%5c..%5cr", "r/..", "team/...git"] {
+            check(&format!("https://example.org/{path}"), Err("has . or .. between slashes"));
+        }
+        check("https://[2001:DB8::1]:8443/o/r", Ok("https://[2001:db8::1]:8443/o/r"));
+        check("https://h/o/...r/.github", Ok("https://h/o/...r/.github"));
+    }
+
+    #[test]
+    fn what_is_fetched_begins_as_the_identity() {
+        let address = Address::parse("HTTPS://u@HOST:443//o/r.git/", Path::new("/")).unwrap();
+        let Location::Remote(remote) = address.location else { panic!("{address:?}") };
+        assert_eq!((address.id.as_str(), remote.url.as_str()), ("https://host/o/r", "https://host/o/r.git"));
+        assert_eq!(remote.credentials, None);
     }
 }

@@ -12,6 +12,9 @@ pub enum GitError {
     Scheme { url: String, scheme: &'static str },
     #[error("repository {url} is not allowed; allowed: git.repositories and what matches git.allowed")]
     NotAllowed { url: String },
+    /// Of a server that only an event names.
+    #[error("repository {url} is not allowed: {detail}, or git.allowed its server")]
+    NotPublic { url: String, detail: String },
     #[error("no repository at {url}: {detail}")]
     Missing { url: String, detail: String },
     #[error("repository {url} is unreachable: {detail}")]
@@ -72,7 +75,7 @@ impl GitError {
             Self::Busy { .. } => Failure::transient("git_busy", self),
             Self::Stopped { .. } => Failure::transient("git_stopped", self),
             Self::Address { .. } | Self::Scheme { .. } => Failure::permanent("git_address", self),
-            Self::NotAllowed { .. } => Failure::permanent("git_not_allowed", self),
+            Self::NotAllowed { .. } | Self::NotPublic { .. } => Failure::permanent("git_not_allowed", self),
             Self::Shallow { .. } => Failure::permanent("git_shallow", self),
             Self::Sha { .. } | Self::UnknownCommit { .. } => Failure::permanent("git_unknown_commit", self),
             Self::Corrupt { .. } => Failure::permanent("git_corrupt", self),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gix::bstr::BStr;
 
-use super::{Address, Patterns, commit, state::RepositoryState};
+use super::{Address, Location, Patterns, commit, state::RepositoryState};
 use crate::fuzzing::{Target, choice, text};
 
 /// Bytes of a message, for this only.
@@ -20,6 +20,9 @@ fn run(bytes: &[u8]) {
         0 => {
             let Some(text) = text(rest) else { return };
             let Ok(address) = Address::parse(text, Path::new("/base")) else { return };
+            if let Location::Remote(remote) = &address.location {
+                same_place(&remote.url, address.id.as_str());
+            }
             let again = Address::parse(address.id.as_str(), Path::new("/other"));
             assert_eq!(again.map(|again| again.id).ok(), Some(address.id), "an identity is its own address");
         }
@@ -44,5 +47,22 @@ fn run(bytes: &[u8]) {
             let written = parts.into_keys().filter_map(|part| Some((part.clone(), state.part(&part)?))).collect();
             assert_eq!(RepositoryState::from_parts(&written).ok(), Some(state));
         }
+    }
+}
+
+/// To gix, which takes the host out of a URL, and to reqwest, which connects to it.
+fn same_place(fetched: &str, named: &str) {
+    let gix = |url: &str| gix::url::parse(BStr::new(url)).ok();
+    if let Some(fetched) = gix(fetched) {
+        let named = gix(named).expect("an identity is a URL to gix where its address is one");
+        assert_eq!((&fetched.host, fetched.port, fetched.user()), (&named.host, named.port, None));
+    }
+    if let Ok(fetched) = reqwest::Url::parse(fetched) {
+        let slashes = named.matches('/').count();
+        let named = reqwest::Url::parse(named).expect("an identity is a URL where its address is one");
+        assert_eq!(named.as_str().matches('/').count(), slashes, "{named} is not the path that was written");
+        assert_eq!((fetched.origin(), fetched.username()), (named.origin(), ""));
+        assert!(fetched.path().starts_with(named.path()), "{fetched} is not below {named}");
+        assert_eq!((fetched.query(), fetched.fragment()), (None, None));
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Hosts {
 impl Hosts {
     pub(super) fn new<'a>(known: impl Iterator<Item = &'a Address>, patterns: &[String]) -> Self {
         let of_repositories = known.filter_map(|address| match &address.location {
-            Location::Remote(url) => origin(url),
+            Location::Remote(remote) => origin(&remote.url),
             Location::Directory(_) | Location::Unreadable { .. } => None,
         });
         let of_patterns = patterns.iter().filter_map(|pattern| {

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::fetches::Fetches;
 use super::hosts::Hosts;
-use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId, mirror};
+use super::mirror::{self, Upstream};
+use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId};
+use crate::outgoing::{Allowed, Guard};
 
 #[derive(Clone, Debug)]
 pub struct RepositoriesSettings {
@@ -36,6 +38,8 @@ pub struct RepositoriesSettings {
     pub allowed: Patterns,
     /// Where repositories are that cannot be read under their identity, or with which credentials.
     pub known: Vec<Address>,
+    /// Where servers may be, besides public addresses, that neither of these names: only events do.
+    pub reachable: Vec<Allowed>,
 }
 
 impl Default for RepositoriesSettings {
@@ -48,6 +52,7 @@ impl Default for RepositoriesSettings {
             wait_max: Duration::from_secs(25),
             allowed: Patterns::any(),
             known: Vec::new(),
+            reachable: Vec::new(),
         }
     }
 }
@@ -65,6 +70,7 @@ struct Inner {
     idle: Mutex<VecDeque<Handle>>,
     fetches: Fetches,
     hosts: Hosts,
+    guard: Guard,
 }
 
 impl Default for Repositories {
@@ -80,7 +86,8 @@ impl Repositories {
         let reading = Arc::new(Semaphore::new(settings.reading_max.max(1)));
         let fetches = Fetches::new(settings.fetch_timeout);
         let hosts = Hosts::new(settings.known.iter(), settings.allowed.texts());
-        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetches, hosts }))
+        let guard = Guard::new(&settings.reachable);
+        Self(Arc::new(Inner { settings, known, reading, idle: Mutex::default(), fetches, hosts, guard }))
     }
 
     /// What `url`, a URL or a path, names, and where that is read from.
@@ -151,7 +158,7 @@ impl Repositories {
     ///
     /// # Errors
     /// [`GitError::Unreachable`], [`GitError::TimedOut`], [`GitError::Missing`], [`GitError::Scheme`],
-    /// [`GitError::Busy`], [`GitError::Stopped`].
+    /// [`GitError::NotPublic`], [`GitError::Busy`], [`GitError::Stopped`].
     pub async fn update(&self, address: &Address) -> Result<(), GitError> {
         match self.0.fetch(address)? {
             Some(fetch) => self.0.fetches.fresh(&address.id, fetch).await,
@@ -259,9 +266,11 @@ impl Inner {
         address: &Address,
     ) -> Result<Option<impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static>, GitError> {
         let directory = self.directory(address)?;
-        let Location::Remote(url) = &address.location else { return Ok(None) };
-        let (id, url, host) = (address.id.clone(), url.clone(), self.hosts.of(url));
-        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &url, host.as_deref(), &directory, interrupt)))
+        let Location::Remote(remote) = &address.location else { return Ok(None) };
+        let host = self.hosts.of(&remote.url);
+        let guard = host.is_none().then(|| self.guard.clone());
+        let (id, upstream) = (address.id.clone(), Upstream { remote: remote.clone(), host, guard });
+        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &upstream, &directory, interrupt)))
     }
 }
 

@@ -7,15 +7,17 @@ use serde_json::{Value, json};
 use super::{Address, Location};
 
 /// Names a repository on this machine by its absolute URL, as the connector does: whoever handles the event runs in another
-/// directory. What is a URL already, or no address at all, stays as it is.
+/// directory. A server's URL loses its credentials; what is no address at all stays as it is.
 pub fn resolve(event_type: &str, data: &mut Value, base: &Path) {
     if !event_type.starts_with("git.") {
         return;
     }
     let Some(url) = data.get_mut("repositoryUrl") else { return };
     let address = url.as_str().and_then(|text| Address::parse(text, base).ok());
-    if let Some(Address { id, location: Location::Directory(_) }) = address {
-        *url = Value::String(id.to_string());
+    match address {
+        Some(Address { id, location: Location::Directory(_) }) => *url = Value::String(id.to_string()),
+        Some(Address { location: Location::Remote(remote), .. }) => *url = Value::String(remote.url),
+        Some(Address { location: Location::Unreadable { .. }, .. }) | None => {}
     }
 }
 
@@ -54,7 +56,7 @@ mod tests {
             ("../other/.git", "file:///srv/other"),
             ("/srv/a b", "file:///srv/a%20b"),
             ("file:///srv/x/", "file:///srv/x"),
-            ("https://token@h/r.git", "https://token@h/r.git"),
+            ("https://token@h/r.git", "https://h/r.git"),
             ("", ""),
         ] {
             let mut data = json!({"repositoryUrl": url});

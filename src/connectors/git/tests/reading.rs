@@ -152,7 +152,8 @@ async fn each_error_has_its_class() {
     let repository = Repository::init(dir.path().join("there"));
     repository.commit_file("a.md", "a");
     let absent = "0123456789012345678901234567890123456789";
-    let repositories = Repositories::default();
+    let reachable = super::remote::loopback();
+    let repositories = Repositories::new(RepositoriesSettings { reachable, ..RepositoriesSettings::default() });
     let class = async |url: &str, sha: &str| {
         repositories.changed_files(url, sha).await.unwrap_err().failure().class.to_string()
     };
@@ -176,6 +177,7 @@ async fn a_handler_does_not_wait_for_a_clone_until_its_deadline() {
     let settings = RepositoriesSettings {
         cache_dir: dir.path().to_owned(),
         wait_max: std::time::Duration::from_millis(10),
+        reachable: super::remote::loopback(),
         ..RepositoriesSettings::default()
     };
     let repositories = Repositories::new(settings);

@@ -1,16 +1,29 @@
 //! Repositories elsewhere: git itself serves them over HTTP.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use coafi_testcontainers::GitHost;
 
-use super::super::{Address, Blob, GitError, Repositories, RepositoriesSettings};
+use super::super::{Address, Blob, Credentials, GitError, Location, Repositories, RepositoriesSettings};
 use super::support::Repository;
+use crate::config::Secret;
 use crate::dispatch::Failure;
 use crate::engine::{Class, Dependency};
+use crate::outgoing::Allowed;
 
 fn repositories(cache_dir: PathBuf) -> Repositories {
-    Repositories::new(RepositoriesSettings { cache_dir, ..RepositoriesSettings::default() })
+    let reachable = loopback();
+    Repositories::new(RepositoriesSettings { cache_dir, reachable, ..RepositoriesSettings::default() })
+}
+
+/// Of a commit that no server is asked for, because it does not come to that.
+const SHA: &str = "0123456789012345678901234567890123456789";
+
+/// Where servers of tests are.
+pub(super) fn loopback() -> Vec<Allowed> {
+    vec!["127.0.0.0/8".parse().unwrap()]
 }
 
 #[tokio::test]
@@ -63,4 +76,60 @@ async fn a_server_that_does_not_answer_is_an_outage_where_it_is_configured() {
     host.restart().unwrap();
     assert_eq!(told.host_answers(&origin).await, Ok(()));
     assert_eq!(read(&told).await.unwrap(), Blob::Text(b"1".to_vec()));
+}
+
+/// Neither by its address nor by a name of it, and not where an event says so: the server is never connected to.
+#[tokio::test]
+async fn a_server_that_only_an_event_names_is_not_looked_for_in_private_networks() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let cache_dir = dir.path().to_owned();
+    let repositories = Repositories::new(RepositoriesSettings { cache_dir, ..RepositoriesSettings::default() });
+    for host in ["127.0.0.1", "localhost", "2130706433"] {
+        let error = repositories.changed_files(&format!("http://{host}:{port}/o/r"), SHA).await.unwrap_err();
+        assert!(matches!(error, GitError::NotPublic { .. }), "{error}");
+        assert!(error.to_string().contains("outgoing.allow can name it, or git.allowed its server"), "{error}");
+        assert_eq!(error.failure().class, Class::Permanent);
+    }
+    assert_eq!(server.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/o/r", server.local_addr().unwrap());
+    let location = format!("http://{}/o/r/info/refs?service=git-upload-pack", elsewhere.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut connection, _) = server.accept().unwrap();
+        let request = BufReader::new(connection.try_clone().unwrap());
+        let _header = request.lines().map(Result::unwrap).take_while(|line| !line.is_empty()).count();
+        write!(connection, "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let error = repositories(dir.path().to_owned()).changed_files(&url, SHA).await.unwrap_err();
+    answering.join().unwrap();
+    assert!(error.to_string().contains("redirects are not followed"), "{error}");
+    assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// That gix refuses it says that it was given the password.
+#[tokio::test]
+async fn a_password_is_not_sent_in_the_clear_nor_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::init(dir.path().join("served"));
+    let head = repository.commit_file("a.md", "1");
+    let host = GitHost::start(&repository.path).unwrap();
+    let mut address = Address::parse(&host.url(), dir.path()).unwrap();
+    if let Location::Remote(remote) = &mut address.location {
+        remote.credentials = Some(Credentials { username: "me".into(), password: Secret::new("hunter2") });
+    }
+    let (cache_dir, known) = (dir.path().join("cache"), vec![address]);
+    let repositories = Repositories::new(RepositoriesSettings { cache_dir, known, ..RepositoriesSettings::default() });
+    let error = repositories.blob(&host.url(), &head, b"a.md", 100).await.unwrap_err();
+    assert!(error.to_string().contains("clear text"), "{error}");
+    assert!(!format!("{error:?} {repositories:?}").contains("hunter2"), "{error:?} {repositories:?}");
 }
