@@ -143,14 +143,23 @@ fn template(at: At<'_>, key: &str, value: &Value, allowed: &[&str]) -> Result<Te
 /// Every output that is read is there by then.
 fn sees(at: At<'_>, key: &str, expressions: Vec<&Expression>, visible: &BTreeSet<&str>) -> Result<(), DefinitionError> {
     for expression in expressions {
-        if let Some(unseen) = expression.members_of(STEPS).into_iter().find(|id| !visible.contains(id)) {
-            let all = if visible.is_empty() {
-                "none: it comes after no step".to_owned()
-            } else {
-                visible.iter().copied().collect::<Vec<_>>().join(", ")
-            };
-            return Err(at.refuse(key, format!("steps.{unseen} in {:?}", expression.text()), all));
+        let place = format!(" in {:?}", expression.text());
+        for id in expression.members_of(STEPS) {
+            sees_step(at, key, id, &place, visible)?;
         }
     }
     Ok(())
+}
+
+/// `place`: where it is read, as the message has it after the step.
+fn sees_step(at: At<'_>, key: &str, id: &str, place: &str, visible: &BTreeSet<&str>) -> Result<(), DefinitionError> {
+    if visible.contains(id) {
+        return Ok(());
+    }
+    let all = if visible.is_empty() {
+        "none: it comes after no step".to_owned()
+    } else {
+        visible.iter().copied().collect::<Vec<_>>().join(", ")
+    };
+    Err(at.refuse(key, format!("steps.{id}{place}"), all))
 }

@@ -54,19 +54,19 @@ fn of_a_step() {
     check_steps(
         "- {id: a}",
         expect![[
-            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transform: 1, wait: 1s}",
         expect![[
-            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transfrom: 1}",
         expect![
-            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
+            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
         ],
     );
     check_steps(
@@ -166,6 +166,10 @@ fn of_a_step() {
         expect![[r#"w.yaml:5: step "a": switch.cases: a list of 0 is not allowed; allowed: 1 to 20"#]],
     );
     check_steps(
+        "- {id: a, generate: {name: n, format: pdf, template: ''}}",
+        expect!["w.yaml:5: unknown variant `pdf`, expected one of html, markdown, text, json at line 5, column 39"],
+    );
+    check_steps(
         "- {id: a, parallel: []}",
         expect![[r#"w.yaml:5: step "a": parallel: has no step; allowed: at least one"#]],
     );
@@ -216,5 +220,46 @@ fn of_steps_that_wait_and_of_what_undoes_them() {
     check_steps(
         "- {id: a, transform: 1, compensate: {emit: {topic: coafi.bitt, type: a.b, data: =steps.b.output}}}",
         expect![[r#"w.yaml:5: step "a": compensate: steps.b in "steps.b.output" is not allowed; allowed: a"#]],
+    );
+}
+
+#[test]
+fn of_a_template() {
+    let check = |template: &str, expected: Expect| {
+        let steps = [
+            "- {id: before, transform: 1}",
+            "- id: a",
+            "  after: []",
+            "  generate:",
+            "    name: n",
+            "    format: text",
+            "    template: |",
+            &format!("      {}", template.replace('\n', "\n      ")),
+        ];
+        check_steps(&steps.join("\n"), expected);
+    };
+    check(
+        "one\n{{ two",
+        expect![[
+            r#"w.yaml:6: step "a": generate.template: line 2: syntax error: unexpected end of input, expected end of variable block"#
+        ]],
+    );
+    check(
+        "{% include 'other' %}",
+        expect![[r#"w.yaml:6: step "a": generate.template: line 1: syntax error: unknown statement include"#]],
+    );
+    check(
+        "{{ inptu.name }}",
+        expect![[r#"w.yaml:6: step "a": generate.template: names "inptu"; allowed: input, steps, run"#]],
+    );
+    check(
+        "{{ item }}",
+        expect![[r#"w.yaml:6: step "a": generate.template: names "item"; allowed: input, steps, run"#]],
+    );
+    check(
+        "{% for n in range(3) %}{{ steps.before.output }}{% endfor %}",
+        expect![[
+            r#"w.yaml:6: step "a": generate.template: steps.before is not allowed; allowed: none: it comes after no step"#
+        ]],
     );
 }
