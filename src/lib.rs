@@ -7,7 +7,7 @@
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq`, `notify`, `outgoing` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
-//! | core | `workflow` | `std`, JSON, JSON Schema, `expression`, `jinja` |
+//! | core | `workflow` | `std`, JSON, JSON Schema, `expression`, `jinja`, names of dependencies |
 //! | core | `schedule` | `std`, times, cron expressions |
 //! | vocabulary | `event` | `std`, bytes |
 //! | vocabulary | `expression` | `std`, CEL |

@@ -27,7 +27,16 @@ const EDGES: [&str; 12] = [
 ];
 const APPLICATION: [&str; 5] = ["dispatch", "handlers", "bitt", "registry", "group"];
 /// What the core of workflows names besides itself, expressions and templates.
-const OF_WORKFLOWS: [&str; 3] = ["schema::Shape", "dispatch::delay", "yaml::from_str"];
+const OF_WORKFLOWS: [&str; 7] = [
+    "schema::Shape",
+    "dispatch::delay",
+    "yaml::from_str",
+    // How outages are named.
+    "engine::Dependency",
+    "dispatch::DEPENDENCIES",
+    "outgoing::HTTP_ENDPOINT",
+    "notify::NOTIFY",
+];
 
 /// Paths of an edge that the application layer may name besides the items of an edge's root module.
 const CONTRACTS_BELOW_THE_ROOT: [&str; 4] = ["connectors::git", "kafka::scan", "schema::json", "schema::payloads"];

@@ -88,6 +88,7 @@ fn described(definition: &Definition) -> Value {
         "description": definition.description,
         "steps": definition.steps.all().len(),
         "on": triggers,
+        "dependencies": definition.dependencies,
     })
 }
 

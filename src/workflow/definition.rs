@@ -1,5 +1,6 @@
 //! What a workflow is, checked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Definition {
     pub description: String,
     /// What runs must be started with.
     pub input: Arc<Shape>,
+    /// What it needs besides: what its file declares, and what its steps show.
+    pub dependencies: BTreeSet<String>,
     /// Events that start a run.
     pub triggers: Vec<Trigger>,
     pub steps: Block,

@@ -14,6 +14,7 @@ use super::{Definition, DefinitionError, Template, Trigger, raw};
 use crate::expression::Expression;
 use crate::schema::Shape;
 
+mod dependencies;
 mod steps;
 
 /// Bytes of a file.
@@ -30,6 +31,8 @@ pub struct Known {
     pub topics: BTreeMap<String, BTreeSet<String>>,
     /// Servers that are called by name.
     pub endpoints: BTreeSet<String>,
+    /// Where notifications go by name.
+    pub channels: BTreeSet<String>,
 }
 
 /// Makes errors of one file.
@@ -78,6 +81,7 @@ impl Definition {
         }
         let triggers = raw.on.iter().map(|raw| trigger(at(line_of(raw)), &raw.value)).collect::<Result<_, _>>()?;
         let steps = Steps::new(file, known).outermost(&raw.steps)?;
+        let dependencies = dependencies::of(whole, &raw.dependencies, &steps, known)?;
         let output = raw.output.as_ref().map(|raw| {
             let at = at(line_of(raw));
             let output = template(at, "output", &raw.value, &[INPUT, STEPS, RUN])?;
@@ -90,6 +94,7 @@ impl Definition {
             version: raw.version.value,
             description: raw.description,
             input: Arc::new(input),
+            dependencies,
             triggers,
             output: output.transpose()?,
             steps,

@@ -13,6 +13,8 @@ pub(super) struct File {
     pub(super) description: String,
     pub(super) input: Spanned<Value>,
     #[serde(default)]
+    pub(super) dependencies: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(super) on: Vec<Spanned<Trigger>>,
     pub(super) steps: Vec<Spanned<Step>>,
     pub(super) output: Option<Spanned<Value>>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::{At, Known, check_name, expression, line_of, sees, sees_step, template};
+use super::{At, Known, check_name, dependencies, expression, line_of, sees, sees_step, template};
 use crate::dispatch::delay;
 use crate::schema::Shape;
 use crate::workflow::definition::{
@@ -242,7 +242,11 @@ impl<'a> Steps<'a> {
             if self.known.is_some_and(|known| !known.topics.contains_key(Notify::TOPIC)) {
                 return Err(at.error(format!("notify: the topic {} is not declared; see topics_dir", Notify::TOPIC)));
             }
-            Kind::Notify(Notify::parse(raw, &fill)?)
+            let notify = Notify::parse(raw, &fill)?;
+            for channel in notify.channels() {
+                dependencies::is_channel(at, "notify.channels", channel, self.known)?;
+            }
+            Kind::Notify(notify)
         } else if let Some(raw) = &raw.generate {
             let name = fill("generate.name", &raw.name)?;
             let generate = Generate::parse(name, raw.format, &raw.template, &variables);
@@ -306,15 +310,7 @@ impl<'a> Steps<'a> {
         raw: &raw::Http,
         fill: &impl Fn(&str, &Value) -> Result<Template, DefinitionError>,
     ) -> Result<Http, DefinitionError> {
-        if let Some(known) = self.known.filter(|known| !known.endpoints.contains(&raw.endpoint)) {
-            let all = known.endpoints.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let all = if all.is_empty() { "none is configured".to_owned() } else { all };
-            return Err(at.refuse(
-                "http.endpoint",
-                format!("{:?}", raw.endpoint),
-                format!("names of endpoints: {all}"),
-            ));
-        }
+        dependencies::is_endpoint(at, "http.endpoint", &raw.endpoint, self.known)?;
         let event_type = raw.event_type.as_deref().unwrap_or(HTTP_TYPE).trim();
         if event_type.is_empty() || event_type.len() > EVENT_TYPE_BYTES_MAX {
             let allowed = format!("an event type of at most {EVENT_TYPE_BYTES_MAX} bytes, such as part.scored");
