@@ -7,10 +7,11 @@
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq`, `notify`, `outgoing` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
-//! | core | `workflow` | `std`, JSON, JSON Schema, `expression` |
+//! | core | `workflow` | `std`, JSON, JSON Schema, `expression`, `jinja`, names of dependencies |
 //! | core | `schedule` | `std`, times, cron expressions |
 //! | vocabulary | `event` | `std`, bytes |
 //! | vocabulary | `expression` | `std`, CEL |
+//! | vocabulary | `jinja` | `std`, Jinja |
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
 
@@ -29,6 +30,7 @@ pub mod fuzzing;
 pub mod group;
 pub mod handlers;
 pub mod http;
+mod jinja;
 pub mod kafka;
 pub mod notify;
 pub mod outgoing;

@@ -26,8 +26,17 @@ const EDGES: [&str; 12] = [
     "outgoing",
 ];
 const APPLICATION: [&str; 5] = ["dispatch", "handlers", "bitt", "registry", "group"];
-/// What the core of workflows names besides itself and expressions.
-const OF_WORKFLOWS: [&str; 3] = ["schema::Shape", "dispatch::delay", "yaml::from_str"];
+/// What the core of workflows names besides itself, expressions and templates.
+const OF_WORKFLOWS: [&str; 7] = [
+    "schema::Shape",
+    "dispatch::delay",
+    "yaml::from_str",
+    // How outages are named.
+    "engine::Dependency",
+    "dispatch::DEPENDENCIES",
+    "outgoing::HTTP_ENDPOINT",
+    "notify::NOTIFY",
+];
 
 /// Paths of an edge that the application layer may name besides the items of an edge's root module.
 const CONTRACTS_BELOW_THE_ROOT: [&str; 4] = ["connectors::git", "kafka::scan", "schema::json", "schema::payloads"];
@@ -140,7 +149,8 @@ fn may_name(module: &str, path: &str) -> bool {
         "engine" => ["event", "engine"].contains(&target),
         "schedule" => target == "schedule",
         "expression" => target == "expression",
-        "workflow" => ["workflow", "expression"].contains(&target) || OF_WORKFLOWS.contains(&path),
+        "jinja" => target == "jinja",
+        "workflow" => ["workflow", "expression", "jinja"].contains(&target) || OF_WORKFLOWS.contains(&path),
         // Edges and `app` see everything except the command line, which sees everything.
         _ if !APPLICATION.contains(&module) => target != "cli" || ["cli", "main.rs", "app"].contains(&module),
         _ if target == "cli" || target == "http" => false,

@@ -63,7 +63,8 @@ pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known
         topics.insert(declaration.topic.clone(), files.map(|file| file.event_type().to_owned()).collect());
     }
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
-    Known { topics, endpoints }
+    let channels = settings.notifications.channels.iter().map(|channel| channel.name.clone()).collect();
+    Known { topics, endpoints, channels }
 }
 
 /// Parses every file; each error there is.

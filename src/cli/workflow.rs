@@ -1,6 +1,8 @@
 //! `coafi workflow`.
 
 mod acting;
+mod definitions;
+mod draw;
 mod lint;
 mod list;
 mod show;
@@ -15,6 +17,7 @@ use crate::handlers::workflow::events;
 use crate::runtime::unix_ms;
 use crate::schema::Payload;
 use crate::store::{self, Requests, StoredRun};
+use crate::workflow::{Definition, Definitions};
 
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use std::sync::Arc;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   coafi workflow lint
+  coafi workflow draw ReportWorkflow
   coafi workflow start ReportWorkflow --input '{\"name\": \"weekly\", \"entries\": []}'
   coafi workflow list --status failed
   coafi workflow show wf-1b9d
@@ -30,6 +34,8 @@ use std::sync::Arc;
 `coafi consume` runs them; docs/workflows.md says how they are written.")]
 pub(super) enum Workflows {
     Lint(lint::Lint),
+    Definitions(definitions::Defined),
+    Draw(draw::Draw),
     List(list::List),
     Show(show::Show),
     Start(start::Start),
@@ -43,6 +49,8 @@ impl Workflows {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Lint(command) => command.run(context),
+            Self::Definitions(command) => command.run(context),
+            Self::Draw(command) => command.run(context),
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
             Self::Start(command) => command.run(context).await,
@@ -52,6 +60,36 @@ impl Workflows {
             Self::Reject(command) => command.run(context).await,
         }
     }
+}
+
+/// Who has no definitions of their own is to know whose these are.
+fn remark_if_shipped(context: &Context) {
+    let directory = &context.settings().workflows_dir;
+    if !directory.is_dir() {
+        let directory = directory.display();
+        let remark = format!("there is no {directory} here: these are the workflows that coafi was built with");
+        context.output().remark(&remark);
+    }
+}
+
+fn named<'a>(definitions: &'a Definitions, name: &str) -> Result<&'a Definition, Failure> {
+    definitions.get(name).map(|definition| &**definition).ok_or_else(|| {
+        Failure::usage(format!("there is no workflow {name:?}; defined: {}", definitions.names()))
+            .next("name one of these, or add a file to workflows_dir")
+    })
+}
+
+fn described(definition: &Definition) -> Value {
+    let triggers: Vec<&str> = definition.triggers.iter().map(|trigger| trigger.event_type.as_str()).collect();
+    json!({
+        "workflow": definition.name,
+        "version": definition.version,
+        "digest": definition.digest,
+        "description": definition.description,
+        "steps": definition.steps.all().len(),
+        "on": triggers,
+        "dependencies": definition.dependencies,
+    })
 }
 
 async fn open(context: &Context) -> Result<Arc<dyn Requests>, Failure> {

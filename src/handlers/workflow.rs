@@ -17,6 +17,7 @@ mod arrival;
 mod arrived;
 mod called;
 mod command;
+mod document;
 pub mod events;
 mod perform;
 mod post;

@@ -4,13 +4,14 @@
 //! any other `*.txt` there is a text that notifications ask for by its name. What is wrong is said with file and line.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value as Filled};
+use minijinja::{AutoEscape, Environment, Output, State, Value as Filled};
 use serde::Serialize;
+
+use crate::jinja;
 
 /// Steps of one filling: a template that takes more is wrong.
 const FUEL: u64 = 200_000;
@@ -19,8 +20,6 @@ const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// Of one file.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 const FILES_MAX: usize = 200;
-/// Calls within each other.
-const DEPTH_MAX: usize = 32;
 
 pub(super) const SLACK: &str = "slack.mrkdwn";
 pub(super) const EMAIL_SUBJECT: &str = "email.subject.txt";
@@ -62,10 +61,7 @@ impl Templates {
     /// # Errors
     /// A file that cannot be read or parsed.
     pub fn load(directory: Option<&Path>) -> Result<Self, TemplateError> {
-        let mut environment = Environment::new();
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(DEPTH_MAX);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut environment = jinja::environment(FUEL);
         environment.set_auto_escape_callback(|name| match name.rsplit_once('.') {
             Some((_, "html")) => AutoEscape::Html,
             Some((_, MRKDWN)) => AutoEscape::Custom(MRKDWN.into()),
@@ -138,10 +134,8 @@ impl Templates {
     /// It cannot be filled with this.
     pub(super) fn fill(&self, file: &str, context: &impl Serialize) -> Result<String, TemplateError> {
         let template = self.environment.get_template(file).map_err(|error| wrong(file, &error))?;
-        let mut bounded = Bounded(Vec::new());
-        let context = Filled::from(Serde(context));
-        template.render_captured_to(context, &mut bounded).map_err(|error| wrong(file, &error))?;
-        Ok(String::from_utf8_lossy(&bounded.0).trim_end().to_owned())
+        let text = jinja::fill(&template, context, OUTPUT_BYTES_MAX).map_err(|error| wrong(file, &error))?;
+        Ok(text.trim_end().to_owned())
     }
 }
 
@@ -167,36 +161,7 @@ fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Filled) -> Re
 
 fn wrong(place: &str, error: &minijinja::Error) -> TemplateError {
     let place = error.line().map_or_else(|| place.to_owned(), |line| format!("{place}:{line}"));
-    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    TemplateError::Wrong { place, message: format!("{}{detail}{cause}", error.kind()) }
-}
-
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
-            return Err(io::Error::other(Full));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Full;
-
-impl std::error::Error for Full {}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it gives more than {OUTPUT_BYTES_MAX} bytes")
-    }
+    TemplateError::Wrong { place, message: jinja::message(error) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::scope::Scope;
 use super::settle::{brief, expression_fault};
-use super::{Definition, Fault, Kind, Path, Run, Template};
+use super::{Definition, Fault, Format, Kind, Path, Run, Template};
 
 /// What is to be done for one attempt of a step. Doing it twice must have one effect, which is for those to see to who do it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,12 @@ pub enum Action {
     },
     /// The members of a notification, as its event has them.
     Notify(Value),
+    /// Stores a document.
+    Generate {
+        name: String,
+        format: Format,
+        text: String,
+    },
 }
 
 /// Of the step at `path`.
@@ -101,6 +107,11 @@ pub fn action(definition: &Definition, run: &Run, path: &Path) -> Result<Action,
             data: fill(&http.data)?,
         },
         Kind::Notify(notify) => Action::Notify(notify.fill(&fill)?),
+        Kind::Generate(generate) => Action::Generate {
+            name: text("generate.name", &generate.name)?,
+            format: generate.format,
+            text: generate.document(&scope)?,
+        },
         Kind::Approval(_) => return Err(Fault::new(Fault::TIMEOUT, "nobody has decided in time")),
         Kind::WaitFor(wait) => {
             return Err(Fault::new(Fault::TIMEOUT, format!("no {} has come in time", wait.event_type)));

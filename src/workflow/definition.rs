@@ -1,10 +1,12 @@
 //! What a workflow is, checked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::generate::Generate;
 use super::notify::Notify;
 use super::{Block, Path, Template};
 use crate::expression::Expression;
@@ -18,6 +20,8 @@ pub struct Definition {
     pub description: String,
     /// What runs must be started with.
     pub input: Arc<Shape>,
+    /// What it needs besides: what its file declares, and what its steps show.
+    pub dependencies: BTreeSet<String>,
     /// Events that start a run.
     pub triggers: Vec<Trigger>,
     pub steps: Block,
@@ -81,6 +85,7 @@ pub enum Kind {
     RegistryRead(RegistryRead),
     Http(Http),
     Notify(Notify),
+    Generate(Generate),
     /// Succeeds once this has passed.
     Wait(Duration),
     WaitFor(WaitFor),
@@ -223,6 +228,7 @@ impl Kind {
             Self::RegistryRead(_) => "registry_read",
             Self::Http(_) => "http",
             Self::Notify(_) => "notify",
+            Self::Generate(_) => "generate",
             Self::Wait(_) => "wait",
             Self::WaitFor(_) => "wait_for",
             Self::Call(_) => "call",
@@ -261,6 +267,7 @@ impl Kind {
             }
             Self::Http(http) => http.data.expressions(),
             Self::Notify(notify) => notify.expressions(),
+            Self::Generate(generate) => generate.name.expressions(),
             Self::Switch(switch) => switch.cases.iter().map(|case| &case.when).collect(),
             Self::ForEach(each) => vec![&each.items],
             Self::Approval(approval) => approval.message.expressions(),

@@ -15,6 +15,7 @@ mod calls;
 mod definition;
 mod definitions;
 mod error;
+mod generate;
 mod listen;
 mod mermaid;
 mod notify;
@@ -39,6 +40,7 @@ pub use definition::{
 };
 pub use definitions::Definitions;
 pub use error::DefinitionError;
+pub use generate::{Format, Generate};
 pub use mermaid::mermaid;
 pub use parse::{Known, TEXT_BYTES_MAX};
 pub use path::Path;

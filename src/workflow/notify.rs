@@ -63,6 +63,18 @@ impl Notify {
         Ok(Value::Object(members))
     }
 
+    /// Those that it names in the file; an expression's are known when the step runs.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(|(name, _)| *name == "channels").flat_map(|(_, template)| match template {
+            Template::List(items) => items.as_slice(),
+            _ => &[],
+        });
+        named.filter_map(|item| match item {
+            Template::Literal(Value::String(channel)) => Some(channel.as_str()),
+            _ => None,
+        })
+    }
+
     pub(super) fn expressions(&self) -> Vec<&Expression> {
         self.0.iter().flat_map(|(_, template)| template.expressions()).collect()
     }

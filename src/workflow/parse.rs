@@ -14,6 +14,7 @@ use super::{Definition, DefinitionError, Template, Trigger, raw};
 use crate::expression::Expression;
 use crate::schema::Shape;
 
+mod dependencies;
 mod steps;
 
 /// Bytes of a file.
@@ -30,6 +31,8 @@ pub struct Known {
     pub topics: BTreeMap<String, BTreeSet<String>>,
     /// Servers that are called by name.
     pub endpoints: BTreeSet<String>,
+    /// Where notifications go by name.
+    pub channels: BTreeSet<String>,
 }
 
 /// Makes errors of one file.
@@ -78,6 +81,7 @@ impl Definition {
         }
         let triggers = raw.on.iter().map(|raw| trigger(at(line_of(raw)), &raw.value)).collect::<Result<_, _>>()?;
         let steps = Steps::new(file, known).outermost(&raw.steps)?;
+        let dependencies = dependencies::of(whole, &raw.dependencies, &steps, known)?;
         let output = raw.output.as_ref().map(|raw| {
             let at = at(line_of(raw));
             let output = template(at, "output", &raw.value, &[INPUT, STEPS, RUN])?;
@@ -90,6 +94,7 @@ impl Definition {
             version: raw.version.value,
             description: raw.description,
             input: Arc::new(input),
+            dependencies,
             triggers,
             output: output.transpose()?,
             steps,
@@ -143,14 +148,23 @@ fn template(at: At<'_>, key: &str, value: &Value, allowed: &[&str]) -> Result<Te
 /// Every output that is read is there by then.
 fn sees(at: At<'_>, key: &str, expressions: Vec<&Expression>, visible: &BTreeSet<&str>) -> Result<(), DefinitionError> {
     for expression in expressions {
-        if let Some(unseen) = expression.members_of(STEPS).into_iter().find(|id| !visible.contains(id)) {
-            let all = if visible.is_empty() {
-                "none: it comes after no step".to_owned()
-            } else {
-                visible.iter().copied().collect::<Vec<_>>().join(", ")
-            };
-            return Err(at.refuse(key, format!("steps.{unseen} in {:?}", expression.text()), all));
+        let place = format!(" in {:?}", expression.text());
+        for id in expression.members_of(STEPS) {
+            sees_step(at, key, id, &place, visible)?;
         }
     }
     Ok(())
+}
+
+/// `place`: where it is read, as the message has it after the step.
+fn sees_step(at: At<'_>, key: &str, id: &str, place: &str, visible: &BTreeSet<&str>) -> Result<(), DefinitionError> {
+    if visible.contains(id) {
+        return Ok(());
+    }
+    let all = if visible.is_empty() {
+        "none: it comes after no step".to_owned()
+    } else {
+        visible.iter().copied().collect::<Vec<_>>().join(", ")
+    };
+    Err(at.refuse(key, format!("steps.{id}{place}"), all))
 }

@@ -13,6 +13,8 @@ pub(super) struct File {
     pub(super) description: String,
     pub(super) input: Spanned<Value>,
     #[serde(default)]
+    pub(super) dependencies: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(super) on: Vec<Spanned<Trigger>>,
     pub(super) steps: Vec<Spanned<Step>>,
     pub(super) output: Option<Spanned<Value>>,
@@ -44,6 +46,7 @@ pub(super) struct Step {
     pub(super) registry_read: Option<RegistryRead>,
     pub(super) http: Option<Http>,
     pub(super) notify: Option<super::notify::Raw>,
+    pub(super) generate: Option<Generate>,
     pub(super) wait: Option<String>,
     pub(super) wait_for: Option<WaitFor>,
     pub(super) call: Option<Call>,
@@ -128,6 +131,15 @@ pub(super) struct Http {
     pub(super) event_type: Option<String>,
     #[serde(deserialize_with = "present")]
     pub(super) data: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Generate {
+    #[serde(deserialize_with = "present")]
+    pub(super) name: Value,
+    pub(super) format: super::Format,
+    pub(super) template: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Definition, Path, Run, StepStatus};
@@ -21,7 +22,7 @@ pub(super) const EVENT: &str = "event";
 pub(super) const DATA: &str = "data";
 
 /// Variables by name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scope(BTreeMap<&'static str, Value>);
 
 impl Scope {

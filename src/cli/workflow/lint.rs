@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::{Answer, Context, Exit, Failure};
+use super::{described, remark_if_shipped};
 use crate::app;
-use crate::workflow::Definition;
 
 /// Check the definitions of workflows: every error, with its file and line.
 #[derive(Debug, Args)]
@@ -19,11 +19,7 @@ pub(in crate::cli) struct Lint {}
 impl Lint {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings();
-        if !settings.workflows_dir.is_dir() {
-            let directory = settings.workflows_dir.display();
-            let remark = format!("there is no {directory} here: these are the workflows that coafi was built with");
-            context.output().remark(&remark);
-        }
+        remark_if_shipped(context);
         let (definitions, errors) = match app::check_workflows(settings)? {
             Ok(definitions) => (definitions, Vec::new()),
             Err(errors) => (crate::workflow::Definitions::default(), errors),
@@ -39,16 +35,4 @@ impl Lint {
         let json = json!({"workflows": shown, "errors": errors});
         context.output().answer(&Answer { json, text: lines.join("\n"), yes })
     }
-}
-
-fn described(definition: &Definition) -> serde_json::Value {
-    let triggers: Vec<&str> = definition.triggers.iter().map(|trigger| trigger.event_type.as_str()).collect();
-    json!({
-        "workflow": definition.name,
-        "version": definition.version,
-        "digest": definition.digest,
-        "description": definition.description,
-        "steps": definition.steps.all().len(),
-        "on": triggers,
-    })
 }

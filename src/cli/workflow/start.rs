@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::{Answer, Context, Exit, Failure};
-use super::publish;
+use super::{named, publish};
 use crate::app;
 use crate::schema::payloads::WorkflowRequested;
 
@@ -30,10 +30,7 @@ pub(in crate::cli) struct Start {
 impl Start {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let definitions = app::workflows(context.settings())?;
-        let Some(definition) = definitions.get(&self.workflow) else {
-            let message = format!("there is no workflow {:?}; defined: {}", self.workflow, definitions.names());
-            return Err(Failure::usage(message).next("name one of these, or add a file to workflows_dir"));
-        };
+        let definition = named(&definitions, &self.workflow)?;
         let input: Value = super::super::send::read_json(&self.input)?;
         let errors = definition.input_errors(&input);
         if !errors.is_empty() {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{events, post};
+use super::{document, events, post};
 use super::turn::Effects;
 use crate::dispatch::{Context, Failure, NewEvent, once};
 use crate::engine::Class;
@@ -123,6 +123,10 @@ pub(super) async fn perform(
                 data: encoded,
             }];
             Ok(Ok((json!({"id": id}), Effects { emit, ..Effects::default() })))
+        }
+        Action::Generate { name, format, text } => {
+            let output = document::write(context, run, step, (&name, format, text)).await?;
+            Ok(Ok((output, Effects::default())))
         }
         Action::RegistryRead { registry, entry } => {
             let stored = context.services.store.entry(&registry, &entry).await?;

@@ -1,5 +1,6 @@
 //! Runs over a real database, event by event.
 
+mod generating;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -243,5 +244,8 @@ steps: [{id: put, registry_update: {registry: subscriptions, entry: parts, data:
     assert_eq!(entry("notifications", "alan#parts/tail").await["subscriber"], "alan");
     assert_eq!(world.store.entry("notifications", "grace#parts/tail").await, Ok(None), "whom the request names, alone");
     assert_eq!(entry("escalations", "wing").await["reason"], "R1");
-    assert_eq!(entry("reports", "weekly").await["lines"][0]["data"]["commitSha"], "c0ffee");
+    let report = entry("reports", "weekly").await;
+    assert_eq!(report["lines"][0]["data"]["commitSha"], "c0ffee");
+    let page = world.artifact(report["artifacts"]["html"]["artifactPath"].as_str().unwrap());
+    assert!(page.contains("<td>commit-reports</td>") && page.contains("\"commitSha\": \"c0ffee\""), "{page}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::{At, Known, check_name, expression, line_of, sees, template};
+use super::{At, Known, check_name, dependencies, expression, line_of, sees, sees_step, template};
 use crate::dispatch::delay;
 use crate::schema::Shape;
 use crate::workflow::definition::{
@@ -17,7 +17,7 @@ use crate::workflow::definition::{
 };
 use crate::workflow::notify::Notify;
 use crate::workflow::scope::{DATA, EVENT, INDEX, INPUT, ITEM, RUN, STEPS};
-use crate::workflow::{Block, DefinitionError, Template, raw};
+use crate::workflow::{Block, DefinitionError, Generate, Template, raw};
 
 /// Steps of a definition, those within others included.
 const STEPS_MAX: usize = 200;
@@ -33,7 +33,7 @@ const BACKOFF_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 /// The route's deadline is above.
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(20);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 3_600);
-const KINDS: &str = "transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each";
+const KINDS: &str = "transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each";
 /// Of what a step of kind `http` posts, where it does not say so.
 const HTTP_TYPE: &str = "workflow.http";
 /// Of a `wait_for`: both are in an index.
@@ -198,6 +198,7 @@ impl<'a> Steps<'a> {
             raw.registry_read.is_some(),
             raw.http.is_some(),
             raw.notify.is_some(),
+            raw.generate.is_some(),
             raw.wait.is_some(),
             raw.wait_for.is_some(),
             raw.call.is_some(),
@@ -241,7 +242,19 @@ impl<'a> Steps<'a> {
             if self.known.is_some_and(|known| !known.topics.contains_key(Notify::TOPIC)) {
                 return Err(at.error(format!("notify: the topic {} is not declared; see topics_dir", Notify::TOPIC)));
             }
-            Kind::Notify(Notify::parse(raw, &fill)?)
+            let notify = Notify::parse(raw, &fill)?;
+            for channel in notify.channels() {
+                dependencies::is_channel(at, "notify.channels", channel, self.known)?;
+            }
+            Kind::Notify(notify)
+        } else if let Some(raw) = &raw.generate {
+            let name = fill("generate.name", &raw.name)?;
+            let generate = Generate::parse(name, raw.format, &raw.template, &variables);
+            let generate = generate.map_err(|message| at.error(format!("generate.template: {message}")))?;
+            for id in generate.steps() {
+                sees_step(at, "generate.template", id, "", around.visible)?;
+            }
+            Kind::Generate(generate)
         } else if let Some(text) = &raw.wait {
             Kind::Wait(duration(at, "wait", text, WAIT_RANGE)?)
         } else if let Some(raw) = &raw.wait_for {
@@ -297,15 +310,7 @@ impl<'a> Steps<'a> {
         raw: &raw::Http,
         fill: &impl Fn(&str, &Value) -> Result<Template, DefinitionError>,
     ) -> Result<Http, DefinitionError> {
-        if let Some(known) = self.known.filter(|known| !known.endpoints.contains(&raw.endpoint)) {
-            let all = known.endpoints.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let all = if all.is_empty() { "none is configured".to_owned() } else { all };
-            return Err(at.refuse(
-                "http.endpoint",
-                format!("{:?}", raw.endpoint),
-                format!("names of endpoints: {all}"),
-            ));
-        }
+        dependencies::is_endpoint(at, "http.endpoint", &raw.endpoint, self.known)?;
         let event_type = raw.event_type.as_deref().unwrap_or(HTTP_TYPE).trim();
         if event_type.is_empty() || event_type.len() > EVENT_TYPE_BYTES_MAX {
             let allowed = format!("an event type of at most {EVENT_TYPE_BYTES_MAX} bytes, such as part.scored");

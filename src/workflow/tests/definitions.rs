@@ -1,13 +1,16 @@
 //! What is wrong in a file is named with its line.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
 
 use crate::workflow::{Definition, Known};
 
 fn check(text: &str, expected: Expect) {
-    let topics = [("coafi.bitt".to_owned(), ["a.b".to_owned(), "c.d".to_owned()].into())].into();
-    let endpoints = ["scorer".to_owned()].into();
-    let error = Definition::parse("w.yaml", text, Some(&Known { topics, endpoints })).unwrap_err();
+    let types = ["a.b", "c.d"].map(str::to_owned).into();
+    let topics = [("coafi.bitt".to_owned(), types), ("coafi.notifications".to_owned(), BTreeSet::new())].into();
+    let (endpoints, channels) = (["scorer".to_owned()].into(), ["ops".to_owned()].into());
+    let error = Definition::parse("w.yaml", text, Some(&Known { topics, endpoints, channels })).unwrap_err();
     expected.assert_eq(&error.to_string());
 }
 
@@ -21,7 +24,7 @@ fn of_the_whole() {
     check(
         "name: W\nversion: 1\ninput: {}\nstep: []",
         expect![
-            "w.yaml:4: unknown field `step`, expected one of name, version, description, input, on, steps, output at line 4, column 1"
+            "w.yaml:4: unknown field `step`, expected one of name, version, description, input, dependencies, on, steps, output at line 4, column 1"
         ],
     );
     check(
@@ -54,19 +57,19 @@ fn of_a_step() {
     check_steps(
         "- {id: a}",
         expect![[
-            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 0 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transform: 1, wait: 1s}",
         expect![[
-            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each"#
+            r#"w.yaml:5: step "a": says 2 things to do; allowed: exactly one of transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each"#
         ]],
     );
     check_steps(
         "- {id: a, transfrom: 1}",
         expect![
-            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
+            "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
         ],
     );
     check_steps(
@@ -142,7 +145,7 @@ fn of_a_step() {
     check_steps(
         "- {id: a, emit: {topic: coafi.git, type: a.b, data: {}}}",
         expect![[
-            r#"w.yaml:5: step "a": emit.topic: "coafi.git" is not allowed; allowed: declared topics: coafi.bitt"#
+            r#"w.yaml:5: step "a": emit.topic: "coafi.git" is not allowed; allowed: declared topics: coafi.bitt, coafi.notifications"#
         ]],
     );
     check_steps(
@@ -164,6 +167,10 @@ fn of_a_step() {
     check_steps(
         "- {id: a, switch: {cases: []}}",
         expect![[r#"w.yaml:5: step "a": switch.cases: a list of 0 is not allowed; allowed: 1 to 20"#]],
+    );
+    check_steps(
+        "- {id: a, generate: {name: n, format: pdf, template: ''}}",
+        expect!["w.yaml:5: unknown variant `pdf`, expected one of html, markdown, text, json at line 5, column 39"],
     );
     check_steps(
         "- {id: a, parallel: []}",
@@ -217,4 +224,89 @@ fn of_steps_that_wait_and_of_what_undoes_them() {
         "- {id: a, transform: 1, compensate: {emit: {topic: coafi.bitt, type: a.b, data: =steps.b.output}}}",
         expect![[r#"w.yaml:5: step "a": compensate: steps.b in "steps.b.output" is not allowed; allowed: a"#]],
     );
+}
+
+#[test]
+fn of_a_template() {
+    let check = |template: &str, expected: Expect| {
+        let steps = [
+            "- {id: before, transform: 1}",
+            "- id: a",
+            "  after: []",
+            "  generate:",
+            "    name: n",
+            "    format: text",
+            "    template: |",
+            &format!("      {}", template.replace('\n', "\n      ")),
+        ];
+        check_steps(&steps.join("\n"), expected);
+    };
+    check(
+        "one\n{{ two",
+        expect![[
+            r#"w.yaml:6: step "a": generate.template: line 2: syntax error: unexpected end of input, expected end of variable block"#
+        ]],
+    );
+    check(
+        "{% include 'other' %}",
+        expect![[r#"w.yaml:6: step "a": generate.template: line 1: syntax error: unknown statement include"#]],
+    );
+    check(
+        "{{ inptu.name }}",
+        expect![[r#"w.yaml:6: step "a": generate.template: names "inptu"; allowed: input, steps, run"#]],
+    );
+    check(
+        "{{ item }}",
+        expect![[r#"w.yaml:6: step "a": generate.template: names "item"; allowed: input, steps, run"#]],
+    );
+    check(
+        "{% for n in range(3) %}{{ steps.before.output }}{% endfor %}",
+        expect![[
+            r#"w.yaml:6: step "a": generate.template: steps.before is not allowed; allowed: none: it comes after no step"#
+        ]],
+    );
+}
+
+#[test]
+fn of_dependencies() {
+    let check = |names: &str, expected: Expect| {
+        let steps = "[{id: a, transform: 1}]";
+        check(&format!("name: W\nversion: 1\ninput: {{}}\ndependencies:\n{names}\nsteps: {steps}"), expected);
+    };
+    check(
+        "- artifacts\n- databse",
+        expect![[
+            r#"w.yaml:6: dependencies: "databse" is not allowed; allowed: database, schema-registry, artifacts, http:ENDPOINT, notify:CHANNEL"#
+        ]],
+    );
+    check(
+        "- http:scorre",
+        expect![[r#"w.yaml:5: dependencies: "scorre" is not allowed; allowed: names of endpoints: scorer"#]],
+    );
+    check(
+        "- notify:pager",
+        expect![[r#"w.yaml:5: dependencies: "pager" is not allowed; allowed: names of channels: ops"#]],
+    );
+    check_steps(
+        "- {id: a, notify: {title: t, channels: [ops, pager]}}",
+        expect![[r#"w.yaml:5: step "a": notify.channels: "pager" is not allowed; allowed: names of channels: ops"#]],
+    );
+}
+
+#[test]
+fn what_steps_show_need_not_be_declared() {
+    let text = "name: W
+version: 1
+input: {}
+dependencies: [notify:ops]
+steps:
+  - id: both
+    parallel:
+      - {id: ask, http: {endpoint: scorer, data: 1}}
+      - {id: tell, notify: {title: t, channels: [chat, =input.channel]}}
+      - {id: page, generate: {name: n, format: text, template: ''}}
+";
+    let needed = Definition::parse("w.yaml", text, None).unwrap().dependencies;
+    let expected = ["artifacts", "database", "http:scorer", "notify:chat", "notify:ops", "schema-registry"];
+    assert_eq!(needed.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
