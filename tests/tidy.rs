@@ -109,7 +109,8 @@ fn handlers_reach_the_world_through_what_they_are_given() {
 }
 
 fn ambient(code: &str) -> Vec<String> {
-    let crates = AMBIENT_CRATES.iter().chain(&OF_THEIR_OWN).filter(|name| code.contains(*name)).map(|name| (*name).to_owned());
+    let crates =
+        AMBIENT_CRATES.iter().chain(&OF_THEIR_OWN).filter(|name| code.contains(*name)).map(|name| (*name).to_owned());
     let members = AMBIENT.iter().flat_map(|(root, members)| {
         let refused =
             |path: &String| members.contains(&path.split("::").next().unwrap_or_default()) && path != HARMLESS;

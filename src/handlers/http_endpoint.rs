@@ -38,7 +38,7 @@ impl Handler for HttpEndpoint {
         }
         let message = message::of(event, context).await?;
         let success = match endpoints.post(endpoint, message).await {
-            Err(error) => return Err(unanswered(&self.name, &error)),
+            Err(error) => return Err(unanswered(context.services, &self.name, &error).await),
             Ok(called) => {
                 verdict(context.services, &self.name, &called).await?;
                 answer::read(event, context, endpoint, called.answer).await?

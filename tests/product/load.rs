@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use coafi_testcontainers::{GitHost, Postgres, Registry};
 
+use crate::endpoints::server::Server;
 use crate::event::{attributes, commit_data};
 use crate::journal::Outcome;
 use crate::process::{Process, eventually, eventually_while};
@@ -265,6 +268,21 @@ fn an_artifact_store_is_outlasted() {
         std::fs::rename(&aside, &directory).unwrap();
     };
     outlasts(&world, "artifacts", commits, Needed::Always, take_away, bring_back);
+}
+
+/// A handler of somebody else: what it was asked when it went away is asked again.
+#[test]
+fn an_endpoint_is_outlasted() {
+    let world = World::spread(Stack::shared(), "load_endpoint", 4);
+    let server = Server::start(|_, _| Some(StatusCode::NO_CONTENT.into_response()));
+    world.change_routes(|routes| routes.replacen("handler: git_ref", "handler: http:enrich", 1));
+    let endpoint = format!("{{name: enrich, url: 'http://127.0.0.1:{}/events', secret_file: secret}}", server.port());
+    let settings = format!("outgoing: {{allow: [127.0.0.0/8]}}\nendpoints: [{endpoint}]\n");
+    std::fs::write(world.path("coafi.yaml"), settings).unwrap();
+    std::fs::write(world.path("secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    let server = RefCell::new(server);
+    let (stop, restart) = (|| server.borrow_mut().stop(), || server.borrow_mut().restart());
+    outlasts(&world, "http:enrich", pushes(&world), Needed::Always, stop, restart);
 }
 
 /// A system that a handler calls, and that the replica has been told of. Commits are read from a mirror; before there is one

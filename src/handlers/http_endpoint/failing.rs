@@ -9,11 +9,13 @@
 //! | 502, 503, 504 without `Retry-After`, while a second look finds nobody either | systemic, as a proxy says it whose server is away |
 //! | no address, connection or TLS; an address that may not be called | systemic: nothing was sent |
 //! | none in time, broken off | transient: it may have been received |
+//! | the same, while a second look finds nobody either | systemic: it is sent again under its `webhook-id` |
 //! | too large | permanent |
 
 use std::time::Duration;
 
-use crate::dispatch::{Failure, Services};
+use crate::dispatch::{Failure, Services, ask};
+use crate::engine::Dependency;
 use crate::outgoing::{CallError, Called, HTTP_ENDPOINT};
 
 /// Of a failure's answer that are shown.
@@ -48,12 +50,19 @@ fn judged(name: &str, status: u16, body: &[u8], retry_after: Option<Duration>, i
 }
 
 /// There was no answer.
-pub(crate) fn unanswered(name: &str, error: &CallError) -> Failure {
+pub(crate) async fn unanswered(services: &Services, name: &str, error: &CallError) -> Failure {
+    let may_be_away = matches!(error, CallError::Timeout(_) | CallError::Broken(_));
+    let is_away = may_be_away && ask(services, &Dependency::new(&format!("{HTTP_ENDPOINT}{name}"))).await.is_err();
+    lost(name, error, is_away)
+}
+
+fn lost(name: &str, error: &CallError, is_away: bool) -> Failure {
     let message = format!("{name}: {error}");
     let failure = match error {
         CallError::Unreachable(_) => away(name, "endpoint_unreachable", message),
         // For whoever runs this to mend; until then its events wait.
         CallError::Refused(_) => away(name, "endpoint_not_allowed", message),
+        CallError::Timeout(_) | CallError::Broken(_) if is_away => away(name, "endpoint_away", message),
         CallError::Timeout(_) => Failure::transient("endpoint_timeout", message),
         CallError::Broken(_) => Failure::transient("endpoint_broke_off", message),
         CallError::TooLarge(_) => Failure::permanent("endpoint_answer_too_large", message),
@@ -105,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_is_an_outage_and_what_may_have_been_received_is_not() {
-        let class = |error: CallError| unanswered("enrich", &error).class;
+        let class = |error: CallError| lost("enrich", &error, false).class;
         assert_eq!(class(CallError::Unreachable("refused".to_owned())), away("enrich", "", String::new()).class);
         assert!(
             matches!(class(CallError::Refused("127.0.0.1".to_owned())), Class::Systemic(d) if &*d.0 == "http:enrich")
@@ -113,6 +122,10 @@ mod tests {
         assert_eq!(class(CallError::Timeout(Duration::from_secs(1))), Class::Transient);
         assert_eq!(class(CallError::Broken("reset".to_owned())), Class::Transient);
         assert_eq!(class(CallError::TooLarge(1)), Class::Permanent);
+        for error in [CallError::Timeout(Duration::from_secs(1)), CallError::Broken("reset".to_owned())] {
+            assert_eq!(lost("enrich", &error, true).class, away("enrich", "", String::new()).class, "{error}");
+        }
+        assert_eq!(lost("enrich", &CallError::TooLarge(1), true).class, Class::Permanent);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) async fn post(
     }
     let called = match endpoints.post(endpoint, message(event, run, asked)).await {
         Ok(called) => called,
-        Err(error) => return fault(unanswered(name, &error)),
+        Err(error) => return fault(unanswered(context.services, name, &error).await),
     };
     if let Err(failure) = verdict(context.services, name, &called).await {
         return fault(failure);
