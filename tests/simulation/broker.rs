@@ -72,6 +72,8 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
     /// Not by the partition's owner: an operator's tool, a mirroring tool, a member that does not own it.
     pub(crate) by_a_stranger: bool,
+    /// A stranger has overwritten what earlier owners committed, and no owner has committed since.
+    pub(crate) erased: bool,
 }
 
 /// What one transaction made visible.
@@ -231,7 +233,7 @@ impl Broker {
     /// What is committed, whatever is open.
     pub(crate) fn last_committed(&self, partition: PartitionId) -> Committed {
         let base = NextOffset(self.logs[partition.0 as usize].base);
-        let first_start = || Committed { position: base, metadata: String::new(), by_a_stranger: false };
+        let first_start = || Committed { position: base, metadata: String::new(), by_a_stranger: false, erased: false };
         self.committed.get(&partition).cloned().unwrap_or_else(first_start)
     }
 
@@ -291,7 +293,8 @@ impl Broker {
 
     pub(crate) fn commit_offsets(&mut self, offsets: &[PartitionCommit]) {
         for PartitionCommit { partition, position, metadata, .. } in offsets {
-            let committed = Committed { position: *position, metadata: metadata.clone(), by_a_stranger: false };
+            let committed =
+                Committed { position: *position, metadata: metadata.clone(), by_a_stranger: false, erased: false };
             let replaced = self.committed.insert(*partition, committed);
             if let Some(replaced) = replaced.filter(|replaced| !replaced.by_a_stranger) {
                 self.earlier.insert(*partition, replaced);
@@ -301,7 +304,7 @@ impl Broker {
 
     /// Somebody commits who does not own the partition, or while nobody does. The broker does not mind.
     pub(crate) fn commit_by_a_stranger(&mut self, partition: PartitionId, position: NextOffset, metadata: String) {
-        self.committed.insert(partition, Committed { position, metadata, by_a_stranger: true });
+        self.committed.insert(partition, Committed { position, metadata, by_a_stranger: true, erased: true });
     }
 
     /// An owner begins from it: it is its own from now on.

@@ -116,6 +116,11 @@ impl Services {
         *row
     }
 
+    /// Whether a later owner has claimed it.
+    pub(crate) fn is_claimed_since(&self, partition: PartitionId, claim: i64) -> bool {
+        self.owners.get(&partition).is_some_and(|latest| *latest > claim)
+    }
+
     pub(crate) fn begin(&mut self, job: &Job<Payload>, random: &mut Random) -> Begin {
         match job.payload.behaviour {
             Behaviour::Slow => {

@@ -202,7 +202,9 @@ fn is_announced(world: &World, ticket: &Ticket) -> bool {
 fn dirty_mark_is_committed(world: &World, partition: PartitionId, claim: i64, saw_outage: bool) -> Checked {
     let committed = world.broker.last_committed(partition);
     let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position).unwrap_or_default();
-    // A zombie finds the claim of its successor, and a stranger's commit takes the mark away.
-    let marked = committed.by_a_stranger || map.claim > claim || (map.claim == claim && (map.dirty > 0 || saw_outage));
+    // A zombie finds the claim of its successor, and a stranger's commit takes the mark away: also that of a zombie whose
+    // successor has begun from there and not yet committed.
+    let erased = committed.by_a_stranger || committed.erased && world.services.is_claimed_since(partition, claim);
+    let marked = erased || map.claim > claim || (map.claim == claim && (map.dirty > 0 || saw_outage));
     ensure(marked, "crash", || format!("partition {} dispatches before its dirty mark is committed", partition.0))
 }
