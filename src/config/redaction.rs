@@ -39,24 +39,17 @@ fn rule(section: &mut Section<'_>) -> RedactionRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConfigError, Loaded, Sources, load};
-
-    fn loaded(yaml: &str) -> Result<Loaded, ConfigError> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("c.yaml");
-        std::fs::write(&file, yaml).unwrap();
-        load(&Sources { file: Some(file), ..Sources::default() })
-    }
+    use crate::config::tests::loaded;
 
     #[test]
     fn a_type_alone_hides_all_of_its_data() {
         let yaml = "redaction:\n  - crm.person\n  - {types: [api.request, 'hr.*'], fields: [/body/mail], messages: withhold}\n";
-        let redaction = loaded(yaml).unwrap().settings.redaction;
+        let redaction = loaded(yaml, &[]).unwrap().settings.redaction;
         let [all, some] = &redaction.rules[..] else { panic!("{redaction:?}") };
         assert_eq!((all.fields[0].to_string(), all.messages), (String::new(), Messages::Scrub));
         assert_eq!((some.fields[0].to_string(), some.messages), ("/body/mail".to_owned(), Messages::Withhold));
         assert!(some.types.matches("hr.pay") && !some.types.matches("git.push"));
-        assert!(loaded("").unwrap().settings.redaction.is_none());
+        assert!(loaded("", &[]).unwrap().settings.redaction.is_none());
     }
 
     #[test]
@@ -70,7 +63,7 @@ mod tests {
             ),
             ("redaction: [{types: [a], messages: none}]", "allowed: scrub, withhold"),
         ] {
-            let error = loaded(yaml).unwrap_err().to_string();
+            let error = loaded(yaml, &[]).unwrap_err().to_string();
             assert!(error.contains(said), "{yaml}: {error}");
         }
     }

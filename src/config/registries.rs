@@ -78,14 +78,7 @@ fn name(section: &mut Section<'_>, key: &'static str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConfigError, Loaded, Sources, load};
-
-    fn loaded(yaml: &str) -> Result<Loaded, ConfigError> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("c.yaml");
-        std::fs::write(&file, yaml).unwrap();
-        load(&Sources { file: Some(file), ..Sources::default() })
-    }
+    use crate::config::tests::loaded;
 
     #[test]
     fn everything_but_the_name_may_be_left_out() {
@@ -94,7 +87,7 @@ mod tests {
   - {name: wings, schema: w.json, require_match: true, keep_versions: 3, keep_for: 90d,
      dependants: [ada, {subscriber: grace, entries: wing-*}]}
 ";
-        let [parts, wings] = &loaded(yaml).unwrap().settings.registries[..] else { panic!() };
+        let [parts, wings] = &loaded(yaml, &[]).unwrap().settings.registries[..] else { panic!() };
         assert_eq!((&*parts.name, &parts.schema, parts.require_match), ("parts", &None, false));
         assert_eq!((parts.keep_versions, parts.keep_for, parts.dependants.len()), (None, None, 0));
         assert_eq!((wings.keep_versions, wings.keep_for), (Some(3), Some(Duration::from_secs(90 * 86_400))));
@@ -115,7 +108,7 @@ mod tests {
             ("registries: [{name: p, dependants: [{entries: '['}]}]", "a glob, such as wing-*"),
             ("registries: [{name: p, dependants: [{}]}]", "dependants[0].subscriber: is missing"),
         ] {
-            let error = loaded(yaml).unwrap_err().to_string();
+            let error = loaded(yaml, &[]).unwrap_err().to_string();
             assert!(error.contains(said), "{yaml}: {error}");
         }
     }

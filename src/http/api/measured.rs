@@ -1,4 +1,5 @@
-//! How long requests take, by endpoint, method and status, and which are refused. A caller that goes away before it is answered is not counted.
+//! How long requests take, by endpoint, method and status, and which are refused. A caller that goes away before it is answered
+//! is not counted.
 
 use std::time::Instant;
 
