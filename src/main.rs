@@ -6,5 +6,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Whoever starts OpenSSL first says whether it cleans up at exit; this says no. A command ends with clients whose threads
+    // still speak SASL or TLS, and these would crash in what was torn down (openssl/openssl#6214).
+    openssl_sys::init();
     coafi::cli::main()
 }

@@ -118,7 +118,6 @@ pub struct TenantPolicy {
     pub quota: Option<TenantQuota>,
 }
 
-/// No bounds besides the route's.
 impl TenantPolicy {
     /// Its bounds, if there are any: `16 in flight, 50/s, burst 100`.
     #[must_use]
@@ -130,8 +129,25 @@ impl TenantPolicy {
     }
 }
 
+/// No bounds besides the route's.
 impl Default for TenantPolicy {
     fn default() -> Self {
         Self { concurrency: usize::MAX, quota: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_a_tenant_are_told_if_there_are_any() {
+        let quota = Some(TenantQuota { per_second: 50, burst: 100 });
+        let words = |policy: TenantPolicy| policy.in_words();
+        let none = TenantPolicy::default();
+        assert_eq!(words(none), None);
+        assert_eq!(words(TenantPolicy { concurrency: 16, ..none }).as_deref(), Some("16 in flight"));
+        assert_eq!(words(TenantPolicy { quota, ..none }).as_deref(), Some("50/s, burst 100"));
+        assert_eq!(words(TenantPolicy { concurrency: 16, quota }).as_deref(), Some("16 in flight, 50/s, burst 100"));
     }
 }

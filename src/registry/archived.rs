@@ -39,3 +39,29 @@ fn line(version: &StoredVersion) -> Vec<u8> {
     line.push(b'\n');
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Archives are read by others, years later.
+    #[test]
+    fn a_version_is_the_same_line_and_the_same_file_as_before() {
+        let version = StoredVersion {
+            registry: "parts".to_owned(),
+            entry: "wing-7".to_owned(),
+            version: 3,
+            data: Some(json!({"n": 7})),
+            utids: None,
+            updated_by: "RegistryUpdateHandler".to_owned(),
+            principal: Some("key:ada".to_owned()),
+            source: "/coafi/api".to_owned(),
+            event_id: "e-1".to_owned(),
+            updated_ms: 1_763_740_800_000,
+        };
+        let Archived { path, lines } = Archived::of("archive", "parts", &[version.clone(), version]);
+        let line = r#"{"data":{"n":7},"entry":"wing-7","eventId":"e-1","principal":"key:ada","registry":"parts","source":"/coafi/api","updatedBy":"RegistryUpdateHandler","updatedMs":1763740800000,"utids":null,"version":3}"#;
+        assert_eq!(String::from_utf8(lines).unwrap(), format!("{line}\n{line}\n"));
+        assert_eq!(path.as_ref(), "archive/parts/001763740800000-d999b8fe81d785e7.jsonl");
+    }
+}

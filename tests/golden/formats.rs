@@ -10,6 +10,7 @@
 
 mod hashes;
 mod headers;
+mod kept;
 mod offset_maps;
 mod records;
 mod results;

@@ -40,6 +40,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else_is() {
         let written = part((&3, &17));
+        assert_eq!(written, ("3".to_owned(), Some(json!({"v": 1, "offset": 17}))), "kept by every version");
         let parts: Parts = [(written.0, written.1.unwrap())].into();
         assert_eq!(positions(&parts), Ok([(3, 17)].into()));
         for value in [json!({"v": 2, "offset": 1}), json!({"v": 1}), json!({"v": 1, "offset": -1}), json!(7)] {

@@ -65,3 +65,21 @@ impl Section {
         self.rows.push(Row { subject: cut(subject), measure: cut(measure), value: cut(&value.to_string()) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are an artifact as soon as a report is begun, and whoever goes on with it may be of another version.
+    #[test]
+    fn what_was_found_is_kept_as_before() {
+        let mut section = Section::new("registries");
+        section.add("parts", "entries", 7);
+        let (since, until) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(3_600).unwrap());
+        let facts =
+            Facts { report: Kind::Compliance, schedule: "daily".to_owned(), since, until, sections: vec![section] };
+        let kept = r#"{"report":"compliance","schedule":"daily","since":"1970-01-01T00:00:00Z","until":"1970-01-01T01:00:00Z","sections":[{"name":"registries","rows":[{"subject":"parts","measure":"entries","value":"7"}],"more":false}]}"#;
+        assert_eq!(serde_json::to_string(&facts).unwrap(), kept);
+        assert_eq!(serde_json::from_str::<Facts>(kept).unwrap(), facts);
+    }
+}

@@ -4,7 +4,7 @@ use super::{Told, titles};
 use coafi_testcontainers::Postgres;
 
 use crate::journal::Outcome;
-use crate::process::eventually;
+use crate::process::{Process, eventually};
 use crate::stack::Stack;
 use crate::topic::Record;
 
@@ -32,6 +32,33 @@ fn an_outage_that_lasts_is_said_once_and_that_it_is_over_once() {
     replica.terminate();
     replica.ended().well();
     assert_eq!(told.hook.all().len(), 2);
+}
+
+fn is_escalation(outcome: &Outcome) -> bool {
+    outcome.is_final() && outcome.event_id.as_deref().is_some_and(|id| id.starts_with("escalation-"))
+}
+
+#[test]
+fn an_outage_that_two_replicas_see_is_said_once() {
+    let mut told = Told::with("notify_replicas", RULES);
+    told.chat.stop();
+    let replicas = [(); 2].map(|()| told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")]));
+    let chat = told.channel("chat");
+    // Of so many keys each replica has some.
+    let ids: Vec<String> = (0..12).map(|n| told.say(&format!("n{n}"), &["--channel", &chat])).collect();
+    let said = |told: &Told| told.outcomes().iter().filter(|outcome| is_escalation(outcome)).count();
+    eventually("both have said so", || said(&told) == 2);
+    for replica in &replicas {
+        assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "each has seen it");
+    }
+    told.chat.resume();
+    told.chat.until(ids.len());
+    eventually("both have said that it is over", || said(&told) == 4);
+    replicas.iter().for_each(Process::terminate);
+    replicas.into_iter().for_each(|replica| drop(replica.ended().well()));
+    let received = told.hook.all();
+    let expected = [format!("notify:{chat} is down"), format!("notify:{chat} answers again")];
+    assert_eq!(received.iter().map(titles).collect::<Vec<_>>().concat(), expected);
 }
 
 #[test]
