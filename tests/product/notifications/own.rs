@@ -42,7 +42,9 @@ fn is_escalation(outcome: &Outcome) -> bool {
 fn an_outage_that_two_replicas_see_is_said_once() {
     let mut told = Told::with("notify_replicas", RULES);
     told.chat.stop();
-    let replicas = [(); 2].map(|()| told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")]));
+    let replicas = ["one", "two"].map(|slot| {
+        told.replica_with(&[("COAFI__KAFKA__SLOT", slot), ("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")])
+    });
     let chat = told.channel("chat");
     // Of so many keys each replica has some.
     let ids: Vec<String> = (0..12).map(|n| told.say(&format!("n{n}"), &["--channel", &chat])).collect();
