@@ -1,7 +1,7 @@
 //! Notifications, as those who are told get them: nothing is lost, nothing is said twice, and who asked is done.
 
 mod own;
-mod receiver;
+pub(crate) mod receiver;
 
 use serde_json::Value;
 

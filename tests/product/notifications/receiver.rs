@@ -20,9 +20,9 @@ use tokio::task::JoinHandle;
 use crate::process::found;
 
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) at: Instant,
-    pub(super) path: String,
+pub(crate) struct Received {
+    pub(crate) at: Instant,
+    pub(crate) path: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -33,15 +33,15 @@ struct Kept {
     answers: Mutex<VecDeque<u16>>,
 }
 
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     kept: Arc<Kept>,
     runtime: Runtime,
     serving: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,30 +53,30 @@ impl Receiver {
     }
 
     /// Nobody listens any more.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let serving = self.serving.take().expect("it runs");
         serving.abort();
         // Whether it had ended is of no interest; that the port is free is.
         let _ = self.runtime.block_on(serving);
     }
 
-    pub(super) fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         let app = Router::new().fallback(receive).with_state(Arc::clone(&self.kept));
         let listener = found("the port", || self.runtime.block_on(TcpListener::bind(self.address)).ok());
         self.serving = Some(self.runtime.spawn(async move { axum::serve(listener, app).await.unwrap() }));
     }
 
     /// The next requests are answered so, later ones with 200.
-    pub(super) fn answer_next(&self, statuses: &[u16]) {
+    pub(crate) fn answer_next(&self, statuses: &[u16]) {
         self.kept.answers.lock().unwrap().extend(statuses);
     }
 
     /// What was posted.
-    pub(super) fn all(&self) -> Vec<Received> {
+    pub(crate) fn all(&self) -> Vec<Received> {
         self.kept.received.lock().unwrap().clone()
     }
 
-    pub(super) fn until(&self, count: usize) -> Vec<Received> {
+    pub(crate) fn until(&self, count: usize) -> Vec<Received> {
         found("messages", || Some(self.all()).filter(|all| all.len() >= count))
     }
 }
@@ -98,16 +98,16 @@ async fn receive(
 }
 
 impl Received {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }
 
     /// As Standard Webhooks has it: `v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
-    pub(super) fn check_signature(&self, secret: &str) {
+    pub(crate) fn check_signature(&self, secret: &str) {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(secret.strip_prefix("whsec_").unwrap()).unwrap());
         let (id, timestamp) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &self.body].concat();
