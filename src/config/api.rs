@@ -209,7 +209,7 @@ impl ApiLimits {
             body_timeout: section.duration("body_timeout", seconds(10), Duration::from_millis(100)..=seconds(300)),
             header_max_bytes: bytes(section.size("header_max_bytes", kib(16), kib(8)..=kib(256))),
             header_timeout: section.duration("header_timeout", seconds(10), Duration::from_millis(100)..=seconds(300)),
-            publish_timeout: section.duration("publish_timeout", seconds(10), seconds(1)..=seconds(300)),
+            publish_timeout: section.duration("publish_timeout", seconds(8), seconds(1)..=seconds(300)),
             connections: section.integer("connections", 1_000, 1..=100_000),
             wait_max: section.duration("wait_max", seconds(30), seconds(1)..=seconds(300)),
             waiting: section.integer("waiting", 500, 0..=100_000),
