@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::dispatch::NewEvent;
 use crate::handlers::git_commit::tests::world::World;
-use crate::registry::{Rule, Rules};
+use crate::registry::{Dependant, Rule, Rules};
 use crate::schema::{Shape, workflow_files};
 
 const COPY: &str = "name: Copy
@@ -204,6 +204,40 @@ steps: [{id: put, registry_update: {registry: parts, entry: a, data: =input.data
     run(&mut world, "workflow.requested", requested("Writing", "bad", &json!({"data": {"state": 1}}))).await;
     assert_eq!((&*status(&world, "good").await, &*status(&world, "bad").await), ("completed", "failed"));
     assert_eq!(world.store.entry("parts", "a").await.unwrap().unwrap().data, json!({"status": 1}));
+}
+
+/// What a step changes is told; what telling changes is not, or it would never end.
+#[tokio::test]
+async fn who_depends_on_what_a_step_changes_is_told() {
+    let mut world = World::new().await;
+    let dependants = |channel: Option<&str>| {
+        let entries = globset::Glob::new("*").unwrap().compile_matcher();
+        let channel = channel.map(str::to_owned);
+        Rule { dependants: vec![Dependant { entries, subscriber: "ada".to_owned(), channel }], ..Rule::default() }
+    };
+    let rules = [("copies", dependants(Some("chat"))), ("notifications", dependants(None))];
+    world.services.registries = Arc::new(Rules::new(rules.map(|(name, rule)| (name.to_owned(), rule)).into()));
+    let mut texts: Vec<&str> = workflow_files().iter().map(|(_, text)| *text).collect();
+    texts.push(COPY);
+    world.define(&texts);
+    let others = run(&mut world, "workflow.requested", requested("Copy", "wf-1", &json!({"entry": "e"}))).await;
+    let store = Arc::clone(&world.store);
+    let entry = async |entry: &str| store.entry("notifications", entry).await.unwrap().map(|entry| entry.data);
+    for name in ["ada#copies/e", "ada#copies/e2"] {
+        let told = entry(name).await.unwrap();
+        assert_eq!(told["update"], json!({"change": "created", "previousVersion": 0}));
+    }
+    let mut titles = Vec::new();
+    for event in others.iter().filter(|event| event.topic == "coafi.notifications") {
+        let said = world.decode_json(event).await;
+        assert_eq!(said["channels"], json!(["chat"]));
+        titles.push(said["title"].clone());
+    }
+    titles.sort_by_key(Value::to_string);
+    assert_eq!(titles, ["copies/e was changed", "copies/e2 was changed"]);
+    assert_eq!(world.store.entries("notifications", None, 10).await.unwrap().len(), 2);
+    run(&mut world, "workflow.requested", requested("Copy", "wf-2", &json!({"entry": "e"}))).await;
+    assert_eq!(entry("ada#copies/e").await.unwrap()["update"], json!({"change": "updated", "previousVersion": 1}));
 }
 
 #[tokio::test]
