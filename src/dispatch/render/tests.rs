@@ -267,6 +267,33 @@ async fn a_derived_event() {
 }
 
 #[tokio::test]
+async fn what_a_failure_says_of_the_dead_letter_follows_that_and_no_retry() {
+    let world = World::new().await;
+    let new = NewEvent {
+        topic: "coafi.workflow".into(),
+        id: "failed-1".into(),
+        source: "/coafi/workflows/W".into(),
+        event_type: "workflow.failed".into(),
+        subject: None,
+        workflow_hops: None,
+        tenant: None,
+        key: "wf-1".into(),
+        data: (&b"\0\0\0\0\x01data"[..]).into(),
+    };
+    let report = failed(Failure { on_dead_letter: Some(Box::new(new)), ..fail(Class::Transient) });
+    let class = Class::Transient;
+    for (disposition, expected) in [
+        (world.retry_topic(0), &["coafi.bitt.records", "coafi.git.retry.5s"][..]),
+        (Disposition::Halted { class: class.clone() }, &["coafi.bitt.records"]),
+        (Disposition::DeadLetter { class }, &["coafi.bitt.records", "coafi.git.dlq", "coafi.workflow"]),
+    ] {
+        let output = Staged { report: report.clone(), ..world.output(event("coafi.git"), disposition) };
+        let topics: Vec<_> = world.render(&output).iter().map(|record| record.topic.to_string()).collect();
+        assert_eq!(topics, expected);
+    }
+}
+
+#[tokio::test]
 async fn every_disposition_has_its_outcome_and_its_record() {
     let world = World::new().await;
     let class = Class::Transient;

@@ -145,6 +145,42 @@ async fn what_cannot_be_started_is_said() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_is_escalated_once_it_is_a_dead_letter() {
+    let mut world = World::new().await;
+    world.define(&workflow_files().iter().map(|(_, text)| *text).collect::<Vec<_>>());
+    let refused = async |world: &World, workflow: &str, headers: &[(&str, &str)]| {
+        let asked = requested(workflow, "wf-1", &json!({"secret": "hunter2"}));
+        let failure = world.handle_by_with(&WorkflowHandler, "workflow.requested", &asked, headers).await.unwrap_err();
+        *failure.on_dead_letter.expect("an event that says so")
+    };
+    let long = refused(&world, &"\n\u{e9}".repeat(100_000), &[]).await;
+    assert!(long.source.chars().count() < 300 && !long.source.contains('\n'), "it becomes a header");
+    assert_eq!(refused(&world, "", &[]).await.subject.as_deref(), Some("unnamed"));
+    let unknown = refused(&world, "Coppy", &[]).await;
+    assert_eq!(refused(&world, "Coppy", &[]).await, unknown, "the same, however often it is tried");
+    let redriven = refused(&world, "Coppy", &[(crate::dispatch::hop::REDRIVE, "1")]).await;
+    assert_ne!(redriven.id, unknown.id, "what a redrive comes to is said again");
+    let said = world.decode_json(&unknown).await;
+    assert_eq!((&said["status"], &said["code"]), (&json!(events::START_FAILED), &json!("unknown_workflow")));
+    run(&mut world, &unknown.event_type, said).await;
+    let invalid = refused(&world, "ReportWorkflow", &[]).await;
+    let said = world.decode_json(&invalid).await;
+    assert!(!said.to_string().contains("hunter2"), "{said}");
+    run(&mut world, &invalid.event_type, said).await;
+    let open = async |entry: &str| world.store.entry("escalations", entry).await.unwrap().unwrap().data["reason"].clone();
+    let reason = |code: &str| json!(format!("{code} it could not be started; the dead letter of its request says why"));
+    assert_eq!(open("Coppy").await, reason("unknown_workflow"));
+    assert_eq!(open("ReportWorkflow").await, reason("invalid_input"));
+    // Nobody escalates that nothing can be escalated.
+    let own = refused(&world, "EscalationWorkflow", &[]).await;
+    let said = world.decode_json(&own).await;
+    assert_eq!(handle(&world, &own.event_type, &said).await.unwrap().emit, []);
+    world.define(&[COPY]);
+    let nobody = handle(&world, "workflow.requested", &requested("Coppy", "wf-2", &json!({}))).await.unwrap_err();
+    assert_eq!(nobody.on_dead_letter, None, "no workflow would hear of it");
+}
+
+#[tokio::test]
 async fn a_run_that_failed_is_retried_with_the_definition_that_it_began_with() {
     let mut world = World::new().await;
     let text = "name: W
