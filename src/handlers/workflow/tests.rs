@@ -303,11 +303,20 @@ steps: [{id: put, registry_update: {registry: subscriptions, entry: parts, data:
         ("ComplianceRemediationWorkflow", finding),
         ("ReportWorkflow", report),
     ] {
-        run(&mut world, "workflow.requested", requested(workflow, workflow, &input)).await;
+        let said = run(&mut world, "workflow.requested", requested(workflow, workflow, &input)).await;
         assert_eq!(status(&world, workflow).await, "completed", "{workflow}");
+        if workflow == "ComplianceRemediationWorkflow" {
+            let [told, escalated] = &said[..] else { panic!("{said:?}") };
+            assert_eq!(world.decode_json(told).await["title"], "Compliance: R1 of wing");
+            for event in [told, escalated] {
+                assert_eq!(world.decode_json(event).await["severity"], "critical");
+            }
+        }
     }
-    let told = json!({"registryId": "parts", "entryId": "tail", "updateResult": {}, "dependants": ["alan"]});
-    run(&mut world, "workflow.requested", requested("RegistryUpdateNotificationWorkflow", "told", &told)).await;
+    let told = json!({"registryId": "parts", "entryId": "tail", "updateResult": {}, "dependants": ["alan"], "channels": ["chat"]});
+    let said = run(&mut world, "workflow.requested", requested("RegistryUpdateNotificationWorkflow", "told", &told)).await;
+    let [said] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(world.decode_json(said).await["channels"], json!(["chat"]));
     let entry = async |registry: &str, entry: &str| world.store.entry(registry, entry).await.unwrap().unwrap().data;
     assert_eq!(entry("commit-reports", "https://h/r#main@c0ffee").await["invalid"], json!(["b.md"]));
     assert_eq!(entry("notifications", "grace#parts/wing").await["update"], json!({"change": "created"}));
