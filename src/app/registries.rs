@@ -30,6 +30,7 @@ fn rule(registry: &Registry) -> anyhow::Result<Rule> {
         Ok(Dependant {
             entries: Glob::new(&dependant.entries)?.compile_matcher(),
             subscriber: dependant.subscriber.clone(),
+            channel: dependant.channel.clone(),
         })
     });
     Ok(Rule {

@@ -7,6 +7,7 @@ use globset::Glob;
 
 use super::section::Section;
 use super::{format_duration, parse_duration};
+use crate::notify::Channel;
 
 /// One registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct RegistryDependant {
     /// A glob over names of entries.
     pub entries: String,
     pub subscriber: String,
+    /// Of notifications, that is told besides.
+    pub channel: Option<String>,
 }
 
 const NAME_BYTES_MAX: usize = 256;
@@ -37,6 +40,19 @@ pub(super) fn read(root: &mut Section<'_>) -> Vec<Registry> {
     let names = registries.iter().map(|registry| registry.name.as_str());
     root.distinct("registries", names, "the registry is listed twice");
     registries
+}
+
+/// That channels are there which dependants are told by.
+pub(super) fn check(root: &mut Section<'_>, registries: &[Registry], channels: &[Channel]) {
+    let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+    for (index, registry) in registries.iter().enumerate() {
+        for (nth, dependant) in registry.dependants.iter().enumerate() {
+            if let Some(unknown) = dependant.channel.as_deref().filter(|channel| !names.contains(channel)) {
+                let message = format!("there is no channel {unknown:?}; allowed: {}", names.join(", "));
+                root.reject(&format!("registries[{index}].dependants[{nth}].channel"), message);
+            }
+        }
+    }
 }
 
 impl Registry {
@@ -62,7 +78,7 @@ impl RegistryDependant {
     fn read(section: &mut Section<'_>) -> Self {
         let glob = |text: &str| Glob::new(text).ok().map(|_| text.to_owned());
         let entries = section.parsed("entries", "*".to_owned(), "a glob, such as wing-*", glob, Clone::clone);
-        Self { entries, subscriber: name(section, "subscriber") }
+        Self { entries, subscriber: name(section, "subscriber"), channel: section.optional_text("channel") }
     }
 }
 
@@ -85,17 +101,19 @@ mod tests {
         let yaml = "registries:
   - parts
   - {name: wings, schema: w.json, require_match: true, keep_versions: 3, keep_for: 90d,
-     dependants: [ada, {subscriber: grace, entries: wing-*}]}
+     dependants: [ada, {subscriber: grace, entries: wing-*, channel: alerts}]}
+notifications: {channels: [{name: alerts, kind: alertmanager, url: 'http://a'}]}
 ";
         let [parts, wings] = &loaded(yaml, &[]).unwrap().settings.registries[..] else { panic!() };
         assert_eq!((&*parts.name, &parts.schema, parts.require_match), ("parts", &None, false));
         assert_eq!((parts.keep_versions, parts.keep_for, parts.dependants.len()), (None, None, 0));
         assert_eq!((wings.keep_versions, wings.keep_for), (Some(3), Some(Duration::from_secs(90 * 86_400))));
-        let dependant = |subscriber: &str, entries: &str| RegistryDependant {
+        let dependant = |subscriber: &str, entries: &str, channel: Option<&str>| RegistryDependant {
             entries: entries.into(),
             subscriber: subscriber.into(),
+            channel: channel.map(str::to_owned),
         };
-        assert_eq!(wings.dependants, [dependant("ada", "*"), dependant("grace", "wing-*")]);
+        assert_eq!(wings.dependants, [dependant("ada", "*", None), dependant("grace", "wing-*", Some("alerts"))]);
     }
 
     #[test]
@@ -106,6 +124,7 @@ mod tests {
             ("registries: [{name: p, keep_versions: 0}]", "keep_versions: 0 is not allowed"),
             ("registries: [{name: p, keep_for: 1s}]", "at least 1m"),
             ("registries: [{name: p, dependants: [{entries: '['}]}]", "a glob, such as wing-*"),
+            ("registries: [{name: p, dependants: [{subscriber: a, channel: c}]}]", "there is no channel \"c\""),
             ("registries: [{name: p, dependants: [{}]}]", "dependants[0].subscriber: is missing"),
         ] {
             let error = loaded(yaml, &[]).unwrap_err().to_string();

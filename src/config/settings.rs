@@ -89,6 +89,7 @@ impl Settings {
 
     /// What makes no sense together.
     fn check(&self, root: &mut Section<'_>) {
+        registries::check(root, &self.registries, &self.notifications.channels);
         let Federated { max_lifetime, leeway, domains, .. } = &self.federated;
         if !domains.is_empty() && self.api.requests_retention <= *max_lifetime + 2 * *leeway {
             let message = "must be longer than federated.max_lifetime and twice federated.leeway, or an envelope could be sent again";

@@ -174,6 +174,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// Of a transient failure: the next attempt is made no sooner than this, as far as the route's retries allow.
     pub retry_after: Option<Duration>,
+    /// An event that follows if the handled one becomes a dead letter by this, in the same transaction. None does otherwise.
+    pub on_dead_letter: Option<Box<NewEvent>>,
 }
 
 impl Failure {
@@ -191,6 +193,7 @@ impl Failure {
             steps: Vec::new(),
             status: None,
             retry_after: None,
+            on_dead_letter: None,
         }
     }
 

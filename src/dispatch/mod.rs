@@ -19,6 +19,7 @@ mod rate;
 mod record_limits;
 pub mod redaction;
 mod registry;
+pub mod registry_changes;
 mod render;
 pub mod replies;
 mod report;

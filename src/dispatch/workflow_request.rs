@@ -28,7 +28,15 @@ pub struct WorkflowRequest<'a> {
 /// The workflow's id: the same whenever the event is handled again (I9), another for a redrive or a replay.
 #[must_use]
 pub fn id(workflow: &str, event: &Event, context: &Context<'_>) -> String {
-    format!("wf-{}", artifact::digest(&[workflow, event.source(), event.id(), &once::run(event, context)]))
+    id_about(workflow, event, context, &[])
+}
+
+/// As [`id`], where an event asks for several runs of a workflow: each is about something else.
+#[must_use]
+pub fn id_about(workflow: &str, event: &Event, context: &Context<'_>, about: &[&str]) -> String {
+    let run = once::run(event, context);
+    let parts = [&[workflow, event.source(), event.id(), &run], about].concat();
+    format!("wf-{}", artifact::digest(&parts))
 }
 
 /// The derived event. (That it was derived is a step of the outcome record by way of `Success::workflow_id`.)

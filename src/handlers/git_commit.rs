@@ -1,5 +1,5 @@
 //! `git.commit`: validates the files that a commit changed, generates documentation for valid Markdown, keeps the registry
-//! of documents, and starts `GitCommitProcessingWorkflow`, whose request is what those who depend on the files hear.
+//! of documents, whose dependants are told, and starts `GitCommitProcessingWorkflow`.
 //!
 //! An invalid file is a result, not a failure: the event is processed. It refuses to know how repositories are fetched and
 //! what happens to a failed event. Its effects are exactly-once: pages are named by their content, and registry entries
@@ -29,7 +29,7 @@ use self::check::{Checked, Checker};
 use self::files::CommitFiles;
 use self::report::{Bounded, MAX_OUTCOME_BYTES};
 use crate::connectors::git::{Blob, ChangeStatus, ChangedFile, EntryType};
-use crate::dispatch::{Context, Failure, Handler, Registration, Success, once, workflow_request};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once, registry_changes, workflow_request};
 use crate::event::Event;
 use crate::registry::documents;
 use crate::schema::FileType;
@@ -73,6 +73,7 @@ impl Handler for GitCommitHandler {
         let (changed, checked) = check_all(&files, &commit, context).await?;
         let changes = changes(&commit, &changed, &checked, once::utids(event));
         let success = success(event, context, &commit, checked).await?;
+        let success = registry_changes::told(event, context, &changes, success).await?;
         once::commit(event, context, changes, success).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::git_commit::payload::{object_id, text, without_credentials};
-use crate::dispatch::{Context, Failure, Handler, Registration, Success, once};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once, registry_changes};
 use crate::event::Event;
 use crate::registry::refs;
 use crate::schema::Payload as _;
@@ -51,7 +51,10 @@ impl Handler for GitRefHandler {
             }
             None => (refs::remove(&repository_url, &name, utids), format!("{name} is gone")),
         };
-        once::commit(event, context, vec![change], Success { message, ..Success::default() }).await
+        let changes = vec![change];
+        let success = Success { message, ..Success::default() };
+        let success = registry_changes::told(event, context, &changes, success).await?;
+        once::commit(event, context, changes, success).await
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::dispatch::{Context, Failure, Handler, Registration, Success, once};
+use crate::dispatch::{Context, Failure, Handler, Registration, Success, once, registry_changes};
 use crate::event::Event;
 use crate::registry::systems::{self, System};
 use crate::schema::payloads::FederatedMessage;
@@ -63,8 +63,10 @@ impl Handler for SystemUpdateHandler {
             message_id: message.message_id,
         };
         // What was read above must still hold when it is written; else the attempt is made again.
-        let change = systems::put(&new, at, once::utids(event));
-        once::commit(event, context, vec![change], success(format!("{entry} is up to date"))).await
+        let changes = vec![systems::put(&new, at, once::utids(event))];
+        let success = success(format!("{entry} is up to date"));
+        let success = registry_changes::told(event, context, &changes, success).await?;
+        once::commit(event, context, changes, success).await
     }
 }
 

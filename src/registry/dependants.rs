@@ -1,15 +1,16 @@
 //! Who is told when an entry changes. The configuration names some; the others are entries of the registry "subscriptions":
 //! one for each pattern and subscriber, and, as it was before there were patterns, one under the registry's own name with
-//! `{subscribers: […]}` for all of its entries.
+//! `{subscribers: […]}` for all of its entries, with `channels: […]` besides. Whoever is told may have a channel of notifications.
 //!
 //! As entries they have versions, a history and an audit trail like everything else.
 
 use std::collections::BTreeSet;
 
+use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Rules, entry_name};
+use super::{Dependant, Rules, entry_name};
 use crate::store::{Store, StoreError};
 
 /// The registry's name.
@@ -28,6 +29,9 @@ pub struct Subscription {
     /// A glob over names of entries; `*` stands for any text, `/` too.
     pub entries: String,
     pub subscriber: String,
+    /// Of notifications, that is told besides.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub channel: Option<String>,
 }
 
 impl Subscription {
@@ -40,16 +44,14 @@ impl Subscription {
     /// # Errors
     /// Why its pattern is none.
     pub fn check(&self) -> Result<(), String> {
+        self.pattern().map(drop)
+    }
+
+    fn pattern(&self) -> Result<GlobMatcher, String> {
         if self.entries.len() > PATTERN_BYTES_MAX {
             return Err(format!("the pattern has {} bytes; allowed: at most {PATTERN_BYTES_MAX}", self.entries.len()));
         }
-        globset::Glob::new(&self.entries).map(drop).map_err(|error| error.to_string())
-    }
-
-    fn is_about(&self, entry: &str) -> bool {
-        // Whoever wrote the entry: what is no pattern matches nothing.
-        self.check().is_ok()
-            && globset::Glob::new(&self.entries).is_ok_and(|glob| glob.compile_matcher().is_match(entry))
+        Glob::new(&self.entries).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
     }
 }
 
@@ -65,25 +67,70 @@ pub async fn listed(store: &dyn Store, registry: Option<&str>) -> Result<Vec<Sub
     Ok(theirs.filter_map(|entry| serde_json::from_value(entry.data).ok()).collect())
 }
 
-/// Everybody who is to be told of this entry, sorted, at most [`TOLD_MAX`]; and how many there are beyond.
-///
-/// # Errors
-/// As the store.
-pub async fn told(
-    store: &dyn Store,
-    rules: &Rules,
-    registry: &str,
-    entry: &str,
-) -> Result<(Vec<String>, usize), StoreError> {
-    let mut told: BTreeSet<String> = rules.told(registry, entry).map(str::to_owned).collect();
-    if let Some(all) = store.entry(REGISTRY, registry).await? {
-        let subscribers = all.data["subscribers"].as_array().into_iter().flatten();
-        told.extend(subscribers.filter_map(Value::as_str).map(str::to_owned));
+/// Everybody who is told of changes in one registry, as it stood when they were asked for.
+#[derive(Debug)]
+pub struct Dependants {
+    all: Vec<Dependant>,
+    /// For whom the registry's own entry names no subscriber.
+    channels: Vec<String>,
+}
+
+/// Whom to tell of one change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Sorted, at most [`TOLD_MAX`].
+    pub subscribers: Vec<String>,
+    /// Of notifications; sorted, at most [`TOLD_MAX`].
+    pub channels: Vec<String>,
+    /// How many subscribers there are beyond.
+    pub beyond: usize,
+}
+
+impl Told {
+    #[must_use]
+    pub const fn is_nobody(&self) -> bool {
+        self.subscribers.is_empty() && self.channels.is_empty()
     }
-    let theirs = listed(store, Some(registry)).await?;
-    told.extend(theirs.into_iter().filter(|theirs| theirs.is_about(entry)).map(|theirs| theirs.subscriber));
-    let beyond = told.len().saturating_sub(TOLD_MAX);
-    Ok((told.into_iter().take(TOLD_MAX).collect(), beyond))
+}
+
+impl Dependants {
+    /// # Errors
+    /// As the store.
+    pub async fn of(store: &dyn Store, rules: &Rules, registry: &str) -> Result<Self, StoreError> {
+        let mut all = rules.dependants(registry).to_vec();
+        let own = store.entry(REGISTRY, registry).await?.map(|entry| entry.data).unwrap_or_default();
+        let any = |subscriber| Subscription {
+            registry: registry.to_owned(),
+            entries: "*".to_owned(),
+            subscriber,
+            channel: None,
+        };
+        let theirs = texts(&own["subscribers"]).map(any).chain(listed(store, Some(registry)).await?);
+        // Whoever wrote the entry: what is no pattern matches nothing.
+        all.extend(theirs.filter_map(|theirs| {
+            let entries = theirs.pattern().ok()?;
+            Some(Dependant { entries, subscriber: theirs.subscriber, channel: theirs.channel })
+        }));
+        Ok(Self { all, channels: texts(&own["channels"]).collect() })
+    }
+
+    /// Everybody who is to be told of this entry.
+    #[must_use]
+    pub fn told(&self, entry: &str) -> Told {
+        let theirs = || self.all.iter().filter(|dependant| dependant.entries.is_match(entry));
+        let subscribers: BTreeSet<_> = theirs().map(|dependant| &dependant.subscriber).collect();
+        let channels: BTreeSet<_> =
+            theirs().filter_map(|dependant| dependant.channel.as_ref()).chain(&self.channels).collect();
+        Told {
+            beyond: subscribers.len().saturating_sub(TOLD_MAX),
+            subscribers: subscribers.into_iter().take(TOLD_MAX).cloned().collect(),
+            channels: channels.into_iter().take(TOLD_MAX).cloned().collect(),
+        }
+    }
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -91,7 +138,7 @@ mod tests {
     use super::*;
 
     fn subscription(entries: &str) -> Subscription {
-        Subscription { registry: "parts".into(), entries: entries.into(), subscriber: "team-a".into() }
+        Subscription { registry: "parts".into(), entries: entries.into(), subscriber: "team-a".into(), channel: None }
     }
 
     #[test]
@@ -104,9 +151,41 @@ mod tests {
             ("{wing,tail}-*", "tail-1", true),
             ("[", "[", false),
         ] {
-            assert_eq!(subscription(pattern).is_about(entry), expected, "{pattern} {entry}");
+            let is_about = subscription(pattern).pattern().is_ok_and(|pattern| pattern.is_match(entry));
+            assert_eq!(is_about, expected, "{pattern} {entry}");
         }
         assert!(subscription(&"x".repeat(PATTERN_BYTES_MAX + 1)).check().is_err());
+    }
+
+    #[test]
+    fn an_entry_of_before_there_were_channels_is_read() {
+        let before = r#"{"registry":"parts","entries":"*","subscriber":"team-a"}"#;
+        assert_eq!(serde_json::from_str::<Subscription>(before).unwrap(), subscription("*"));
+        assert_eq!(serde_json::to_string(&subscription("*")).unwrap(), before);
+    }
+
+    #[test]
+    fn whoever_is_told_is_so_once_and_so_is_each_channel() {
+        let dependant = |pattern: &str, subscriber: &str, channel: Option<&str>| Dependant {
+            entries: Glob::new(pattern).unwrap().compile_matcher(),
+            subscriber: subscriber.to_owned(),
+            channel: channel.map(str::to_owned),
+        };
+        let mut all = vec![
+            dependant("wing-*", "wings", Some("chat")),
+            dependant("wing-7", "wings", Some("mail")),
+            dependant("*", "archive", None),
+        ];
+        all.extend((0..TOLD_MAX).map(|n| dependant("tail", &format!("tails-{n}"), Some("chat"))));
+        let dependants = Dependants { all, channels: vec!["chat".to_owned()] };
+        let told = dependants.told("wing-7");
+        assert_eq!(
+            (told.subscribers, told.channels),
+            (vec!["archive".into(), "wings".into()], vec!["chat".into(), "mail".into()])
+        );
+        let told = dependants.told("tail");
+        assert_eq!((told.subscribers.len(), told.channels, told.beyond), (TOLD_MAX, vec!["chat".to_owned()], 1));
+        assert!(Dependants { all: Vec::new(), channels: Vec::new() }.told("tail").is_nobody());
     }
 
     #[test]

@@ -18,5 +18,8 @@ pub use archived::Archived;
 pub use name::{MAX_NAME_BYTES, entry_name};
 pub use rules::{Dependant, Rule, Rules};
 
+/// Registries whose changes nobody is told of: telling writes to them, or they say who is told.
+pub const TELL_NOBODY: [&str; 3] = ["escalations", "notifications", dependants::REGISTRY];
+
 /// Registries that follow from events of other kinds: nobody else writes to them.
 pub const KEPT_BY_HANDLERS: [&str; 3] = [documents::REGISTRY, refs::REGISTRY, systems::REGISTRY];

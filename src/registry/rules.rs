@@ -14,6 +14,8 @@ use crate::store::HistoryKept;
 pub struct Dependant {
     pub entries: GlobMatcher,
     pub subscriber: String,
+    /// Of notifications, that is told besides.
+    pub channel: Option<String>,
 }
 
 /// What holds of one registry.
@@ -55,13 +57,10 @@ impl Rules {
         self.get(registry).is_some_and(|rule| rule.requires_match)
     }
 
-    /// Who the configuration says is told of this entry.
-    pub fn told<'a>(&'a self, registry: &str, entry: &'a str) -> impl Iterator<Item = &'a str> {
-        let dependants = self.get(registry).map_or(&[][..], |rule| &rule.dependants);
-        dependants
-            .iter()
-            .filter(move |dependant| dependant.entries.is_match(entry))
-            .map(|dependant| &*dependant.subscriber)
+    /// Who the configuration says is told of changes.
+    #[must_use]
+    pub fn dependants(&self, registry: &str) -> &[Dependant] {
+        self.get(registry).map_or(&[], |rule| &rule.dependants)
     }
 
     /// Registries whose entries have a schema.
@@ -87,6 +86,7 @@ mod tests {
         let dependant = |pattern: &str, subscriber: &str| Dependant {
             entries: globset::Glob::new(pattern).unwrap().compile_matcher(),
             subscriber: subscriber.to_owned(),
+            channel: None,
         };
         let dependants = vec![dependant("wing-*", "wings"), dependant("*", "all")];
         let rule = Rule { shape: Some(shape), requires_match: true, dependants, ..Rule::default() };
@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn who_is_told_goes_by_the_entrys_name() {
         let rules = rules();
-        let told = |registry, entry| rules.told(registry, entry).collect::<Vec<_>>();
+        let told = |registry, entry| {
+            let dependants = rules.dependants(registry).iter().filter(|dependant| dependant.entries.is_match(entry));
+            dependants.map(|dependant| dependant.subscriber.as_str()).collect::<Vec<_>>()
+        };
         assert_eq!(told("parts", "wing-7/left"), ["wings", "all"]);
         assert_eq!(told("parts", "tail"), ["all"]);
         assert!(told("others", "wing-7").is_empty());

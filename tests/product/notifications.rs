@@ -2,6 +2,7 @@
 
 mod own;
 pub(crate) mod receiver;
+mod registries;
 
 use serde_json::Value;
 

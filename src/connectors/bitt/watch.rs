@@ -99,6 +99,45 @@ mod tests {
         assert_eq!(watch.matches(&record).ok(), expected, "{types:?} {:?}", watch.when);
     }
 
+    /// Of the configuration that is shipped, each as it would be without its comment sign.
+    #[test]
+    fn the_shipped_examples_find_what_they_are_for_and_nothing_else() {
+        let shipped = include_str!("../../../coafi.yaml");
+        let (_, section) = shipped.split_once("\nbitt:\n").unwrap();
+        let (section, _) = section.split_once("  watch: []").unwrap();
+        let examples = section.lines().filter_map(|line| line.strip_prefix("  #   - {"));
+        let yaml: String = examples.map(|example| format!("    - {{{example}\n")).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.yaml");
+        std::fs::write(&file, format!("bitt:\n  watch:\n{yaml}")).unwrap();
+        let sources = crate::config::Sources { file: Some(file), ..crate::config::Sources::default() };
+        let watches = crate::config::load(&sources).unwrap().settings.bitt.watch;
+        let found = |utid: &str, outcome: &str| {
+            let mut record = sample::bitt_record();
+            (record.utids, record.outcome) = (vec![utid.to_owned()], Some(outcome.to_owned()));
+            let matching = watches.iter().filter(|watch| watch.matches(&record).unwrap());
+            matching.map(|watch| watch.name.clone()).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        for outcome in ["dead_lettered", "halted", "unprocessed", "lost"] {
+            assert_eq!(found("GAIA:COMPLIANCE:7", outcome), ["compliance"]);
+        }
+        for outcome in ["processed", "retried_topic"] {
+            assert_eq!(found("GAIA:COMPLIANCE:7", outcome), none);
+        }
+        for outcome in ["processed", "dead_lettered", "unprocessed"] {
+            assert_eq!(found("GAIA:ALERT:CRITICAL:7", outcome), ["critical-alerts"]);
+        }
+        for (utid, outcome) in [
+            ("GAIA:ALERT:CRITICAL:7", "retried_in_place"),
+            ("GAIA:ALERT:INFO:7", "processed"),
+            ("GAIA:MILESTONE:7", "halted"),
+        ] {
+            assert_eq!(found(utid, outcome), none, "{utid} {outcome}");
+        }
+        assert_eq!(found("GAIA:MILESTONE:7", "processed"), ["milestones"]);
+    }
+
     #[test]
     fn types_utids_and_conditions_decide() {
         check(&["*"], None, Some(true));

@@ -8,11 +8,14 @@ use crate::schema::AVRO_CONTENT_TYPE;
 const HEADERS_BYTES: usize = 512;
 
 impl Renderer {
-    /// Of every handler that succeeded in this attempt, also where another one failed: it will not run again.
-    pub(super) fn derived(&self, output: &Staged, into: &mut Vec<Outgoing>) {
+    /// Of every handler that succeeded in this attempt, also where another one failed: it will not run again. Of those that failed
+    /// what they say of the dead letter, if it is one.
+    pub(super) fn derived(&self, output: &Staged, is_letter: bool, into: &mut Vec<Outgoing>) {
         let (Some(report), Some(event)) = (&output.report, output.payload.event()) else { return };
         let succeeded = report.runs.iter().filter_map(|run| run.result.as_ref().ok());
-        let mut derived = succeeded.flat_map(|success| &success.emit).peekable();
+        let failed = report.runs.iter().filter_map(|run| run.result.as_ref().err()).filter(|_| is_letter);
+        let of_letter = failed.filter_map(|refusal| refusal.failure.on_dead_letter.as_deref());
+        let mut derived = succeeded.flat_map(|success| &success.emit).chain(of_letter).peekable();
         if derived.peek().is_none() {
             return;
         }

@@ -62,6 +62,17 @@ pub(super) enum Ending {
     },
 }
 
+impl Ending {
+    /// Whether the record is a dead letter now.
+    pub(super) fn is_letter_of(&self, output: &Staged) -> bool {
+        match (&output.disposition, self) {
+            (Disposition::DeadLetter { .. }, _) => true,
+            (_, Self::Forwarded { instead_of, .. }) => instead_of.is_some(),
+            (_, Self::Audited) => false,
+        }
+    }
+}
+
 impl Renderer {
     pub(super) fn new(
         audit: Arc<Audit>,
@@ -88,11 +99,12 @@ impl Renderer {
         into.push(self.outcome(source, output, &ending, clock));
         into.extend(self.reply(output, &ending));
         into.extend(self.notice(source, output, &ending));
+        let is_letter = ending.is_letter_of(output);
         if let Ending::Forwarded { outgoing, .. } = ending {
             into.push(outgoing);
         }
         if output.report.is_some() {
-            self.derived(output, into);
+            self.derived(output, is_letter, into);
         }
     }
 

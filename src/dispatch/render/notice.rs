@@ -4,7 +4,6 @@
 use super::{Ending, Fault, Renderer, Staged, class_of, fault_of, routed};
 use crate::dispatch::ConsumedTopic;
 use crate::dispatch::letter_notices::NOTIFICATIONS_TOPIC;
-use crate::engine::Disposition;
 use crate::event::{HeadersBuilder, Outgoing, TopicPartition};
 use crate::schema::payloads::NotificationRequested;
 use crate::schema::{AVRO_CONTENT_TYPE, Payload as _};
@@ -16,13 +15,8 @@ const HEADERS_BYTES: usize = 384;
 impl Renderer {
     pub(super) fn notice(&self, source: &TopicPartition, output: &Staged, ending: &Ending) -> Option<Outgoing> {
         let notices = self.notices.as_ref()?;
-        let is_letter = match (&output.disposition, ending) {
-            (Disposition::DeadLetter { .. }, _) => true,
-            (_, Ending::Forwarded { instead_of, .. }) => instead_of.is_some(),
-            (_, Ending::Audited) => false,
-        };
         let base = ConsumedTopic::parse(&source.topic).base;
-        if !is_letter || base == NOTIFICATIONS_TOPIC {
+        if !ending.is_letter_of(output) || base == NOTIFICATIONS_TOPIC {
             return None;
         }
         let class = class_of(&output.disposition)?.name();

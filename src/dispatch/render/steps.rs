@@ -30,11 +30,12 @@ impl Renderer {
         }
         if let Some(report) = &output.report {
             let details = report.route.details();
+            let event_id = output.payload.event().map_or("", |event| event.id());
             if report.runs.iter().any(|run| run.handler.is_some()) {
                 steps.push(step("EVENT_VALIDATED", report.started_ms, NO_DETAIL.into()));
             }
             for run in &report.runs {
-                of_run(run, details, report.started_ms, report.ended_ms, &mut steps);
+                of_run(run, details, event_id, (report.started_ms, report.ended_ms), &mut steps);
             }
         }
         steps.extend(self.last_step(output, ending, ended_ms, clock));
@@ -76,7 +77,13 @@ impl Renderer {
     }
 }
 
-fn of_run<'a>(run: &'a HandlerRun, details: &'a [String], started: i64, ended: i64, steps: &mut Vec<OutcomeStep<'a>>) {
+fn of_run<'a>(
+    run: &'a HandlerRun,
+    details: &'a [String],
+    event_id: &str,
+    (started, ended): (i64, i64),
+    steps: &mut Vec<OutcomeStep<'a>>,
+) {
     let detail = run.handler.and_then(|index| details.get(usize::from(index))).map_or(NO_DETAIL, String::as_str);
     if run.handler.is_some() {
         steps.push(step("HANDLER_INVOKED", started, detail.into()));
@@ -91,6 +98,10 @@ fn of_run<'a>(run: &'a HandlerRun, details: &'a [String], started: i64, ended: i
         }
         Err(refusal) => {
             steps.extend(refusal.failure.steps.iter().map(|own| of_handler(own, ended)));
+            if run.handler.is_some() {
+                let detail = json!({"eventId": event_id, "error": refusal.failure.message});
+                steps.push(step("HANDLER_ERROR", ended, text(&detail)));
+            }
             steps.push(of_refusal(run, refusal, detail, ended));
         }
     }

@@ -215,6 +215,33 @@ async fn an_outcome() {
 }
 
 #[tokio::test]
+async fn a_handlers_error_names_the_event_and_says_what_became_of_it() {
+    let world = World::new().await;
+    let steps_of = async |report: Option<Report>, class: Class| {
+        let disposition = Disposition::DeadLetter { class };
+        world.outcome_of(&Staged { report, ..world.output(event("coafi.git"), disposition) }).await.steps
+    };
+    for (class, kind) in [
+        (Class::Permanent, "EVENT_PROCESSING_FAILED"),
+        (Class::Panic, "EVENT_PROCESSING_FAILED"),
+        (Class::Deadline, "EVENT_PROCESSING_FAILED"),
+        (Class::Invalid, "EVENT_VALIDATION_FAILED"),
+    ] {
+        let steps = steps_of(failed(fail(class.clone())), class).await;
+        let kinds: Vec<_> = steps.iter().map(|step| &*step.kind).collect();
+        let expected =
+            ["EVENT_RECEIVED", "EVENT_VALIDATED", "HANDLER_INVOKED", "HANDLER_ERROR", kind, "EVENT_DEAD_LETTERED"];
+        assert_eq!(kinds, expected);
+        let detail: serde_json::Value = serde_json::from_str(&steps[3].detail).unwrap();
+        assert_eq!(detail, serde_json::json!({"eventId": "id-7", "error": fail(Class::Permanent).message}));
+    }
+    // What failed before any handler ran is none's error.
+    let before = HandlerRun { handler: None, took: Duration::ZERO, result: Err(fail(Class::Permanent).into()) };
+    let steps = steps_of(report(vec![before]), Class::Permanent).await;
+    assert!(steps.iter().all(|step| step.kind != "HANDLER_ERROR"), "{steps:?}");
+}
+
+#[tokio::test]
 async fn a_derived_event() {
     let world = World::new().await;
     let new = NewEvent {
@@ -237,6 +264,33 @@ async fn a_derived_event() {
     report.runs.extend(failed(fail(Class::Transient)).unwrap().runs);
     let topics: Vec<_> = world.render(&moved).iter().map(|record| record.topic.to_string()).collect();
     assert_eq!(topics, ["coafi.bitt.records", "coafi.git.retry.5s", "coafi.workflow"]);
+}
+
+#[tokio::test]
+async fn what_a_failure_says_of_the_dead_letter_follows_that_and_no_retry() {
+    let world = World::new().await;
+    let new = NewEvent {
+        topic: "coafi.workflow".into(),
+        id: "failed-1".into(),
+        source: "/coafi/workflows/W".into(),
+        event_type: "workflow.failed".into(),
+        subject: None,
+        workflow_hops: None,
+        tenant: None,
+        key: "wf-1".into(),
+        data: (&b"\0\0\0\0\x01data"[..]).into(),
+    };
+    let report = failed(Failure { on_dead_letter: Some(Box::new(new)), ..fail(Class::Transient) });
+    let class = Class::Transient;
+    for (disposition, expected) in [
+        (world.retry_topic(0), &["coafi.bitt.records", "coafi.git.retry.5s"][..]),
+        (Disposition::Halted { class: class.clone() }, &["coafi.bitt.records"]),
+        (Disposition::DeadLetter { class }, &["coafi.bitt.records", "coafi.git.dlq", "coafi.workflow"]),
+    ] {
+        let output = Staged { report: report.clone(), ..world.output(event("coafi.git"), disposition) };
+        let topics: Vec<_> = world.render(&output).iter().map(|record| record.topic.to_string()).collect();
+        assert_eq!(topics, expected);
+    }
 }
 
 #[tokio::test]

@@ -14,14 +14,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::precondition::IfMatch;
-use super::{SOURCE, check_name};
-use crate::dispatch::workflow_request::{self, WorkflowRequest};
-use crate::dispatch::{Context, Failure, Reply, Success, once};
+use super::check_name;
+use crate::dispatch::registry_changes::{self, RegistryChange, WORKFLOW};
+use crate::dispatch::{Context, Failure, Reply, Success, once, workflow_request};
 use crate::event::Event;
-use crate::registry::{KEPT_BY_HANDLERS, Rules, dependants};
+use crate::registry::dependants::Dependants;
+use crate::registry::{KEPT_BY_HANDLERS, Rules};
 use crate::store::EntryChange;
-
-const WORKFLOW: &str = "RegistryUpdateNotificationWorkflow";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,23 +64,13 @@ pub(super) async fn handle(
     let result = json!({"change": update.change(version), "previousVersion": version});
     let workflow_id = workflow_request::id(WORKFLOW, event, context);
     let (registry, entry) = (update.registry_id.as_str(), update.entry_id.as_str());
-    let (told, beyond) = dependants::told(&*services.store, &services.registries, registry, entry).await?;
-    if beyond > 0 {
-        tracing::warn!(registry, entry, beyond, "more are to be told of a change than can be");
-    }
-    let requested = WorkflowRequest {
-        workflow: WORKFLOW,
-        workflow_id: &workflow_id,
-        input: json!({"registryId": registry, "entryId": entry, "updateResult": result, "dependants": told}),
-        utids: event.utids().map(str::to_owned).collect(),
-        source: SOURCE,
-        subject: Some(format!("{registry}/{entry}")),
-        key: format!("{registry}/{entry}"),
-    };
+    // Asked for whether anybody depends on the entry or not: whoever asks is given the workflow's id.
+    let told = Dependants::of(&*services.store, &services.registries, registry).await?.told(entry);
+    let told = RegistryChange { registry, entry, result: result.clone(), told };
     let answer = json!({"registryId": registry, "entryId": entry, "updateResult": result, "workflowId": workflow_id});
     let success = Success {
         message: format!("{registry}/{entry} is {}", update.change(version)),
-        emit: vec![workflow_request::event(context, requested).await?],
+        emit: vec![registry_changes::request(event, context, &workflow_id, told).await?],
         workflow_id: Some(workflow_id),
         reply: Some(Reply { status: 200, body: answer }),
         ..Success::default()
@@ -145,11 +134,6 @@ impl Update {
     }
 
     fn change(&self, version: i64) -> &'static str {
-        match (self.data.is_null(), version) {
-            (true, 0) => "absent",
-            (true, _) => "deleted",
-            (false, 0) => "created",
-            (false, _) => "updated",
-        }
+        registry_changes::name_of(self.data.is_null(), version)
     }
 }

@@ -110,13 +110,15 @@ async fn the_workflow_is_told_whom_to_tell() {
     for (offset, (pattern, subscriber)) in [("wing-*", "wings"), ("tail-*", "tails"), ("wing-7", "twice")].into_iter().enumerate() {
         world.offset = i64::try_from(offset).unwrap() + 1;
         let (registry, entries) = ("parts".to_owned(), pattern.to_owned());
-        let subscription = Subscription { registry, entries, subscriber: subscriber.to_owned() };
+        let channel = (subscriber == "wings").then(|| "chat".to_owned());
+        let subscription = Subscription { registry, entries, subscriber: subscriber.to_owned(), channel };
         put(&world, &subscription.name(), serde_json::to_value(&subscription).unwrap()).await;
     }
     world.offset = 9;
     let success = update(&world, json!({}), None).await.unwrap();
     let input: Value = serde_json::from_str(&world.decode_request(&success.emit[0]).await.input).unwrap();
     assert_eq!(input["dependants"], json!(["everything", "twice", "wings"]));
+    assert_eq!(input["channels"], json!(["chat"]));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use self::world::World;
 use super::*;
 use crate::engine::Class;
+use crate::registry::{Dependant, Rule, Rules};
 use crate::store::Fence;
 
 fn files(success: &Success) -> Vec<(String, String, bool)> {
@@ -70,6 +71,36 @@ async fn valid_markdown_has_a_page_that_the_registry_names() {
     let page = world.artifact(&document.artifact_path.unwrap());
     assert!(page.contains("<title>The guide</title>") && !page.contains("<script"), "{page}");
     assert_eq!(crate::dispatch::artifact::hex(&<sha2::Sha256 as sha2::Digest>::digest(&page)), document.artifact_sha256.unwrap());
+}
+
+#[tokio::test]
+async fn who_depends_on_a_document_is_told_of_each_change_once() {
+    let mut world = World::new().await;
+    let entries = globset::Glob::new("*docs/*").unwrap().compile_matcher();
+    let dependants = vec![Dependant { entries, subscriber: "writers".to_owned(), channel: Some("chat".to_owned()) }];
+    let rule = Rule { dependants, ..Rule::default() };
+    world.services.registries = Arc::new(Rules::new([(documents::REGISTRY.to_owned(), rule)].into()));
+    world.write("docs/a.md", "# A\n");
+    world.write("b.md", "# B\n");
+    let mut told = Vec::new();
+    for (offset, change) in [(0, "created"), (1, "deleted")] {
+        world.offset = offset;
+        let sha = world.commit(change);
+        let success = world.handle(&sha).await.unwrap();
+        assert_eq!(world.handle(&sha).await.unwrap(), success, "a second run gives the same (I9)");
+        let [_, asked] = &success.emit[..] else { panic!("{success:?}") };
+        let requested = world.decode_request(asked).await;
+        assert_eq!((&*requested.workflow, &asked.id), (registry_changes::WORKFLOW, &requested.workflow_id));
+        told.push(requested.workflow_id);
+        let input: Value = serde_json::from_str(&requested.input).unwrap();
+        assert!(input["entryId"].as_str().unwrap().ends_with("docs/a.md"), "{input}");
+        assert_eq!(input["updateResult"], json!({"change": change, "previousVersion": offset}));
+        assert_eq!((&input["dependants"], &input["channels"]), (&json!(["writers"]), &json!(["chat"])));
+        if change == "created" {
+            world.remove("docs/a.md");
+        }
+    }
+    assert_ne!(told[0], told[1]);
 }
 
 #[tokio::test]

@@ -19,5 +19,5 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
         attempt: called.caller_attempt.unsigned_abs(),
     };
     let (workflow, workflow_id, input) = (called.workflow, called.workflow_id, called.input);
-    begin(event, context, Request { workflow, workflow_id, input, caller: Some(caller) }).await
+    begin(event, context, &Request { workflow, workflow_id, input, caller: Some(caller) }).await
 }

@@ -4,13 +4,18 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::CANCEL;
-use crate::dispatch::{Failure, NewEvent};
+use crate::dispatch::{Context, Failure, NewEvent, once};
+use crate::event::Event;
 use crate::schema::payloads::{
     WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use crate::schema::{Codec, Payload};
 use crate::workflow::{Caller, Fault, Path, Run, RunStatus};
 
+/// Of a workflow and an id that are none.
+const NAME_CHARS_MAX: usize = 200;
+/// The `status` of `workflow.failed` where there is no run.
+pub const START_FAILED: &str = "start_failed";
 /// Where everything about runs is.
 pub const TOPIC: &str = "coafi.workflow";
 
@@ -142,6 +147,35 @@ pub(super) async fn ended(codec: &Codec, run: &Run, utids: Vec<String>) -> Resul
         utids,
     };
     about(codec, of_run, id, &failed).await
+}
+
+/// A run that was asked for did not begin. The event that asked for it may be redriven, and fail again: then this is said again.
+/// Groups that take the same topic have each its own event.
+pub(super) async fn not_started(
+    event: &Event,
+    context: &Context<'_>,
+    workflow: &str,
+    workflow_id: &str,
+    code: &str,
+) -> Result<NewEvent, Failure> {
+    // Whoever asked wrote these, and they become headers: a record that no broker takes would stop everything.
+    let name = |text: &str| text.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect::<String>();
+    let (workflow, workflow_id) = (&*name(workflow), &*name(workflow_id));
+    let workflow = if workflow.is_empty() { "unnamed" } else { workflow };
+    let workflow_id = if workflow_id.is_empty() { "unnamed" } else { workflow_id };
+    let failed = WorkflowFailed {
+        workflow: workflow.to_owned(),
+        version: 0,
+        workflow_id: workflow_id.to_owned(),
+        status: START_FAILED.to_owned(),
+        step: String::new(),
+        code: code.to_owned(),
+        message: "it could not be started; the dead letter of its request says why".to_owned(),
+        utids: event.utids().map(str::to_owned).collect(),
+    };
+    let digest = digest(&[event.source(), event.id(), &context.fence.group, &once::run(event, context)]);
+    let of_run = About { workflow, workflow_id, hops: None };
+    about(&context.services.codec, of_run, format!("{workflow_id}/{START_FAILED}/{digest}"), &failed).await
 }
 
 /// The run that an event is about, and how many led to it; `None`: as many as led to the handled event.

@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::events;
 use super::turn::{self, Effects};
 use crate::dispatch::{Context, Failure, Success, once};
+use crate::engine::Class;
 use crate::event::{Attribute, Event};
-use crate::schema::payloads::WorkflowRequested;
+use crate::schema::Payload as _;
+use crate::schema::payloads::{WorkflowFailed, WorkflowRequested};
 use crate::workflow::{self, Caller, Definition, Fault, HOPS_MAX, Origin};
 
 /// A run that is asked for.
@@ -24,12 +26,34 @@ pub(super) struct Request {
 pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
     let requested: WorkflowRequested = context.services.codec.decode(event).await?;
     let WorkflowRequested { workflow, workflow_id, input, .. } = requested;
-    begin(event, context, Request { workflow, workflow_id, input, caller: None }).await
+    let request = Request { workflow, workflow_id, input, caller: None };
+    match begin(event, context, &request).await {
+        Err(failure) => Err(not_started(event, context, &request, failure).await?),
+        began => began,
+    }
+}
+
+/// The failure with what is said where it is the last one: that the workflow could not be started. Nothing of the message, which
+/// may quote the input: the dead letter has it.
+async fn not_started(
+    event: &Event,
+    context: &Context<'_>,
+    request: &Request,
+    failure: Failure,
+) -> Result<Failure, Failure> {
+    // What an outage stops waits, and is no dead letter. And where nobody would hear of it, nothing is said.
+    let is_heard = context.services.workflows.triggered_by(WorkflowFailed::EVENT_TYPE).next().is_some();
+    if matches!(failure.class, Class::Systemic(_)) || !is_heard {
+        return Ok(failure);
+    }
+    let Request { workflow, workflow_id, .. } = request;
+    let ended = events::not_started(event, context, workflow, workflow_id, failure.code).await?;
+    Ok(Failure { on_dead_letter: Some(Box::new(ended)), ..failure })
 }
 
 /// # Errors
 /// Invalid: there is no such workflow, or it does not take the input. Whoever waits for the run's end is told so instead.
-pub(super) async fn begin(event: &Event, context: &Context<'_>, request: Request) -> Result<Success, Failure> {
+pub(super) async fn begin(event: &Event, context: &Context<'_>, request: &Request) -> Result<Success, Failure> {
     if let Some(success) = once::earlier(event, context).await? {
         return Ok(success);
     }
@@ -40,14 +64,14 @@ pub(super) async fn begin(event: &Event, context: &Context<'_>, request: Request
     if let Some(run) = context.services.store.workflow_run(&context.fence.group, id).await? {
         return Ok(turn::nothing(id, format_args!("the run is there already, and is {}", run.run.status)));
     }
-    match (checked(event, context, &request), &request.caller) {
+    match (checked(event, context, request), &request.caller) {
         (Ok((definition, input, hops)), _) => {
             let origin = Origin { caller: request.caller.clone(), hops };
             let advanced = workflow::start_from(&definition, id, input, origin);
             turn::commit(event, context, &definition, None, advanced, Effects::default()).await
         }
         (Err(failure), None) => Err(failure),
-        (Err(failure), Some(caller)) => refuse(event, context, &request, caller, failure).await,
+        (Err(failure), Some(caller)) => refuse(event, context, request, caller, failure).await,
     }
 }
 

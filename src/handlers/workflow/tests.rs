@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::dispatch::NewEvent;
 use crate::handlers::git_commit::tests::world::World;
-use crate::registry::{Rule, Rules};
+use crate::registry::{Dependant, Rule, Rules};
 use crate::schema::{Shape, workflow_files};
 
 const COPY: &str = "name: Copy
@@ -145,6 +145,48 @@ async fn what_cannot_be_started_is_said() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_is_escalated_once_it_is_a_dead_letter() {
+    let mut world = World::new().await;
+    world.define(&workflow_files().iter().map(|(_, text)| *text).collect::<Vec<_>>());
+    let refused = async |world: &World, workflow: &str, headers: &[(&str, &str)]| {
+        let asked = requested(workflow, "wf-1", &json!({"secret": "hunter2"}));
+        let failure = world.handle_by_with(&WorkflowHandler, "workflow.requested", &asked, headers).await.unwrap_err();
+        *failure.on_dead_letter.expect("an event that says so")
+    };
+    let long = refused(&world, &"\n\u{e9}".repeat(100_000), &[]).await;
+    assert!(long.source.chars().count() < 300 && !long.source.contains('\n'), "it becomes a header");
+    assert_eq!(refused(&world, "", &[]).await.subject.as_deref(), Some("unnamed"));
+    let unknown = refused(&world, "Coppy", &[]).await;
+    assert_eq!(refused(&world, "Coppy", &[]).await, unknown, "the same, however often it is tried");
+    let redriven = refused(&world, "Coppy", &[(crate::dispatch::hop::REDRIVE, "1")]).await;
+    assert_ne!(redriven.id, unknown.id, "what a redrive comes to is said again");
+    let said = world.decode_json(&unknown).await;
+    assert_eq!((&said["status"], &said["code"]), (&json!(events::START_FAILED), &json!("unknown_workflow")));
+    let first = run(&mut world, &unknown.event_type, said).await;
+    let said = world.decode_json(&redriven).await;
+    world.run = "again".to_owned();
+    let repeated = run(&mut world, &redriven.event_type, said).await;
+    for (told, severity) in [(first, "warning"), (repeated, "critical")] {
+        assert_eq!(world.decode_json(&told[0]).await["severity"], severity);
+    }
+    let invalid = refused(&world, "ReportWorkflow", &[]).await;
+    let said = world.decode_json(&invalid).await;
+    assert!(!said.to_string().contains("hunter2"), "{said}");
+    run(&mut world, &invalid.event_type, said).await;
+    let open = async |entry: &str| world.store.entry("escalations", entry).await.unwrap().unwrap().data["reason"].clone();
+    let reason = |code: &str| json!(format!("{code} it could not be started; the dead letter of its request says why"));
+    assert_eq!(open("Coppy").await, reason("unknown_workflow"));
+    assert_eq!(open("ReportWorkflow").await, reason("invalid_input"));
+    // Nobody escalates that nothing can be escalated.
+    let own = refused(&world, "EscalationWorkflow", &[]).await;
+    let said = world.decode_json(&own).await;
+    assert_eq!(handle(&world, &own.event_type, &said).await.unwrap().emit, []);
+    world.define(&[COPY]);
+    let nobody = handle(&world, "workflow.requested", &requested("Coppy", "wf-2", &json!({}))).await.unwrap_err();
+    assert_eq!(nobody.on_dead_letter, None, "no workflow would hear of it");
+}
+
+#[tokio::test]
 async fn a_run_that_failed_is_retried_with_the_definition_that_it_began_with() {
     let mut world = World::new().await;
     let text = "name: W
@@ -206,6 +248,40 @@ steps: [{id: put, registry_update: {registry: parts, entry: a, data: =input.data
     assert_eq!(world.store.entry("parts", "a").await.unwrap().unwrap().data, json!({"status": 1}));
 }
 
+/// What a step changes is told; what telling changes is not, or it would never end.
+#[tokio::test]
+async fn who_depends_on_what_a_step_changes_is_told() {
+    let mut world = World::new().await;
+    let dependants = |channel: Option<&str>| {
+        let entries = globset::Glob::new("*").unwrap().compile_matcher();
+        let channel = channel.map(str::to_owned);
+        Rule { dependants: vec![Dependant { entries, subscriber: "ada".to_owned(), channel }], ..Rule::default() }
+    };
+    let rules = [("copies", dependants(Some("chat"))), ("notifications", dependants(None))];
+    world.services.registries = Arc::new(Rules::new(rules.map(|(name, rule)| (name.to_owned(), rule)).into()));
+    let mut texts: Vec<&str> = workflow_files().iter().map(|(_, text)| *text).collect();
+    texts.push(COPY);
+    world.define(&texts);
+    let others = run(&mut world, "workflow.requested", requested("Copy", "wf-1", &json!({"entry": "e"}))).await;
+    let store = Arc::clone(&world.store);
+    let entry = async |entry: &str| store.entry("notifications", entry).await.unwrap().map(|entry| entry.data);
+    for name in ["ada#copies/e", "ada#copies/e2"] {
+        let told = entry(name).await.unwrap();
+        assert_eq!(told["update"], json!({"change": "created", "previousVersion": 0}));
+    }
+    let mut titles = Vec::new();
+    for event in others.iter().filter(|event| event.topic == "coafi.notifications") {
+        let said = world.decode_json(event).await;
+        assert_eq!(said["channels"], json!(["chat"]));
+        titles.push(said["title"].clone());
+    }
+    titles.sort_by_key(Value::to_string);
+    assert_eq!(titles, ["copies/e was changed", "copies/e2 was changed"]);
+    assert_eq!(world.store.entries("notifications", None, 10).await.unwrap().len(), 2);
+    run(&mut world, "workflow.requested", requested("Copy", "wf-2", &json!({"entry": "e"}))).await;
+    assert_eq!(entry("ada#copies/e").await.unwrap()["update"], json!({"change": "updated", "previousVersion": 1}));
+}
+
 #[tokio::test]
 async fn the_shipped_workflows_run() {
     let mut world = World::new().await;
@@ -233,11 +309,20 @@ steps: [{id: put, registry_update: {registry: subscriptions, entry: parts, data:
         ("ComplianceRemediationWorkflow", finding),
         ("ReportWorkflow", report),
     ] {
-        run(&mut world, "workflow.requested", requested(workflow, workflow, &input)).await;
+        let said = run(&mut world, "workflow.requested", requested(workflow, workflow, &input)).await;
         assert_eq!(status(&world, workflow).await, "completed", "{workflow}");
+        if workflow == "ComplianceRemediationWorkflow" {
+            let [told, escalated] = &said[..] else { panic!("{said:?}") };
+            assert_eq!(world.decode_json(told).await["title"], "Compliance: R1 of wing");
+            for event in [told, escalated] {
+                assert_eq!(world.decode_json(event).await["severity"], "critical");
+            }
+        }
     }
-    let told = json!({"registryId": "parts", "entryId": "tail", "updateResult": {}, "dependants": ["alan"]});
-    run(&mut world, "workflow.requested", requested("RegistryUpdateNotificationWorkflow", "told", &told)).await;
+    let told = json!({"registryId": "parts", "entryId": "tail", "updateResult": {}, "dependants": ["alan"], "channels": ["chat"]});
+    let said = run(&mut world, "workflow.requested", requested("RegistryUpdateNotificationWorkflow", "told", &told)).await;
+    let [said] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(world.decode_json(said).await["channels"], json!(["chat"]));
     let entry = async |registry: &str, entry: &str| world.store.entry(registry, entry).await.unwrap().unwrap().data;
     assert_eq!(entry("commit-reports", "https://h/r#main@c0ffee").await["invalid"], json!(["b.md"]));
     assert_eq!(entry("notifications", "grace#parts/wing").await["update"], json!({"change": "created"}));

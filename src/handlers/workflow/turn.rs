@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::events;
-use crate::dispatch::{Context, Failure, NewEvent, Step, Success, once};
+use crate::dispatch::{Context, Failure, NewEvent, Step, Success, once, registry_changes};
 use crate::event::{Attribute, Event};
 use crate::schema::payloads::WorkflowCalled;
 use crate::store::{EntryChange, NewTimer, NewWait, RunChange, RunRecord, StepRecord, StoredRun};
@@ -105,6 +105,7 @@ pub(super) async fn commit(
         emit,
         ..Success::default()
     };
+    let success = registry_changes::told(event, context, &entries, success).await?;
     let steps = step_records(definition, before.map(|loaded| &loaded.run), &run);
     let record = match before {
         Some(loaded) => loaded.stored.run.clone(),

@@ -14,7 +14,7 @@ pub struct WorkflowFailed {
     pub version: i32,
     /// Id of the run.
     pub workflow_id: String,
-    /// `failed` or `cancelled`; others may come.
+    /// `failed`, `cancelled`, or `start_failed` where there is no run: its request is a dead letter. Others may come.
     pub status: String,
     /// The step that failed; empty if it was none.
     pub step: String,

@@ -19,6 +19,14 @@ fn check_steps(steps: &str, expected: Expect) {
 }
 
 #[test]
+fn what_the_documentation_shows_of_the_audit_trigger_is_one() {
+    let page = include_str!("../../../docs/bitt-trigger.md");
+    let shown = page.split("```yaml\n").find(|text| text.starts_with("name: ")).unwrap();
+    let (text, _) = shown.split_once("```").unwrap();
+    Definition::parse("w.yaml", text, None).unwrap();
+}
+
+#[test]
 fn of_the_whole() {
     check("", expect!["w.yaml:1: unexpected end of input at line 1, column 1"]);
     check(

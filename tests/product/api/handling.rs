@@ -42,7 +42,7 @@ fn an_update_is_in_the_registry_a_workflow_is_asked_for_and_the_caller_is_told()
     assert_eq!(data["workflow"], "RegistryUpdateNotificationWorkflow");
     let input: Value = serde_json::from_str(data["input"].as_str().unwrap()).unwrap();
     let expected = json!({"registryId": "parts", "entryId": "wing-7", "updateResult": body["updateResult"].clone(),
-                          "dependants": []});
+                          "dependants": [], "channels": []});
     assert_eq!(input, expected);
 
     let start = api.ask("POST", "/workflow/start", &[("X-API-Key", &api.limited)], r#"{"workflowName": "W"}"#);
