@@ -2,7 +2,7 @@
 //!
 //! Confluent's Python client with fastavro, the CloudEvents and OpenTelemetry SDKs and kcat read every topic; Apache Kafka's
 //! own tools understand our commits and reset them; Spring Kafka, Kafka Streams and Kafka Connect read our dead letters; Schemathesis
-//! sends requests to the API.
+//! sends requests to the API, and an OpenID provider signs tokens for it.
 //! `scripts/setup ecosystem` brings all of them.
 
 #![allow(clippy::disallowed_methods, reason = "test harness: bounded waits and threads that read a process' output")]
@@ -14,6 +14,7 @@ mod envelopes;
 mod groups;
 mod handlers;
 mod notifications;
+mod oidc;
 mod openapi;
 mod page;
 mod tools;

@@ -60,6 +60,14 @@ pub(crate) fn smtp_server(args: &[&str]) -> Command {
     python
 }
 
+/// The OpenID provider beside this file.
+pub(crate) fn oidc_server() -> Command {
+    let modules = cached("oidc", "tests/ecosystem/oidc/package-lock.json").join("node_modules");
+    let mut node = Command::new("node");
+    node.arg(readers().join("oidc_server.mjs")).arg(modules);
+    node
+}
+
 /// A reader in Java, a single source file beside this one.
 pub(crate) fn java(reader: &str, args: &[&str]) -> Command {
     let mut java = jvm();
