@@ -1,10 +1,9 @@
 //! `coafi event send`: one event of any type with a schema, made from JSON.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use apache_avro::Schema;
 use rdkafka::ClientConfig;
 use serde_json::Value;
 
@@ -80,12 +79,12 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     let file = schema_of(&event.event_type)?;
     let topic = match event.topic {
         Some(topic) => topic,
-        None => declared(file.record).ok_or(SendError::Topic { record: file.record })?.topic,
+        None => declared(file.record).ok_or(SendError::Topic { record: file.record })?.topic.clone(),
     };
     git::complete(&event.event_type, &mut event.data, now_ms);
     git::resolve(&event.event_type, &mut event.data, &event.base);
     let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
-    let parsed = Schema::parse_str(file.text).map_err(schema)?;
+    let parsed = file.parsed().map_err(schema)?;
     let value =
         avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: file.record, source })?;
     let identity = git::Identity::of_data(&event.event_type, &event.data, &event.base);
@@ -95,7 +94,7 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
         return Err(SendError::Key { given: given.clone(), derived: identity.key.clone() });
     }
     let subject = subject(&topic, file.record);
-    let id = codec.registry().lookup(&subject, file.text).await;
+    let id = codec.registered_id(&subject, file.text).await;
     let schema_id = id.map_err(|source| SendError::Registry { subject, source })?;
     let mut data = vec![0];
     data.extend(schema_id.0.to_be_bytes());
@@ -162,7 +161,9 @@ fn schema_of(event_type: &str) -> Result<SchemaFile, SendError> {
     let given = event_type.to_owned();
     let Some(file) = schema_files().find(is_it) else { return Err(SendError::Type { given, known: known() }) };
     match declared(file.record) {
-        Some(topic) if !topic.takes_events() => Err(SendError::Internal { given, topic: topic.topic, known: known() }),
+        Some(topic) if !topic.takes_events() => {
+            Err(SendError::Internal { given, topic: topic.topic.clone(), known: known() })
+        }
         _ => Ok(file),
     }
 }
@@ -184,9 +185,10 @@ impl Declared {
 }
 
 /// The topic that declares the record's schema.
-fn declared(record: &str) -> Option<Declared> {
-    let declared = topic_files().iter().filter_map(|(_, text)| crate::yaml::from_str::<Declared>(text).ok());
-    declared.into_iter().find(|topic| topic.schemas.iter().any(|schema| schema == record))
+fn declared(record: &str) -> Option<&'static Declared> {
+    static ALL: LazyLock<Vec<Declared>> =
+        LazyLock::new(|| topic_files().iter().filter_map(|(_, text)| crate::yaml::from_str(text).ok()).collect());
+    ALL.iter().find(|topic| topic.schemas.iter().any(|schema| schema == record))
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {

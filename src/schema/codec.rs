@@ -20,7 +20,7 @@ use crate::event::Event;
 
 /// (type, schema id) pairs kept; when it is full it starts anew.
 const MAX_CACHED_DECODERS: usize = 4_096;
-/// (type, topic) pairs kept; likewise.
+/// (type, topic) pairs kept, and subjects whose ids are; likewise.
 const MAX_CACHED_ENCODERS: usize = 4_096;
 /// Ids kept of which the registry said that they do not exist; likewise.
 const MAX_CACHED_ABSENT: usize = 1_024;
@@ -38,6 +38,8 @@ struct Inner {
     decoders: RwLock<FxHashMap<(TypeId, SchemaId), Arc<Decoder>>>,
     generic: RwLock<FxHashMap<SchemaId, Arc<Generic>>>,
     encoders: RwLock<FxHashMap<TypeId, EncodersByTopic>>,
+    /// By subject: a subject is of one schema of ours.
+    ids: RwLock<FxHashMap<String, SchemaId>>,
     /// One question to the registry at a time.
     turn: Mutex<Turn>,
 }
@@ -69,6 +71,7 @@ impl Codec {
             decoders: RwLock::default(),
             generic: RwLock::default(),
             encoders: RwLock::default(),
+            ids: RwLock::default(),
             turn: Mutex::default(),
         }))
     }
@@ -187,11 +190,28 @@ impl Codec {
         schema: &str,
     ) -> Result<SchemaId, Failure> {
         turn.failed_since(asked)?;
-        let found = match self.0.client.lookup(subject, schema).await {
+        let found = match self.registered_id(subject, schema).await {
             Err(error) if error.is_absent() && self.0.auto_register => self.0.client.register(subject, schema).await,
             other => other,
         };
         found.map_err(|error| turn.failed(Some(subject), &error))
+    }
+
+    /// The id of a schema of ours. The registry is asked for it once.
+    ///
+    /// # Errors
+    /// As [`Client::lookup`].
+    pub async fn registered_id(&self, subject: &str, schema: &str) -> Result<SchemaId, RegistryError> {
+        if let Some(id) = self.cached_id(subject) {
+            return Ok(id);
+        }
+        let id = self.0.client.lookup(subject, schema).await?;
+        insert(&self.0.ids, MAX_CACHED_ENCODERS, subject.to_owned(), id);
+        Ok(id)
+    }
+
+    fn cached_id(&self, subject: &str) -> Option<SchemaId> {
+        self.0.ids.read().unwrap_or_else(PoisonError::into_inner).get(subject).copied()
     }
 
     /// Whether the registry has the schema of ours that belongs under this subject; `Ok` if none of ours does, since nothing is
@@ -218,12 +238,16 @@ impl Codec {
         let Some(file) = schema_files().find(|file| file.event_type() == event_type) else {
             return Err(unencodable(&"there is no schema of this type"));
         };
-        let schema = apache_avro::Schema::parse_str(file.text).map_err(|error| unencodable(&error))?;
+        let schema = file.parsed().map_err(|error| unencodable(&error))?;
         let value = avro_json::to_avro(&schema, data).map_err(|error| unencodable(&error))?;
-        let asked = Instant::now();
-        let mut turn = self.0.turn.lock().await;
-        let id = self.schema_id(&mut turn, asked, &subject(topic, file.record), file.text).await?;
-        drop(turn);
+        let subject = subject(topic, file.record);
+        let id = match self.cached_id(&subject) {
+            Some(id) => id,
+            None => {
+                let asked = Instant::now();
+                self.schema_id(&mut *self.0.turn.lock().await, asked, &subject, file.text).await?
+            }
+        };
         let mut encoded = wire::header(id).to_vec();
         encoded.extend(avro_json::encode(&schema, value).map_err(|error| unencodable(&error))?);
         Ok(encoded.into())

@@ -1,5 +1,10 @@
 //! The files of `avro/`, `topics/`, `workflows/` and `schemas/` as they were when this was built (`build.rs` collects them).
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use apache_avro::Schema;
+
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
@@ -21,6 +26,20 @@ impl SchemaFile {
     #[must_use]
     pub fn event_type(&self) -> &'static str {
         self.file.strip_suffix(".avsc").unwrap_or(self.file)
+    }
+
+    /// The schema, which is parsed once.
+    ///
+    /// # Errors
+    /// It is none, which a test rules out for every file.
+    pub fn parsed(&self) -> Result<Arc<Schema>, apache_avro::Error> {
+        static PARSED: RwLock<BTreeMap<&str, Arc<Schema>>> = RwLock::new(BTreeMap::new());
+        if let Some(schema) = PARSED.read().unwrap_or_else(PoisonError::into_inner).get(self.record) {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = Arc::new(Schema::parse_str(self.text)?);
+        PARSED.write().unwrap_or_else(PoisonError::into_inner).insert(self.record, Arc::clone(&schema));
+        Ok(schema)
     }
 }
 
@@ -66,7 +85,7 @@ mod tests {
     #[test]
     fn every_schema_parses_and_has_the_name_that_its_file_gives() {
         for file in schema_files() {
-            let schema = apache_avro::Schema::parse_str(file.text).unwrap_or_else(|e| panic!("{}: {e}", file.file));
+            let schema = Schema::parse_str(file.text).unwrap_or_else(|e| panic!("{}: {e}", file.file));
             assert_eq!(schema.name().unwrap().fullname(None), file.record, "{}", file.file);
             file.text.parse::<serde_avro_fast::Schema>().unwrap_or_else(|e| panic!("{}: {e}", file.file));
         }

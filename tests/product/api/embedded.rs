@@ -48,7 +48,7 @@ impl Dev {
             let said = process.log();
             said.lines().find_map(|line| Some(line.split_once("The API is served on ")?.1.to_owned()))
         });
-        Self { process, address, key, world: world }
+        Self { process, address, key, world }
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
