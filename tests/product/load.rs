@@ -21,7 +21,7 @@ use crate::journal::Outcome;
 use crate::process::{Process, eventually, eventually_while};
 use crate::repositories::Repository;
 use crate::stack::Stack;
-use crate::topic::{Positions, Producer, Record, read};
+use crate::topic::{Committed, Positions, Producer, Record, read};
 use crate::world::World;
 
 /// How long the dependency is away, unless the environment says otherwise.
@@ -170,8 +170,17 @@ pub(crate) fn outlasts(
     assert_eq!(standing.len(), usize::try_from(PARTITIONS).unwrap(), "{said}");
     assert!(standing.iter().all(|p| p["reason"] == "outage"), "{said}");
 
+    let committed = Committed::of(&world.stack.kafka, &world.group, &world.topic, PARTITIONS);
+    let before = committed.positions();
     bring_back();
-    let back_ms = unix_ms();
+    let (back, back_ms) = (Instant::now(), unix_ms());
+    let mut committed_ms = BTreeMap::new();
+    eventually("every partition has committed more", || {
+        let now = committed.positions();
+        let moved = now.iter().filter(|(partition, position)| **position > before[partition]);
+        moved.for_each(|(partition, _)| drop(committed_ms.entry(*partition).or_insert(back.elapsed().as_millis())));
+        committed_ms.len() == before.len()
+    });
     eventually("its circuit closes", || replica.metric(&open) == 0.0);
     let sent = load.end();
     eventually_while(
@@ -188,12 +197,14 @@ pub(crate) fn outlasts(
     let resumed = resumed_ms(&outcomes, back_ms);
     println!(
         "{dependency}: away for {} s, {sent} events, {waiting} bytes more (at most {grown} until all was handled), \
-         partitions resumed after {resumed:?} ms",
+         partitions resumed after {resumed:?} ms, and had committed after {committed_ms:?} ms",
         outage_seconds()
     );
     assert_eq!(resumed.len(), usize::try_from(PARTITIONS).unwrap(), "every partition goes on: {resumed:?}");
     let late = resumed.values().any(|after| u128::try_from(*after).unwrap() > RESUMES_WITHIN.as_millis());
     assert!(!late, "partitions resumed after {resumed:?} ms");
+    let late = committed_ms.values().any(|after| *after > RESUMES_WITHIN.as_millis());
+    assert!(!late, "partitions had committed after {committed_ms:?} ms");
     assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "one outage");
 
     let as_asked = |outcome: &&Outcome| outcome.outcome == "processed" && outcome.attempt == 1;

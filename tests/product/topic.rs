@@ -215,6 +215,31 @@ fn ends_as(consumer: &BaseConsumer, topic: &str) -> Positions {
     })
 }
 
+/// Positions that a group has committed, asked as its members ask, by somebody who is none.
+pub(crate) struct Committed {
+    consumer: BaseConsumer,
+    asked: TopicPartitionList,
+}
+
+impl Committed {
+    pub(crate) fn of(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap).set("group.id", group);
+        // Not to wait for a transaction that an outage keeps open: what it commits is not there before it has ended, either way.
+        config.set("isolation.level", "read_uncommitted");
+        let mut asked = TopicPartitionList::new();
+        (0..partitions).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        Self { consumer: config.create().unwrap(), asked }
+    }
+
+    /// -1 where nothing is committed.
+    pub(crate) fn positions(&self) -> Positions {
+        let found = found("what is committed", || self.consumer.committed_offsets(self.asked.clone(), PATIENCE).ok());
+        let position = |offset: Offset| offset.to_raw().filter(|offset| *offset >= 0).unwrap_or(-1);
+        found.elements().iter().map(|element| (element.partition(), position(element.offset()))).collect()
+    }
+}
+
 /// Everything that is committed in the topic from `start` (the beginning where it names no offset) to where it ends now.
 /// What is still in an open transaction is waited for.
 pub(crate) fn read(bootstrap: &str, topic: &str, start: &Positions) -> Vec<Read> {

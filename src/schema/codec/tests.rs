@@ -45,6 +45,21 @@ async fn what_is_encoded_decodes_and_then_without_asking() {
 }
 
 #[tokio::test]
+async fn plain_json_is_encoded_without_asking_again() {
+    let registry = registry().await;
+    let codec = codec(registry.url());
+    let request = serde_json::json!({"workflow": "W", "workflowId": "wf-1", "input": "{}", "utids": []});
+    let subject = subject(TOPIC, crate::schema::payloads::WorkflowRequested::RECORD_NAME);
+    let schema = crate::schema::payloads::WorkflowRequested::SCHEMA;
+    let encoded = codec.encode_json(TOPIC, "workflow.requested", &request).await.unwrap();
+    let id = codec.registered_id(&subject, schema).await.unwrap();
+    registry.stop().await.unwrap();
+    assert_eq!(codec.encode_json(TOPIC, "workflow.requested", &request).await.unwrap(), encoded);
+    assert_eq!(codec.registered_id(&subject, schema).await.unwrap(), id);
+    assert!(codec.registered_id("another", schema).await.is_err(), "it would have been asked");
+}
+
+#[tokio::test]
 async fn an_encoder_needs_no_registry_and_takes_borrowed_values() {
     let registry = registry().await;
     let codec = codec(registry.url());
