@@ -176,9 +176,11 @@ pub(crate) fn outlasts(
     let (back, back_ms) = (Instant::now(), unix_ms());
     let mut committed_ms = BTreeMap::new();
     eventually("every partition has committed more", || {
-        let now = committed.positions();
-        let moved = now.iter().filter(|(partition, position)| **position > before[partition]);
-        moved.for_each(|(partition, _)| drop(committed_ms.entry(*partition).or_insert(back.elapsed().as_millis())));
+        for (partition, position) in committed.positions() {
+            if position > before[&partition] {
+                committed_ms.entry(partition).or_insert(back.elapsed().as_millis());
+            }
+        }
         committed_ms.len() == before.len()
     });
     eventually("its circuit closes", || replica.metric(&open) == 0.0);
