@@ -28,6 +28,8 @@ use crate::world::World;
 const OUTAGE_SECONDS: u32 = 12;
 /// What the issue asks for.
 pub(crate) const RESUMES_WITHIN: Duration = Duration::from_secs(2);
+/// By then what was handled at first is committed, too: a transaction that takes longer than its time-out is a new stall.
+const COMMITS_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const PARTITIONS: i32 = 4;
 /// Of all partitions.
 const KEYS: usize = 100;
@@ -205,7 +207,7 @@ pub(crate) fn outlasts(
     assert_eq!(resumed.len(), usize::try_from(PARTITIONS).unwrap(), "every partition goes on: {resumed:?}");
     let late = resumed.values().any(|after| u128::try_from(*after).unwrap() > RESUMES_WITHIN.as_millis());
     assert!(!late, "partitions resumed after {resumed:?} ms");
-    let late = committed_ms.values().any(|after| *after > RESUMES_WITHIN.as_millis());
+    let late = committed_ms.values().any(|after| *after > COMMITS_WITHIN.as_millis());
     assert!(!late, "partitions had committed after {committed_ms:?} ms");
     assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "one outage");
 
