@@ -228,7 +228,7 @@ impl Committed {
         // Not to wait for a transaction that an outage keeps open: what it commits is not there before it has ended, either way.
         config.set("isolation.level", "read_uncommitted");
         let mut asked = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        asked.add_partition_range(topic, 0, partitions - 1);
         Self { consumer: config.create().unwrap(), asked }
     }
 
