@@ -79,9 +79,6 @@ impl Postgres {
                 ("statement_timeout", millis(settings.statement_timeout)),
                 ("lock_timeout", millis(settings.lock_timeout)),
                 ("idle_in_transaction_session_timeout", millis(settings.lock_timeout)),
-                // A plan that was kept from when a table was small reads all of it when it is large. Asked anew each time, the
-                // planner knows how large it is, whatever the statistics say.
-                ("plan_cache_mode", "force_custom_plan".to_owned()),
             ]))
             .await
             .map_err(|e| errors.map(&e))?;

@@ -19,11 +19,8 @@ const RESERVE: &str = "INSERT INTO http_request (id, source, principal, digest) 
 const RESERVED: &str = "SELECT id, source, principal, digest, published_at IS NOT NULL FROM http_request \
      WHERE (id, source) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
 
-/// Without waiting for the disk: if the server's machine fails at once, it is published again when it is sent again, and its
-/// handlers know it by its id.
 const PUBLISHED: &str = "UPDATE http_request SET published_at = now() \
-     WHERE (id, source) IN (SELECT * FROM unnest($1::text[], $2::text[])) \
-       AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL";
+     WHERE (id, source) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
 
 const REQUEST: &str = "SELECT source, (extract(epoch FROM created_at) * 1000)::int8 FROM http_request \
      WHERE id = $1 AND principal = $2 AND ($3::text IS NULL OR source = $3) ORDER BY created_at DESC LIMIT 1";
