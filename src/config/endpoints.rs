@@ -25,7 +25,6 @@ pub struct HttpEndpoint {
 
 const SECRETS: &str = "endpoint_secrets";
 const NAME_ALLOWED: &str = "small letters, digits, '-' and '_', such as enrich";
-const URL_ALLOWED: &str = "an http or https URL, such as https://enrich.example/events";
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// Types of one endpoint.
@@ -43,21 +42,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<HttpEndpoint> {
 impl HttpEndpoint {
     fn read(section: &mut Section<'_>, by_name: &NamedSecrets) -> Self {
         let name = section.named("name", NAME_ALLOWED, is_plain_name);
-        let url = section.parsed(
-            "url",
-            None,
-            URL_ALLOWED,
-            |text| Some(Some(Callee::parse(text)?)),
-            |url| url.as_ref().map_or_else(String::new, ToString::to_string),
-        );
-        match &url {
-            // Which one may be a password.
-            Some(url) if url.has_user() => {
-                section.reject("url", "a user does not belong in it: calls are signed; allowed: without");
-            }
-            Some(_) => {}
-            None => section.reject("url", format!("is missing; allowed: {URL_ALLOWED}")),
-        }
+        let url = section.callee("url", "calls are signed");
         let secrets = secrets(section, &name, by_name);
         let timeout = section.duration("timeout", Duration::from_secs(10), Duration::from_millis(1)..=TIMEOUT_MAX);
         let bytes = section.size("answer_max_bytes", 1 << 20, 1..=ANSWER_BYTES_MAX);
@@ -159,8 +144,7 @@ endpoints:
                 c.yaml: endpoints[1].name: is missing; allowed: small letters, digits, '-' and '_', such as enrich
                 c.yaml: endpoints[1].url: a user does not belong in it: calls are signed; allowed: without
                 c.yaml: endpoints[1].secret_file: is missing; allowed: a file with one secret a line, environment variable COAFI__ENDPOINT_SECRETS__<NAME>, or unsigned: true
-                c.yaml: endpoints[2].url: "ftp://c" is not allowed; allowed: an http or https URL, such as https://enrich.example/events
-                c.yaml: endpoints[2].url: is missing; allowed: an http or https URL, such as https://enrich.example/events"#]],
+                c.yaml: endpoints[2].url: "ftp://c" is not allowed; allowed: an http or https URL, such as https://enrich.example/events"#]],
         );
         check(
             "endpoints: [

@@ -164,21 +164,13 @@ fn kind_of(section: &mut Section<'_>, kind: Kind, mut secrets: Vec<Secret>, vari
 }
 
 fn alertmanager(section: &mut Section<'_>, password: Option<Secret>) -> Option<Alertmanager> {
+    let url = section.callee("url", "it belongs in username and secret_file");
     let username = section.optional_text("username");
     if username.is_some() != password.is_some() {
         section.reject("username", PASSWORD_ALLOWED);
     }
     let resolve_after = section.duration("resolve_after", RESOLVE_AFTER, RESOLVE_AFTER_RANGE);
-    Some(Alertmanager { url: url(section)?, username, password, resolve_after })
-}
-
-/// Of servers that anybody may know.
-fn url(section: &mut Section<'_>) -> Option<Url> {
-    if !section.table.contains_key("url") {
-        section.reject("url", "is missing; allowed: a URL that starts with http: or https:");
-        return None;
-    }
-    Url::parse(section.endpoint("url", "http://localhost", &["http", "https"]).expose()).ok()
+    Some(Alertmanager { url: url?, username, password, resolve_after })
 }
 
 fn slack(section: &mut Section<'_>, mut secrets: Vec<Secret>, variable: &str) -> Option<Secret> {
@@ -196,7 +188,7 @@ fn slack(section: &mut Section<'_>, mut secrets: Vec<Secret>, variable: &str) ->
 }
 
 fn webhook(section: &mut Section<'_>, secrets: Vec<Secret>, variable: &str) -> Option<Webhook> {
-    let url = url(section);
+    let url = section.callee("url", "messages are signed");
     if secrets.is_empty() {
         let allowed = format!("a file with one secret (whsec_…) a line, or environment variable {variable}");
         section.reject("secret_file", format!("is missing; allowed: {allowed}"));
@@ -259,7 +251,7 @@ notifications:
   dedup_window: 10m
   channels:
     - {name: ops-chat, kind: slack, direct: true}
-    - {name: hook, kind: webhook, url: https://example.org/hook}
+    - {name: hook, kind: webhook, url: 'https://example.org/hook?code=hunter2'}
     - {name: alerts, kind: alertmanager, url: 'http://alertmanager:9093/am', resolve_after: 2h}
     - name: mail
       kind: email
@@ -289,7 +281,7 @@ notifications:
         expect![[r#"
             [
                 "ops-chat slack true hooks.example.org/***",
-                "hook webhook false https://example.org/hook",
+                "hook webhook false https://example.org/hook?***",
                 "alerts alertmanager false http://alertmanager:9093/am",
                 "mail email false ops@example.org, ada@example.org by smtp.example.org:587",
             ]
@@ -314,7 +306,7 @@ notifications:
                 c.yaml: notifications.channels[0].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__<NAME>
                 c.yaml: notifications.channels[1].kind: is missing; allowed: slack, webhook, alertmanager, email
                 c.yaml: notifications.channels[1].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__B
-                c.yaml: notifications.channels[2].url: "ftp://x" is not allowed; allowed: a URL that starts with http: or https:
+                c.yaml: notifications.channels[2].url: "ftp://x" is not allowed; allowed: an http or https URL, such as https://enrich.example/events
                 c.yaml: notifications.channels[2].secret_file: is missing; allowed: a file with one secret (whsec_…) a line, or environment variable COAFI__NOTIFICATIONS__SECRETS__C"#]],
         );
         check(
@@ -333,8 +325,8 @@ notifications:
             &[("COAFI__NOTIFICATIONS__SECRETS__A", "hunter2")],
             expect![[r#"
                 c.yaml: notifications.channels[0].secret_file: what this file or COAFI__NOTIFICATIONS__SECRETS__A has is no http or https URL
+                c.yaml: notifications.channels[1].url: a user does not belong in it: it belongs in username and secret_file; allowed: without
                 c.yaml: notifications.channels[1].username: allowed: with a password, in secret_file or in the environment, or neither
-                c.yaml: notifications.channels[1].url: a password does not belong in a file; set the section's "password_file" or the environment
                 c.yaml: notifications.rules[1].severity: "bad" is not allowed; allowed: info, warning, critical
                 c.yaml: notifications.rules[1].channels: is missing; allowed: names of channels
                 c.yaml: notifications.rules[2].sources: "[" is not allowed: unclosed character class; missing ']'; allowed: globs, such as /coafi/*

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use super::Endpoint;
 use super::error::Problem;
 use super::findings::{Entry, Findings, Unknown};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::values::{ENVIRONMENT_ORIGIN, deepest, origin, plain, shown, split_list};
+use super::{Callee, Endpoint};
+
+const CALLEE_ALLOWED: &str = "an http or https URL, such as https://enrich.example/events";
 
 /// One mapping of the configuration, being read. Every accessor gives the default when the value is absent *or* wrong (then
 /// with a problem noted), so that one pass finds all problems.
@@ -180,6 +182,29 @@ impl<'a> Section<'a> {
             return default;
         }
         endpoint
+    }
+
+    /// A URL that is called. One that is missing is a problem, and so is a user in it: which part of that is a password cannot be
+    /// told. `instead`: how the call proves who makes it.
+    pub(super) fn callee(&mut self, key: &'static str, instead: &str) -> Option<Callee> {
+        let given = self.table.contains_key(key);
+        let url = self.value(
+            key,
+            None,
+            CALLEE_ALLOWED,
+            |text| Some(Some(Callee::parse(text)?)),
+            |url| url.as_ref().map_or_else(String::new, ToString::to_string),
+        );
+        match &url {
+            Some(url) if url.has_user() => {
+                self.reject(key, format!("a user does not belong in it: {instead}; allowed: without"));
+            }
+            None if !given => {
+                self.reject(key, format!("is missing; allowed: {CALLEE_ALLOWED}"));
+            }
+            Some(_) | None => {}
+        }
+        url
     }
 
     /// A list of texts; from the environment, separated by commas.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use reqwest::Url;
 
-use crate::config::Secret;
+use crate::config::{Callee, Secret};
 
 /// One channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub enum ChannelKind {
 /// Takes JSON, signed by Standard Webhooks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
-    pub url: Url,
+    pub url: Callee,
     /// `whsec_…`, each valid: while one is replaced there are two.
     pub secrets: Vec<Secret>,
 }
@@ -38,7 +38,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alertmanager {
     /// Without `/api/v2/alerts`.
-    pub url: Url,
+    pub url: Callee,
     pub username: Option<String>,
     pub password: Option<Secret>,
     /// An alert that nobody resolves is over after this.

@@ -206,9 +206,9 @@ fn transport(channel: &Channel) -> Result<Transport, NotifierError> {
         }
         ChannelKind::Webhook(webhook) => {
             let signer = Signer::new(webhook.secrets.iter().map(Secret::expose));
-            Transport::Signed(webhook.url.clone(), signer.map_err(|error| wrong(error.to_string()))?)
+            Transport::Signed(webhook.url.expose().clone(), signer.map_err(|error| wrong(error.to_string()))?)
         }
-        ChannelKind::Alertmanager(alertmanager) => Transport::Http(alertmanager.url.clone()),
+        ChannelKind::Alertmanager(alertmanager) => Transport::Http(alertmanager.url.expose().clone()),
         ChannelKind::Email(email) => Transport::Smtp(Smtp::new(email).map_err(|error| wrong(error.to_string()))?),
     })
 }

@@ -38,7 +38,7 @@ pub(super) async fn webhook(
 /// # Errors
 /// [`SendError`]
 pub(super) async fn alertmanager(client: &Client, to: &Alertmanager, body: &Value) -> Result<Sent, SendError> {
-    let mut url = to.url.clone();
+    let mut url = to.url.expose().clone();
     let path = format!("{}/api/v2/alerts", url.path().trim_end_matches('/'));
     url.set_path(&path);
     post(client, &url, credentials(to), body).await

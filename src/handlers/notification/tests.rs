@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::Callee;
 use crate::engine::Class;
 use crate::handlers::git_commit::tests::world::World;
 use crate::notify::{Alertmanager, Channel, ChannelKind, Notifier, NotifierParts, Rule, Severity, Templates};
@@ -11,7 +12,7 @@ use crate::schema::Payload as _;
 use std::time::Duration;
 
 fn channel(name: &str) -> Channel {
-    let url = "http://127.0.0.1:9".parse().unwrap();
+    let url = Callee::parse("http://127.0.0.1:9").unwrap();
     let resolve_after = Duration::from_secs(60);
     let kind = ChannelKind::Alertmanager(Alertmanager { url, username: None, password: None, resolve_after });
     Channel { name: name.to_owned(), direct: false, kind }
