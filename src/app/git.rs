@@ -93,6 +93,7 @@ pub(super) fn repositories_settings(git: &Git, reachable: &[Allowed]) -> anyhow:
     Ok(RepositoriesSettings {
         cache_dir: git.cache_dir.clone(),
         fetch_timeout: git.fetch_timeout,
+        fetch_max_bytes: git.fetch_max_bytes,
         allowed,
         known,
         reachable: reachable.to_vec(),

@@ -24,6 +24,8 @@ pub struct Git {
     pub cache_dir: PathBuf,
     /// Of one clone or fetch.
     pub fetch_timeout: Duration,
+    /// What a server may send in one clone or fetch.
+    pub fetch_max_bytes: u64,
 }
 
 /// One monitored repository.
@@ -60,6 +62,7 @@ impl Git {
             poll_interval: section.duration("poll_interval", Duration::from_secs(10), least..=most),
             cache_dir: section.path("cache_dir", ".coafi/git"),
             fetch_timeout: section.duration("fetch_timeout", Duration::from_secs(300), Duration::from_secs(1)..=most),
+            fetch_max_bytes: section.size("fetch_max_bytes", 10 << 30, 1 << 20..=1 << 40),
         };
         for (index, repository) in git.repositories.iter().enumerate() {
             if git.repositories[..index].iter().any(|earlier| earlier.url == repository.url) {

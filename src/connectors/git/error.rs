@@ -42,6 +42,8 @@ pub enum GitError {
     Corrupt { url: String, detail: String },
     #[error("repository {url} cannot be read on this machine: {detail}")]
     Machine { url: String, detail: String },
+    #[error("repository {url} sent more than {limit} bytes; git.fetch_max_bytes allows more")]
+    TooLarge { url: String, limit: u64 },
     #[error("repository {url} has more than {limit} {what}")]
     TooMany { url: String, what: &'static str, limit: usize },
     #[error("reading repository {url} panicked: {detail}")]
@@ -79,7 +81,7 @@ impl GitError {
             Self::Shallow { .. } => Failure::permanent("git_shallow", self),
             Self::Sha { .. } | Self::UnknownCommit { .. } => Failure::permanent("git_unknown_commit", self),
             Self::Corrupt { .. } => Failure::permanent("git_corrupt", self),
-            Self::TooMany { .. } => Failure::permanent("git_too_large", self),
+            Self::TooLarge { .. } | Self::TooMany { .. } => Failure::permanent("git_too_large", self),
             Self::Panicked { .. } => Failure::permanent("git_panicked", self),
         }
     }

@@ -25,6 +25,9 @@ const RUNNING_MAX: usize = 32;
 /// A fetch that was told to stop is left behind after this long.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
+/// Says stop.
+pub(super) type Interrupt = Arc<AtomicBool>;
+
 /// `None` until it has ended.
 type Ended = Option<Result<(), GitError>>;
 
@@ -52,13 +55,13 @@ impl Fetches {
     }
 
     /// Waits for the repository's fetch that is under way; where there is none, `work` is one. `work` blocks, and looks at
-    /// the flag that says stop.
+    /// the flag that says stop; it may set it itself.
     ///
     /// # Errors
     /// The fetch's own; [`GitError::TimedOut`], [`GitError::Stopped`], [`GitError::Busy`].
     pub(super) async fn shared<W>(&self, id: &RepositoryId, work: W) -> Result<(), GitError>
     where
-        W: FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static,
+        W: FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static,
     {
         let ended = self.join(id, work)?;
         result(ended, id).await
@@ -71,7 +74,7 @@ impl Fetches {
     /// As [`Self::shared`].
     pub(super) async fn fresh<W>(&self, id: &RepositoryId, work: W) -> Result<(), GitError>
     where
-        W: FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static,
+        W: FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static,
     {
         let earlier = lock(&self.running).get(id).cloned();
         if let Some(earlier) = earlier {
@@ -91,7 +94,7 @@ impl Fetches {
 
     fn join<W>(&self, id: &RepositoryId, work: W) -> Result<watch::Receiver<Ended>, GitError>
     where
-        W: FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static,
+        W: FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static,
     {
         let mut running = lock(&self.running);
         if let Some(ended) = running.get(id) {
@@ -132,7 +135,7 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn run(self, work: impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static) {
+    async fn run(self, work: impl FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static) {
         let result = self.fetch(work).await;
         // In this order: who hears of the end and asks again starts a fetch of its own.
         lock(&self.running).remove(&self.id);
@@ -145,7 +148,7 @@ impl Fetch {
 
     async fn fetch(
         &self,
-        work: impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static,
+        work: impl FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static,
     ) -> Result<(), GitError> {
         let url = || self.id.to_string();
         let permit = tokio::select! {
@@ -202,7 +205,7 @@ mod tests {
         Address::parse(path, Path::new("/")).unwrap().id
     }
 
-    fn until_interrupted(interrupt: &AtomicBool) -> Result<(), GitError> {
+    fn until_interrupted(interrupt: &Interrupt) -> Result<(), GitError> {
         while !interrupt.load(Ordering::Relaxed) {
             std::thread::yield_now();
         }
@@ -210,9 +213,9 @@ mod tests {
     }
 
     /// Work that ends when it is told to.
-    fn held() -> (mpsc::Sender<()>, impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static) {
+    fn held() -> (mpsc::Sender<()>, impl FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static) {
         let (end, ended) = mpsc::channel::<()>();
-        let work = move |interrupt: &AtomicBool| {
+        let work = move |interrupt: &Interrupt| {
             ended.recv().unwrap();
             assert!(!interrupt.load(Ordering::Relaxed), "nobody asked it to stop");
             Ok(())

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gix::bstr::{BString, ByteSlice as _};
@@ -17,7 +17,9 @@ use gix::protocol::transport::client::blocking_io::http::options::FollowRedirect
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit};
 use gix::remote::Direction;
 
+use super::fetches::Interrupt;
 use super::handle::{chain, options, unreadable};
+use super::received::Received;
 use super::{Credentials, GitError, Remote, RepositoryId, machine};
 use crate::outgoing::{Guard, Refused};
 
@@ -30,20 +32,26 @@ pub(super) struct Upstream {
     pub(super) host: Option<String>,
     /// Keeps it out of private networks; `None` for a server that this process has been told of.
     pub(super) guard: Option<Guard>,
+    /// Of what it sends in one clone or fetch.
+    pub(super) bytes_max: u64,
 }
 
 /// Brings the mirror in `directory` up to date; makes it where there is none, completely or not at all. Blocks until done,
 /// failed or `interrupt`ed.
 ///
 /// # Errors
-/// [`GitError::Missing`] where the server says so, [`GitError::NotPublic`], [`GitError::Unreachable`], [`GitError::Corrupt`].
+/// [`GitError::Missing`] where the server says so, [`GitError::NotPublic`], [`GitError::Unreachable`], [`GitError::Corrupt`],
+/// [`GitError::TooLarge`].
 pub(super) fn fetch(
     id: &RepositoryId,
     upstream: &Upstream,
     directory: &Path,
-    interrupt: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> Result<(), GitError> {
+    let received = Received::new(upstream.bytes_max, Arc::clone(interrupt));
+    let exceeded = received.exceeded();
     let remote_error = |error: &gix::Error| match remote_error(id, error) {
+        _ if exceeded.load(Ordering::Relaxed) => GitError::TooLarge { url: id.to_string(), limit: upstream.bytes_max },
         // gix says so of a connection that cannot be made or is too slow, and of the server's own errors (5xx).
         GitError::Unreachable { url, detail, .. } if error.is_retryable() => {
             GitError::Unreachable { url, detail, host: upstream.host.clone() }
@@ -56,7 +64,7 @@ pub(super) fn fetch(
     }
     if directory.join("HEAD").is_file() {
         let repository = gix::open_opts(directory, mirror_options()).map_err(|error| unreadable(id, &error))?;
-        return update(&repository, upstream, interrupt).map_err(|error| remote_error(&error));
+        return update(&repository, upstream, received, interrupt).map_err(|error| remote_error(&error));
     }
     let local = |error: &dyn std::fmt::Display| GitError::Unreachable {
         url: id.to_string(),
@@ -71,7 +79,7 @@ pub(super) fn fetch(
     let create = gix::create::Options::default();
     let made = gix::ThreadSafeRepository::init_opts(&unfinished, gix::create::Kind::Bare, create, mirror_options());
     let repository = made.map_err(|error| local(&chain(&error)))?.to_thread_local();
-    update(&repository, upstream, interrupt).map_err(|error| remote_error(&error))?;
+    update(&repository, upstream, received, interrupt).map_err(|error| remote_error(&error))?;
     drop(repository);
     std::fs::rename(&unfinished, directory).map_err(|error| local(&error))
 }
@@ -81,7 +89,12 @@ fn mirror_options() -> gix::open::Options {
     options().cli_overrides(["user.name=coafi", "user.email=coafi@localhost"])
 }
 
-fn update(repository: &gix::Repository, upstream: &Upstream, interrupt: &AtomicBool) -> gix::Result<()> {
+fn update(
+    repository: &gix::Repository,
+    upstream: &Upstream,
+    received: Received,
+    interrupt: &AtomicBool,
+) -> gix::Result<()> {
     let Upstream { remote: Remote { url, credentials }, guard, .. } = upstream;
     let remote = repository
         .remote_at_without_url_rewrite(url.as_str())?
@@ -97,7 +110,7 @@ fn update(repository: &gix::Repository, upstream: &Upstream, interrupt: &AtomicB
         connection.transport_mut().set_identity(account).map_err(gix::Error::from_error)?;
     }
     let outcome = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
-    let outcome = outcome.receive(Discard, interrupt)?;
+    let outcome = outcome.receive(received, interrupt)?;
     prune(repository, &outcome.ref_map.remote_refs)?;
     follow_head(repository, &outcome.ref_map.remote_refs)
 }

@@ -25,6 +25,7 @@ mod machine;
 mod mirror;
 mod patterns;
 mod progress;
+mod received;
 mod refs;
 mod repositories;
 mod session;

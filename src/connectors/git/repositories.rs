@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use gix::ObjectId;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::fetches::Fetches;
+use super::fetches::{Fetches, Interrupt};
 use super::hosts::Hosts;
 use super::mirror::{self, Upstream};
 use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId};
@@ -29,6 +28,8 @@ pub struct RepositoriesSettings {
     pub reading_max: usize,
     /// For one clone or fetch.
     pub fetch_timeout: Duration,
+    /// What a server may send in one clone or fetch.
+    pub fetch_max_bytes: u64,
     /// How long a handler's read waits for a clone or fetch, which goes on afterwards. Less than a route's deadline: an
     /// attempt that outlives that is taken for a handler that hangs. More than gix waits for a connection (20 s), so that a
     /// server that says nothing is told from one that is slow.
@@ -49,6 +50,7 @@ impl Default for RepositoriesSettings {
             open_max: 32,
             reading_max: 8,
             fetch_timeout: Duration::from_secs(300),
+            fetch_max_bytes: 10 << 30,
             wait_max: Duration::from_secs(25),
             allowed: Patterns::any(),
             known: Vec::new(),
@@ -264,13 +266,14 @@ impl Inner {
     fn fetch(
         &self,
         address: &Address,
-    ) -> Result<Option<impl FnOnce(&AtomicBool) -> Result<(), GitError> + Send + 'static>, GitError> {
+    ) -> Result<Option<impl FnOnce(&Interrupt) -> Result<(), GitError> + Send + 'static>, GitError> {
         let directory = self.directory(address)?;
         let Location::Remote(remote) = &address.location else { return Ok(None) };
         let host = self.hosts.of(&remote.url);
         let guard = host.is_none().then(|| self.guard.clone());
-        let (id, upstream) = (address.id.clone(), Upstream { remote: remote.clone(), host, guard });
-        Ok(Some(move |interrupt: &AtomicBool| mirror::fetch(&id, &upstream, &directory, interrupt)))
+        let bytes_max = self.settings.fetch_max_bytes;
+        let (id, upstream) = (address.id.clone(), Upstream { remote: remote.clone(), host, guard, bytes_max });
+        Ok(Some(move |interrupt: &Interrupt| mirror::fetch(&id, &upstream, &directory, interrupt)))
     }
 }
 

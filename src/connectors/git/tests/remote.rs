@@ -52,6 +52,28 @@ async fn a_handler_s_read_clones_once_and_fetches_what_is_newer_than_the_clone()
     assert_eq!(read(&first).await.unwrap(), Blob::Text(b"1".to_vec()));
 }
 
+/// Nothing of it is kept, and whoever allows more gets it.
+#[tokio::test]
+async fn a_server_cannot_send_more_than_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::init(dir.path().join("served"));
+    // Hashes do not compress.
+    let content: String =
+        (0..2_000).map(|n: u32| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&n.to_le_bytes()))).collect();
+    let head = repository.commit_file("a.md", &content);
+    let host = GitHost::start(&repository.path).unwrap();
+    let read = async |fetch_max_bytes: u64| {
+        let settings = RepositoriesSettings { cache_dir: dir.path().join("cache"), ..RepositoriesSettings::default() };
+        let reachable = loopback();
+        let repositories = Repositories::new(RepositoriesSettings { fetch_max_bytes, reachable, ..settings });
+        repositories.blob(&host.url(), &head, b"a.md", 100_000).await
+    };
+    let refused = read(10_000).await.unwrap_err();
+    assert!(matches!(refused, GitError::TooLarge { limit: 10_000, .. }), "{refused}");
+    assert_eq!((refused.failure().class, refused.failure().code), (Class::Permanent, "git_too_large"));
+    assert_eq!(read(1 << 20).await.unwrap(), Blob::Text(content.clone().into_bytes()));
+}
+
 /// To an event it is the repository's trouble; to whoever has it configured, an outage.
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_an_outage_where_it_is_configured() {
