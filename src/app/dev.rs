@@ -5,7 +5,6 @@
 mod serving;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,7 +68,7 @@ pub struct Dev {
     /// In the order in which they may go: the clients above are gone by then.
     _cluster: Embedded,
     registry: BuiltinRegistry,
-    _directory: Scratch,
+    _directory: tempfile::TempDir,
 }
 
 /// How far it is.
@@ -94,12 +93,13 @@ impl Dev {
             all.iter().map(|topic| (topic.name.as_str(), u32::try_from(topic.partitions).unwrap_or(1))).collect();
         let cluster = Embedded::start(&names)?;
         let registry = BuiltinRegistry::start(&register::entries(&declarations)?).await?;
-        let directory = Scratch::create()?;
+        let directory = tempfile::Builder::new().prefix("coafi-dev-").tempdir();
+        let directory = directory.context("no temporary directory can be made")?;
         let places = Places {
             bootstrap_servers: cluster.bootstrap_servers().to_owned(),
             client: std::collections::BTreeMap::new(),
             registry: registry::Settings::new(registry.url()),
-            database: format!("sqlite:{}", directory.0.join("state.db").display()),
+            database: format!("sqlite:{}", directory.path().join("state.db").display()),
             artifacts: settings.artifacts.clone(),
             reaches_others: true,
         };
@@ -288,23 +288,5 @@ pub(crate) fn events(counts: &Counts) -> Events {
         retried: counts.retried,
         dead_lettered: counts.dead_lettered,
         unprocessed: counts.unprocessed,
-    }
-}
-
-/// A directory that is gone at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn create() -> anyhow::Result<Self> {
-        let directory = std::env::temp_dir().join(format!("coafi-dev-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).with_context(|| format!("{} cannot be made", directory.display()))?;
-        Ok(Self(directory))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in the system's temporary directory is the system's to clear.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -278,36 +278,31 @@ enum Shadow {
     None,
     Kept(PathBuf),
     /// Removed with its handle.
-    Passing(PathBuf),
+    Passing(tempfile::TempDir),
 }
 
 impl Shadow {
     fn of(isolated: bool, kept: Option<PathBuf>) -> Result<Self, Failure> {
-        let shadow = match (isolated, kept) {
-            (false, _) => return Ok(Self::None),
-            (true, Some(directory)) => Self::Kept(directory),
-            (true, None) => Self::Passing(std::env::temp_dir().join(format!("coafi-replay-{}", uuid::Uuid::new_v4()))),
-        };
-        let directory = shadow.path().expect("isolated");
-        std::fs::create_dir_all(directory).map_err(|error| {
-            Failure::failed(format!("--shadow {} cannot be made", directory.display())).because(error)
-        })?;
-        Ok(shadow)
+        match (isolated, kept) {
+            (false, _) => Ok(Self::None),
+            (true, Some(directory)) => {
+                let failed = format!("--shadow {} cannot be made", directory.display());
+                std::fs::create_dir_all(&directory).map_err(|error| Failure::failed(failed).because(error))?;
+                Ok(Self::Kept(directory))
+            }
+            (true, None) => {
+                let made = tempfile::Builder::new().prefix("coafi-replay-").tempdir();
+                let failed = "no temporary directory can be made; --shadow names one";
+                Ok(Self::Passing(made.map_err(|error| Failure::failed(failed).because(error))?))
+            }
+        }
     }
 
     fn path(&self) -> Option<&std::path::Path> {
         match self {
             Self::None => None,
-            Self::Kept(directory) | Self::Passing(directory) => Some(directory),
-        }
-    }
-}
-
-impl Drop for Shadow {
-    fn drop(&mut self) {
-        if let Self::Passing(directory) = self {
-            // What cannot be removed lies where everything temporary does.
-            let _ = std::fs::remove_dir_all(directory);
+            Self::Kept(directory) => Some(directory),
+            Self::Passing(directory) => Some(directory.path()),
         }
     }
 }
