@@ -17,6 +17,11 @@ const SECONDS_MAX: &str = "60";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance";
 
+/// By the names that the document gives as examples: without them every delivery would be to nobody.
+const SENDERS: &str = "federated:
+  domains: [{name: aero, keys: [{kid: aero-1, public_key: PUBLIC}]}]
+";
+
 /// Requests wait for nobody here, and nobody is asked too often.
 const LIMITS: &str = "  rate_limit: {per_second: 100000, burst: 100000}\n  limits: {waiting: 1, wait_max: 1s}\n";
 
@@ -28,7 +33,14 @@ fn the_api_answers_as_its_document_says() {
     let key = said.lines().find_map(|line| line.strip_prefix("key: ")).expect("a key");
     let (_, entry) = said.split_once("coafi.yaml:\n").expect("an entry to write down");
     let entry: String = entry.lines().map(|line| format!("  {line}\n")).collect();
-    std::fs::write(world.path("api.yaml"), format!("api:\n  listen: 127.0.0.1:0\n{LIMITS}  keys:\n{entry}")).unwrap();
+    let pem = world.path("aero.pem");
+    let made = world.run(&["federated", "keygen", "aero-1", "--out", pem.to_str().unwrap(), "--output", "json"]).json();
+    let senders = SENDERS.replace("PUBLIC", made["publicKey"].as_str().unwrap());
+    let secret = world.path("secret");
+    std::fs::write(&secret, "of the webhook").unwrap();
+    let webhooks = format!("  webhooks: [{{name: github, kind: github, secret_file: {}}}]\n", secret.display());
+    let api = format!("api:\n  listen: 127.0.0.1:0\n{LIMITS}{webhooks}  keys:\n{entry}{senders}");
+    std::fs::write(world.path("api.yaml"), api).unwrap();
     let mut command = world.command(&["api", "--config"]);
     command.arg(world.path("api.yaml"));
     let api = Process::start(command);

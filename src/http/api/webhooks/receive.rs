@@ -40,7 +40,7 @@ pub(super) enum Answer {
 /// other deliveries become events; what nothing comes of is accepted and ignored.
 #[utoipa::path(
     post, path = "/webhooks/{name}", operation_id = "receive_webhook", tag = "webhooks",
-    params(("name" = String, Path, description = "The webhook's name.")),
+    params(("name" = String, Path, description = "The webhook's name.", example = "github")),
     responses(
         (status = 200, description = "It is believed, and there was nothing to do", body = Answer),
         (status = 202, description = "Every in-sync replica has what came of it, or nothing came of it", body = Answer),
