@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-use crate::config::{Artifacts, Settings};
+use crate::config::{Artifacts, SchemaRegistry, Settings};
 use crate::kafka::properties;
 use crate::kafka::scan::Reader;
 use crate::schema::registry;
@@ -32,7 +32,7 @@ impl Places {
         Self {
             bootstrap_servers: kafka.bootstrap_servers.clone(),
             client,
-            registry: registry_settings(settings),
+            registry: registry_settings(&settings.schema_registry),
             database: settings.database.url().expose().to_owned(),
             artifacts: settings.artifacts.clone(),
             reaches_others: true,
@@ -58,8 +58,7 @@ impl Places {
     }
 }
 
-fn registry_settings(settings: &Settings) -> registry::Settings {
-    let configured = &settings.schema_registry;
+pub(super) fn registry_settings(configured: &SchemaRegistry) -> registry::Settings {
     let mut registry = registry::Settings::new(configured.url.expose().trim_end_matches('/'));
     registry.timeout = configured.timeout;
     if let (Some(user), Some(password)) = (&configured.username, &configured.password) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::places::registry_settings;
 use super::{AUDIT_TOPIC, Backing, Places};
 use crate::config::{Domain, Federated, Settings, host_name};
 use crate::connectors::bitt::{self, AuditLog, BITT_TOPIC};
@@ -9,7 +10,7 @@ use crate::connectors::federated::{self, DomainTopic, FEDERATED_TOPIC, Lifetime,
 use crate::connectors::tail::{Reader, TailConnector, TailSource};
 use crate::connectors::{Admission, Delivery, LagBased, Open, PublisherSettings, Sharing, SourceId};
 use crate::http::api::Domains;
-use crate::schema::Codec;
+use crate::schema::{Codec, registry};
 
 /// What envelopes of the configured domains are checked by.
 #[must_use]
@@ -41,10 +42,12 @@ pub fn bitt_connector(settings: &Settings, places: &Places, codec: Codec) -> Tai
 }
 
 /// The connector of the domains' topics.
-#[must_use]
-pub fn federated_connector(settings: &Settings, places: &Places, codec: Codec) -> TailConnector {
+///
+/// # Errors
+/// A domain's schema registry cannot be asked as it is configured.
+pub fn federated_connector(settings: &Settings, places: &Places, codec: Codec) -> anyhow::Result<TailConnector> {
     let verifier = Arc::new(verifier(&settings.federated));
-    let source = |domain: &Domain, topic: &String| TailSource {
+    let source = |domain: &Domain, topic: &String, schemas: &Codec| TailSource {
         id: SourceId::new(federated::CONNECTOR, &format!("{}/{}/{topic}", settings.kafka.group_id, domain.name)),
         topic: topic.clone(),
         reader: reader(domain, places),
@@ -54,12 +57,19 @@ pub fn federated_connector(settings: &Settings, places: &Places, codec: Codec) -
             &domain.name,
             domain.authentication,
             Arc::clone(&verifier),
+            schemas.clone(),
             codec.clone(),
         )),
     };
-    let domains = settings.federated.domains.iter();
-    let sources = domains.flat_map(|domain| domain.topics.iter().map(|topic| source(domain, topic))).collect();
-    connector(federated::CONNECTOR, sources, settings, places, codec.clone())
+    let mut sources = Vec::new();
+    for domain in &settings.federated.domains {
+        let schemas = match &domain.schema_registry {
+            Some(theirs) => Codec::new(registry::Client::new(registry_settings(theirs))?, false),
+            None => codec.clone(),
+        };
+        sources.extend(domain.topics.iter().map(|topic| source(domain, topic, &schemas)));
+    }
+    Ok(connector(federated::CONNECTOR, sources, settings, places, codec.clone()))
 }
 
 /// Those of `coafi dev` that are configured: alone, and no faster than `group` handles what they publish.
@@ -75,7 +85,8 @@ pub(super) fn embedded(
     let codec = || backing.services.codec.clone();
     let bitt = (!settings.bitt.watch.is_empty()).then(|| (bitt_connector(settings, places, codec()), BITT_TOPIC));
     let has_topics = settings.federated.has_topics();
-    let federated = has_topics.then(|| (federated_connector(settings, places, codec()), FEDERATED_TOPIC));
+    let federated = has_topics.then(|| federated_connector(settings, places, codec())).transpose()?;
+    let federated = federated.map(|connector| (connector, FEDERATED_TOPIC));
     let admitted = |(mut connector, topic): (TailConnector, &str)| {
         connector.publisher.delivery = Delivery::Idempotent;
         connector.sharing = Sharing::Alone;

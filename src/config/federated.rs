@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Secret;
 use super::kafka::is_secret;
 use super::section::Section;
+use super::{SchemaRegistry, Secret};
 use crate::connectors::federated::{Authentication, DomainKey, PublicKey, Validity};
 use crate::connectors::tail::{OnLoss, Start};
 use crate::kafka::properties::refusal;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Federated {
     /// What this deployment is called in envelopes.
     pub audience: String,
@@ -25,7 +25,7 @@ pub struct Federated {
     pub domains: Vec<Domain>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Domain {
     pub name: String,
     /// Any of them may have signed, each in its time.
@@ -36,6 +36,8 @@ pub struct Domain {
     pub bootstrap_servers: Option<String>,
     /// Further librdkafka properties for that cluster.
     pub client: BTreeMap<String, Secret>,
+    /// Of what it sends in Avro; `None`: ours.
+    pub schema_registry: Option<SchemaRegistry>,
     pub start: Start,
     pub on_loss: OnLoss,
 }
@@ -45,6 +47,7 @@ const NAME_BYTES_MAX: usize = 100;
 /// More domains than this in one configuration are an error.
 const DOMAINS_MAX: usize = 100;
 const KEYS_MAX: usize = 20;
+const REGISTRY: &str = "schema_registry";
 const TOPICS_MAX: usize = 100;
 /// A record of `coafi.federated` has 1 MiB at most, headers and all.
 const BODY_BYTES_MAX: u64 = 900 << 10;
@@ -98,6 +101,10 @@ impl Domain {
             ),
             bootstrap_servers: section.optional_text("bootstrap_servers"),
             client: section.properties("client", "client_files", refusal, is_secret),
+            schema_registry: section
+                .table
+                .contains_key(REGISTRY)
+                .then(|| section.section(REGISTRY, SchemaRegistry::of_others)),
             start: section.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]),
             on_loss: section.choice("on_loss", &[("halt", OnLoss::Halt), ("continue", OnLoss::Continue)]),
         };
@@ -217,6 +224,7 @@ federated:
       topics: [aero.events]
       bootstrap_servers: aero:9093
       client: {{security.protocol: SSL}}
+      schema_registry: {{url: 'http://aero:8081'}}
       start: latest
       on_loss: continue
 ",
@@ -227,6 +235,9 @@ federated:
             not_before: "2026-01-01T00:00:00Z".parse().ok(),
             not_after: "2027-01-01T00:00:00Z".parse().ok(),
         };
+        let [read_aero] = &*read.domains else { panic!("{:?}", read.domains) };
+        let registry = read_aero.schema_registry.clone().unwrap();
+        assert_eq!((registry.url.expose(), registry.auto_register), ("http://aero:8081/", false));
         let aero = Domain {
             name: "aero".to_owned(),
             keys: vec![DomainKey { kid: "aero-1".to_owned(), public, validity }],
@@ -234,6 +245,7 @@ federated:
             authentication: Authentication::Signature,
             bootstrap_servers: Some("aero:9093".to_owned()),
             client: [("security.protocol".to_owned(), Secret::new("SSL"))].into(),
+            schema_registry: Some(registry),
             start: Start::Latest,
             on_loss: OnLoss::Continue,
         };

@@ -44,12 +44,18 @@ pub struct SchemaRegistry {
 
 impl SchemaRegistry {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let registry = Self::of_others(section);
+        Self { auto_register: section.boolean("auto_register", false), ..registry }
+    }
+
+    /// One in which nothing is registered.
+    pub(super) fn of_others(section: &mut Section<'_>) -> Self {
         let (least, most) = (Duration::from_millis(10), Duration::from_secs(60));
         Self {
             url: section.endpoint("url", "http://127.0.0.1:8081", &["http", "https"]),
             username: section.optional_text("username"),
             password: section.secret("password", "password_file"),
-            auto_register: section.boolean("auto_register", false),
+            auto_register: false,
             timeout: section.duration("timeout", Duration::from_secs(5), least..=most),
         }
     }

@@ -45,7 +45,7 @@ pub use embedded::{
 pub use encoder::Encoder;
 pub use file_type::FileType;
 pub use shape::Shape;
-pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError};
+pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError, is_framed};
 
 /// A type that travels as Avro data of an event; its schema is a file under `avro/`.
 pub trait Payload: serde::Serialize + serde::de::DeserializeOwned + Send + 'static {

@@ -29,6 +29,12 @@ pub enum WireError {
     Truncated(usize),
 }
 
+/// Whether data can be in the format; no text begins like it.
+#[must_use]
+pub fn is_framed(data: &[u8]) -> bool {
+    data.first() == Some(&MAGIC)
+}
+
 /// The schema id, and the datum after it.
 pub(super) fn split(data: &[u8]) -> Result<(SchemaId, &[u8]), WireError> {
     match data {

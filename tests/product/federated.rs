@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::event::Subject;
+use crate::event::{Subject, attributes, framed};
+use crate::http;
 use crate::process::{Process, eventually, found};
 use crate::stack::unique;
 use crate::topic::{Positions, Producer, Read, Record, create, delete_records, ends, grow, read};
@@ -93,6 +94,69 @@ fn every_record_is_one_event_whoever_is_killed() {
     assert_eq!(ids, (0..3 * ROUND).map(|n| format!("m-{n}")).collect::<Vec<_>>(), "each once, in order");
     connectors.iter().for_each(Process::terminate);
     connectors.into_iter().for_each(|connector| drop(connector.ended().well()));
+}
+
+/// A registry of its own says what is in its records: the standard message format, or a schema that only the domain knows.
+#[test]
+fn what_a_domain_sends_in_avro_is_read_by_its_registry() {
+    let domain = Domain::new("avro", "authentication: transport\n    schema_registry: {url: 'http://127.0.0.1:1'}");
+    let registry = &domain.world.stack.registry;
+    let schema = json!({"type": "record", "name": "Reading", "namespace": "aero", "fields": [
+        {"name": "sensor", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    ]});
+    let subject = format!("{}-value", domain.topic);
+    let body = json!({"schema": schema.to_string()}).to_string();
+    let answer = http::post(&format!("{registry}/subjects/{subject}/versions"), &body).expect("the registry answers");
+    let id = u32::try_from(answer.json()["id"].as_u64().unwrap()).unwrap();
+    let reading = Subject { id, schema: apache_avro::Schema::parse_str(&schema.to_string()).unwrap() };
+    let standard = Subject::latest(registry, TOPIC, MESSAGE);
+    let standard_message = json!({
+        "messageId": "of the domain", "sourceDomain": "said by itself", "targetDomain": "terra", "messageType": "Said",
+        "source": null, "subject": null, "sentAt": 1, "payload": "{\"n\":  1}",
+        "authentication": {"method": "signature", "keyId": "forged"}, "utids": ["utid-1"],
+    });
+    let reading = reading.encode(&json!({"sensor": "s-1", "at": 1_700_000_000_000_i64}));
+    let values = [
+        reading.clone(),
+        standard.encode(&standard_message),
+        framed(u32::MAX - 1, b"of nobody"),
+        reading[..reading.len() - 1].to_vec(),
+    ];
+    for (n, value) in values.into_iter().enumerate() {
+        let record = Record { value: Some(value), ..attributes("Measured", "/aero") };
+        domain.world.producer.send(&domain.topic, &record.with("ce_subject", format!("s-{n}")));
+    }
+    // While nobody says what it is, it waits.
+    let connector = domain.connector();
+    eventually("its registry was asked for", || connector.log().contains("127.0.0.1:1"));
+    assert_eq!(domain.events().len(), 0);
+    connector.terminate();
+    connector.ended();
+    let file = domain.world.path("coafi.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, yaml.replace("http://127.0.0.1:1", registry)).unwrap();
+    let connector = domain.connector();
+    eventually("all are published", || domain.events().len() == 4);
+    let events = domain.events();
+    let messages: Vec<Value> =
+        events[..2].iter().map(|read| standard.decode(read.record.value.as_deref().unwrap())).collect();
+    let payload = |at: usize| -> Value { serde_json::from_str(messages[at]["payload"].as_str().unwrap()).unwrap() };
+    assert_eq!(payload(0)["sensor"], "s-1");
+    assert_eq!(messages[1]["payload"], "{\"n\":  1}", "as it was sent");
+    assert_eq!((&messages[1]["targetDomain"], &messages[1]["utids"]), (&json!("terra"), &json!(["utid-1"])));
+    for message in &messages {
+        // Who it is is never taken from what was sent.
+        assert_eq!((&message["sourceDomain"], &message["messageType"]), (&json!(domain.name), &json!("Measured")));
+        assert_eq!(message["authentication"], json!({"method": "transport", "keyId": null}));
+    }
+    let refused = Subject::latest(registry, TOPIC, REFUSED);
+    for read in &events[2..] {
+        let data = refused.decode(read.record.value.as_deref().unwrap());
+        assert_eq!(data["reason"], "malformed", "{data}");
+    }
+    connector.terminate();
+    connector.ended().well();
 }
 
 /// The command line as the domain would use it.

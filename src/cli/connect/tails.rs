@@ -52,7 +52,7 @@ impl Federated {
             let next = "set topics of a domain in federated.domains; see docs/federated.md";
             return Err(Failure::usage("no domain has topics").next(next));
         }
-        run(context, app::federated_connector(context.settings(), &context.places(), context.codec()?)).await
+        run(context, app::federated_connector(context.settings(), &context.places(), context.codec()?)?).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! A domain's CloudEvent, as far as it is a message: JSON format, data that is JSON.
+//! A domain's CloudEvent, as far as it is a message: JSON format or a record's, data that is JSON or was Avro.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -32,6 +32,16 @@ pub struct Message {
     /// JSON.
     pub payload: String,
     pub utids: Vec<String>,
+}
+
+/// What a record's data is.
+pub(super) enum Data {
+    /// A message in the standard format, Avro.
+    Message(Box<FederatedMessage>),
+    /// What was Avro of another schema.
+    Json(String),
+    /// As it is in the record.
+    Other,
 }
 
 /// CloudEvents JSON format, section 3.
@@ -76,12 +86,23 @@ impl Message {
         .checked()
     }
 
-    /// Of a record in binary or structured mode.
+    /// Of a record in binary or structured mode. What it is is said by its attributes; of a message in the standard format the
+    /// rest is in there.
     ///
     /// # Errors
     /// As [`Self::structured`].
-    pub(super) fn of_event(event: &Event) -> Result<Self, Refused> {
-        let payload = std::str::from_utf8(event.data()).ok();
+    pub(super) fn of_event(event: &Event, data: Data) -> Result<Self, Refused> {
+        let mut utids: Vec<String> = event.utids().map(str::to_owned).collect();
+        let (payload, target_domain) = match data {
+            Data::Other => (std::str::from_utf8(event.data()).ok().map(str::to_owned), None),
+            Data::Json(text) => (Some(text), None),
+            Data::Message(message) => {
+                if utids.is_empty() {
+                    utids = message.utids;
+                }
+                (Some(message.payload), message.target_domain)
+            }
+        };
         let payload = payload.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
         let own = |attribute| event.attribute(attribute).map(str::to_owned);
         Self {
@@ -89,10 +110,10 @@ impl Message {
             message_type: event.event_type().to_owned(),
             source: Some(event.source().to_owned()),
             subject: own(Attribute::Subject),
-            target_domain: None,
+            target_domain,
             sent_at: event.attribute(Attribute::Time).map(time).transpose()?,
-            payload: payload.ok_or_else(|| Refusal::Malformed.because("data is not JSON; allowed: JSON"))?.to_owned(),
-            utids: event.utids().map(str::to_owned).collect(),
+            payload: payload.ok_or_else(|| Refusal::Malformed.because("data is not JSON; allowed: JSON, Avro"))?,
+            utids,
         }
         .checked()
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
+use super::event::Data;
 use super::keys::{DomainKey, PrivateKey, PublicKey, Validity};
 use super::{Lifetime, Message, Verifier};
 use crate::event::{Event, Offset, RecordBuilder};
@@ -70,7 +71,7 @@ fn record(bytes: &[u8]) {
         builder.header(name, Some(value));
     }
     let Ok(event) = Event::parse(builder.build("aero.events".into(), 0, Offset(0), None)) else { return };
-    if let Ok(message) = Message::of_event(&event) {
+    if let Ok(message) = Message::of_event(&event, Data::Other) {
         check(&message);
     }
 }
