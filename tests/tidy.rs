@@ -3,6 +3,9 @@
 //! Rules about source text read it as text, without comments and without the items behind `#[cfg(test)]`. Where a rule looks
 //! for a word, the word is put together here (`concat!`), so that the rule does not find itself.
 
+#[path = "tidy/handlers.rs"]
+mod handlers;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,49 +87,6 @@ fn the_core_of_workflows_is_pure() {
             assert!(!code.contains(word), "{}: {word:?} has no place in what a run does next", file.display());
         }
     }
-}
-
-/// Ways to the world that nobody could suppress, route to a shadow or replace by a double.
-const AMBIENT: [(&str, &[&str]); 3] = [
-    ("std::", &["fs", "net", "env", "process", "thread", "os"]),
-    ("tokio::", &["fs", "net", "process"]),
-    ("object_store::", &["local", "aws", "http", "azure", "gcp"]),
-];
-/// The end of the own process reaches nobody else: the drill's.
-const HARMLESS: &str = "process::abort";
-/// ... of which nothing is harmless.
-const AMBIENT_CRATES: [&str; 7] = ["reqwest::", "sqlx::", "rdkafka::", "gix::", "lettre::", "hyper::", "hyper_util::"];
-/// What handlers are given, made by themselves: nobody could have silenced it.
-const OF_THEIR_OWN: [&str; 4] = ["Client::new", "Notifier::new", "Endpoints::new", "Repositories::new"];
-
-#[test]
-fn handlers_reach_the_world_through_what_they_are_given() {
-    for file in rust_files("src/handlers").into_iter().filter(|file| !file.iter().any(|part| part == "tests")) {
-        let code = production_code(&file);
-        let refused = ambient(&code);
-        assert!(refused.is_empty(), "{}: {refused:?} is not injected: see Services and Context", file.display());
-    }
-}
-
-fn ambient(code: &str) -> Vec<String> {
-    let crates =
-        AMBIENT_CRATES.iter().chain(&OF_THEIR_OWN).filter(|name| code.contains(*name)).map(|name| (*name).to_owned());
-    let members = AMBIENT.iter().flat_map(|(root, members)| {
-        let refused =
-            |path: &String| members.contains(&path.split("::").next().unwrap_or_default()) && path != HARMLESS;
-        paths_below(root, code).into_iter().filter(refused).map(move |path| format!("{root}{path}"))
-    });
-    crates.chain(members).collect()
-}
-
-#[test]
-fn a_way_around_what_is_given_is_found() {
-    let code = "use std::{env, sync::Arc};
-let a = tokio::fs::read(path);
-use object_store::path::Path;
-use sqlx::Row;
-let client = crate::outgoing::Client::new(&[]);";
-    assert_eq!(ambient(code), ["sqlx::", "Client::new", "std::env", "tokio::fs::read"]);
 }
 
 #[test]

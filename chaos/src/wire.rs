@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -46,6 +46,27 @@ impl Schemas {
     /// # Errors
     /// It is not Avro, not of that shape, or the registry does not answer.
     pub fn decode<T: DeserializeOwned>(&mut self, value: &[u8]) -> Result<T> {
+        Ok(from_value(&self.datum(value)?.1)?)
+    }
+
+    /// A value of any schema with other `members`, in the same schema.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], or the schema does not take them.
+    pub fn with(&mut self, value: &[u8], members: &serde_json::Value) -> Result<Vec<u8>> {
+        let (id, mut datum) = self.datum(value)?;
+        let Value::Record(fields) = &mut datum else { bail!("no record") };
+        for (name, member) in members.as_object().context("no members")? {
+            let field = fields.iter_mut().find(|(field, _)| field == name);
+            field.with_context(|| format!("there is no {name}"))?.1 = member.clone().try_into()?;
+        }
+        let schema = &self.known[&id];
+        let writer = GenericDatumWriter::builder(schema).build()?;
+        Ok(framed(id, &writer.write_value_to_vec(datum.resolve(schema)?)?))
+    }
+
+    /// The schema's id, and what it describes.
+    fn datum(&mut self, value: &[u8]) -> Result<(u32, Value)> {
         ensure!(value.len() >= PREFIX_BYTES && value[0] == 0, "{} bytes are no framed Avro", value.len());
         let id = u32::from_be_bytes([value[1], value[2], value[3], value[4]]);
         if !self.known.contains_key(&id) {
@@ -53,7 +74,7 @@ impl Schemas {
             self.learn(id, &answer)?;
         }
         let reader = GenericDatumReader::builder(&self.known[&id]).build()?;
-        Ok(from_value(&reader.read_value(&mut &value[PREFIX_BYTES..])?)?)
+        Ok((id, reader.read_value(&mut &value[PREFIX_BYTES..])?))
     }
 
     fn learn(&mut self, id: u32, answer: &serde_json::Value) -> Result<u32> {

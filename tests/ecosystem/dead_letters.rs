@@ -132,5 +132,7 @@ fn connect_reads_what_its_own_reporter_writes() {
         assert_eq!(letter["message"], json!(letters.ours(offset, "coafi-error-message")));
         assert_eq!((&letter["connector"], &letter["task"]), (&json!(letters.world.group), &json!(0)));
         assert_eq!((&letter["stage"], &letter["className"]), (&json!(stage), &json!(name)));
+        // All that its reporter writes, the exception's name and trace included.
+        all_true(&letter["asConnectWrites"], 10);
     }
 }

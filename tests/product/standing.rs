@@ -1,5 +1,7 @@
 //! Partitions that do not move, and what `coafi group why` says of them.
 
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
 use coafi_testcontainers::{Kafka, Postgres};
 use serde_json::{Value, json};
 
@@ -55,6 +57,20 @@ fn standing(world: &World, reason: &str) -> Value {
     assert!(said["lag"].as_u64().unwrap() > 0, "{said}");
     assert!(!said["do"].as_str().unwrap().is_empty(), "{said}");
     said
+}
+
+/// What `coafi group lag` says of the world's one partition, and of what it is not sure.
+fn lag(world: &World) -> (Value, String) {
+    let ended = world.run(&["group", "lag", "--output", "json"]);
+    let remarks = ended.stderr.clone();
+    let said = ended.json();
+    let row = said["partitions"].as_array().unwrap().iter().find(|p| p["topic"] == *world.topic);
+    (row.unwrap_or_else(|| panic!("{said}")).clone(), remarks)
+}
+
+/// Its records, by what they wait for.
+fn split(row: &Value) -> [Option<u64>; 5] {
+    ["unfetched", "waiting", "in_flight", "parked", "retrying"].map(|state| row[state].as_u64())
 }
 
 fn why(said: &Value) -> &str {
@@ -149,10 +165,9 @@ fn replicas_that_share_a_client_id_are_told_apart_by_what_they_have() {
     other.until_ready();
     world.send(&drill("a", "transient"));
     let said = standing(&world, "halted");
-    let has = world.run(&["group", "lag", "--output", "json"]).json();
-    let source = has["partitions"].as_array().unwrap().iter().find(|p| p["topic"] == *world.topic).unwrap();
+    let (source, _) = lag(&world);
     assert!(said["replica"] == "here" || said["replica"] == "there", "{said}");
-    assert_eq!((&source["replica"], &source["waiting"]), (&said["replica"], &1.into()), "{has}");
+    assert_eq!((&source["replica"], &source["waiting"]), (&said["replica"], &1.into()), "{source}");
     end(other);
     end(replica);
 }
@@ -165,10 +180,8 @@ fn a_record_that_waits_in_place_says_until_when() {
     world.send(&drill("a", "transient"));
     let said = standing(&world, "parked");
     assert!(why(&said).contains("after attempt 1 has failed (transient, drill_transient"), "{said}");
-    let lag = world.run(&["group", "lag", "--output", "json"]).json();
-    let row = lag["partitions"].as_array().unwrap().iter().find(|p| p["topic"] == *world.topic).unwrap().clone();
-    let split = ["unfetched", "waiting", "in_flight", "parked", "retrying"].map(|state| row[state].as_u64().unwrap());
-    assert_eq!((row["lag"].as_u64(), split), (Some(1), [0, 0, 0, 1, 0]), "{row}");
+    let (row, _) = lag(&world);
+    assert_eq!((row["lag"].as_u64(), split(&row)), (Some(1), [0, 0, 0, 1, 0].map(Some)), "{row}");
     end(replica);
 }
 
@@ -254,5 +267,42 @@ fn a_replica_that_is_frozen_is_known_by_its_silence() {
     replica.go_on();
     world.until_ended(2);
     eventually("it moves", || world.why()["moves"] == true);
+    end(replica);
+}
+
+#[test]
+fn what_a_frozen_replica_said_last_is_shown_with_its_age() {
+    // Each answer of Kafka, and the reports, are waited for for seconds; a busy machine needs some to start a command.
+    const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+    let policy = "retry: {in_place: {attempts: 9, backoff: {initial: 5m, cap: 5m}}}";
+    let world = world_of_drills("frozen_lag", policy);
+    // It must be a member for as long as this looks.
+    let replica = replica_with(&world, &[("COAFI__KAFKA__SESSION_TIMEOUT", "2m")]);
+    world.send(&drill("a", "transient"));
+    eventually("it reports what is parked", || split(&lag(&world).0)[3] == Some(1));
+    let (fresh, remarks) = lag(&world);
+    assert!(fresh["as_of_ms"].is_null() && !remarks.contains("has not reported"), "{fresh} {remarks}");
+
+    replica.freeze();
+    world.send(&drill("b", "ok"));
+    let (old, remarks) = found("its report is old", || {
+        let asked = Instant::now();
+        let said = lag(&world);
+        assert!(asked.elapsed() < ANSWER_LIMIT, "answered after {:?}: {said:?}", asked.elapsed());
+        said.0["as_of_ms"].is_i64().then_some(said)
+    });
+    // What was parked is parked still, as far as anybody knows; the record of after cannot have been fetched.
+    assert_eq!((old["lag"].as_u64(), split(&old)), (Some(2), [1, 0, 0, 1, 0].map(Some)), "{old}");
+    assert_eq!(old["replica"], "here");
+    let age = UNIX_EPOCH.elapsed().unwrap() - Duration::from_millis(old["as_of_ms"].as_u64().unwrap());
+    assert!(age >= Duration::from_secs(5), "{age:?}: {old}");
+    for part in ["replica here has not reported for ", " s: `coafi group why`"] {
+        assert!(remarks.contains(part), "{part}: {remarks}");
+    }
+    replica.go_on();
+    eventually("it reports again", || {
+        let (row, remarks) = lag(&world);
+        row["as_of_ms"].is_null() && split(&row) == [0, 0, 0, 1, 0].map(Some) && !remarks.contains("has not reported")
+    });
     end(replica);
 }
