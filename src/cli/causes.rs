@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_away_is_told_from_one_without_topics() {
-        let silent = ClusterError::Silent { servers: "h:1".into() };
+        let silent = ClusterError::Silent { servers: "h:1".into(), said: None };
         let failure = Failure::from(Err::<(), _>(silent).context("nothing can be done").unwrap_err());
         assert_eq!(failure.exit(), Exit::Unavailable);
         let missing = ClusterError::Missing { topics: vec!["t".into()] };
