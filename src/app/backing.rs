@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, RetryConfig};
 
 use tokio_util::sync::CancellationToken;
 
@@ -106,10 +107,16 @@ fn artifacts(place: &Artifacts) -> anyhow::Result<Arc<dyn ObjectStore>> {
     match place {
         Artifacts::Directory(directory) => local(directory),
         Artifacts::S3 { bucket, prefix } => {
-            let s3 = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+            let s3 = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(tried_again()).build()?;
             if prefix.is_empty() { Ok(Arc::new(s3)) } else { Ok(Arc::new(PrefixStore::new(s3, prefix.as_str()))) }
         }
     }
+}
+
+/// For a connection that broke or a server that was busy. That the store is away is said soon: the circuit asks when it is back,
+/// and by default an attempt would be told so after a minute of tries.
+fn tried_again() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() }
 }
 
 fn local(directory: &Path) -> anyhow::Result<Arc<dyn ObjectStore>> {

@@ -4,18 +4,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 
 use super::Places;
 use crate::dispatch::{ConsumedTopic, dead_letter_topic};
-use crate::kafka::properties;
+use crate::kafka::{heard, properties};
 
 /// Why nobody can go on with this cluster yet: worth asking again.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    #[error("Kafka at {servers} does not answer")]
-    Silent { servers: String },
+    #[error("Kafka at {servers} does not answer{}", .said.as_ref().map_or_else(String::new, |said| format!(": {said}")))]
+    Silent {
+        servers: String,
+        /// Why, in librdkafka's words.
+        said: Option<String>,
+    },
     #[error("the Kafka client refuses its configuration: {0}")]
     Client(KafkaError),
     #[error("topics are missing: {}; `coafi topics apply` makes them", .topics.join(", "))]
@@ -45,8 +49,8 @@ pub(super) async fn id(places: &Places, outputs: &BTreeSet<String>) -> Result<St
     let (mut client, servers, outputs) = (places.client_config(), places.bootstrap_servers.clone(), outputs.clone());
     properties::never_joins(&mut client);
     let asked = tokio::task::spawn_blocking(move || {
-        let silent = || ClusterError::Silent { servers: servers.clone() };
-        let consumer: BaseConsumer = client.create().map_err(ClusterError::Client)?;
+        let consumer = heard::listener(&client).map_err(ClusterError::Client)?;
+        let silent = || ClusterError::Silent { servers: servers.clone(), said: heard::why(&consumer) };
         let id = consumer.client().fetch_cluster_id(TIMEOUT).ok_or_else(silent)?;
         let metadata = consumer.fetch_metadata(None, TIMEOUT).map_err(|_| silent())?;
         let there = metadata.topics().iter().map(|topic| topic.name()).collect();

@@ -22,6 +22,11 @@ pub(super) const REGISTRY: &str = "check schema_registry.url and that the regist
 const REPOSITORY: &str = "check that --repo, or git.repositories, names git repositories that can be read";
 const DATABASE: &str = "check database.url and that the database is up; `make up` starts one";
 
+/// How rustls begins what it says of a server's certificate: the server is up, and the settings name it.
+const NOT_BELIEVED: &str = "invalid peer certificate";
+const CERTIFICATE: &str =
+    "if its CA is your own, name it: SSL_CERT_FILE, or sslrootcert in database.url; see docs/security.md";
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let error = match error.downcast::<Self>() {
@@ -29,6 +34,7 @@ impl From<anyhow::Error> for Failure {
             Err(error) => error,
         };
         let meaning = error.chain().find_map(meaning);
+        let certificate = error.chain().any(|cause| cause.to_string().contains(NOT_BELIEVED));
         let failure = match meaning {
             Some((Exit::Usage, _)) => Self::usage(error.to_string()),
             Some((Exit::Unavailable, _)) => Self::unavailable(error.to_string()),
@@ -37,6 +43,7 @@ impl From<anyhow::Error> for Failure {
         let chain: Box<dyn Error + Send + Sync> = error.into();
         let failure = failure.because(chain);
         match meaning {
+            Some((Exit::Unavailable, _)) if certificate => failure.next(CERTIFICATE),
             Some((_, Some(next))) => failure.next(next),
             _ => failure,
         }
@@ -178,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_away_is_told_from_one_without_topics() {
-        let silent = ClusterError::Silent { servers: "h:1".into() };
+        let silent = ClusterError::Silent { servers: "h:1".into(), said: None };
         let failure = Failure::from(Err::<(), _>(silent).context("nothing can be done").unwrap_err());
         assert_eq!(failure.exit(), Exit::Unavailable);
         let missing = ClusterError::Missing { topics: vec!["t".into()] };

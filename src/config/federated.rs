@@ -52,6 +52,11 @@ const TOPICS_MAX: usize = 100;
 /// A record of `coafi.federated` has 1 MiB at most, headers and all.
 const BODY_BYTES_MAX: u64 = 900 << 10;
 
+/// Whether the server's certificate is looked at.
+const VERIFICATION: &str = "enable.ssl.certificate.verification";
+/// As librdkafka reads them.
+const TRUE: [&str; 3] = ["true", "t", "1"];
+
 impl Federated {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let (seconds, minutes) = (Duration::from_secs, |n: u64| Duration::from_secs(60 * n));
@@ -138,6 +143,11 @@ impl Domain {
             let message =
                 "needs client with a security.protocol other than PLAINTEXT, or nothing vouches for the domain";
             section.reject("authentication", message);
+        }
+        let anybody =
+            self.client.get(VERIFICATION).is_some_and(|is| !TRUE.contains(&&*is.expose().to_ascii_lowercase()));
+        if !signs && !self.topics.is_empty() && anybody {
+            section.reject("client", format!("{VERIFICATION} must be true, or nothing vouches for the domain"));
         }
         if ours && !self.client.is_empty() {
             section.reject("client", "is of bootstrap_servers, which is missing; for our cluster set kafka.client");
@@ -276,6 +286,19 @@ federated:
                 c.yaml: federated.domains[1].topics: a topic is listed twice
                 c.yaml: federated.domains[1].client: is of bootstrap_servers, which is missing; for our cluster set kafka.client"#]],
         );
+    }
+
+    #[test]
+    fn a_cluster_that_proves_nothing_vouches_for_nobody() {
+        let domain = |verified: &str| {
+            federated(&format!(
+                "federated: {{domains: [{{name: a, topics: [t], authentication: transport, bootstrap_servers: 'h:1', \
+                 client: {{security.protocol: SSL, enable.ssl.certificate.verification: {verified}}}}}]}}"
+            ))
+        };
+        domain("true").unwrap();
+        expect!["c.yaml: federated.domains[0].client: enable.ssl.certificate.verification must be true, or nothing vouches for the domain"]
+            .assert_eq(&domain("false").unwrap_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use object_store::{ObjectStoreExt as _, path::Path};
 
-use super::Services;
+use super::{Services, artifact};
 use crate::connectors::git::GIT_HOST;
 use crate::engine::Dependency;
 use crate::notify::NOTIFY;
@@ -61,7 +61,7 @@ async fn ask_once(services: &Services, dependency: &Dependency) -> Result<(), St
         Dependency::SCHEMA_REGISTRY => services.codec.registry().ping().await.map_err(|error| error.to_string()),
         Dependency::ARTIFACTS => {
             let put = services.artifacts.put(&Path::from(PROBE_OBJECT), vec![0; PROBE_BYTES].into()).await;
-            put.map(drop).map_err(|error| error.to_string())
+            put.map(drop).map_err(|error| artifact::told(&error))
         }
         _ => match (host, endpoint, channel, dependency.schema_subject()) {
             (Some(origin), ..) => services.repositories.host_answers(origin).await,

@@ -32,6 +32,7 @@ mod ends;
 mod error;
 mod facts;
 mod fatalities;
+pub(crate) mod heard;
 mod inbox;
 mod incidents;
 mod lag;

@@ -41,6 +41,11 @@ impl Errors {
         StoreError::Other(message)
     }
 
+    /// A file that the address names and that cannot be read.
+    pub(super) fn file(&self, name: &str, file: &str, error: &std::io::Error) -> StoreError {
+        StoreError::Other(format!("database {}: {name}={file} cannot be read: {error}", self.address))
+    }
+
     /// An invalid address. The driver's message is left out: it may quote the address with its password.
     pub(super) fn address(&self, allowed: &str) -> StoreError {
         StoreError::Other(format!("{:?} is not a database address; allowed: {allowed}", self.address))

@@ -18,6 +18,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Waiting for another replica's migration included.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// As libpq and sqlx call them.
+const CERTIFICATES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 const OWNER: &str = "SELECT epoch FROM partition_owner \
@@ -70,6 +72,7 @@ impl Postgres {
     pub(super) async fn open(url: &str, settings: &Settings, errors: Errors) -> Result<Self, StoreError> {
         let options: PgConnectOptions =
             url.parse().map_err(|_| errors.address("postgres://user:password@host:port/database"))?;
+        check_certificates(url, &errors)?;
         let options = options.application_name("coafi");
         migrate(&options, settings, &errors).await?;
         let pool = PgPoolOptions::new()
@@ -101,6 +104,16 @@ impl Postgres {
         }
         Ok(committed)
     }
+}
+
+/// Files that the address names, which the driver reads when it connects: it would not say which of them is missing, and take that
+/// for a database that is away.
+fn check_certificates(url: &str, errors: &Errors) -> Result<(), StoreError> {
+    let Ok(url) = url::Url::parse(url) else { return Ok(()) };
+    for (name, file) in url.query_pairs().filter(|(name, _)| CERTIFICATES.contains(&&**name)) {
+        std::fs::File::open(&*file).map_err(|error| errors.file(&name, &file, &error))?;
+    }
+    Ok(())
 }
 
 /// On a connection of its own: waiting for another replica's migration must not hit the statement time-out. sqlx holds an

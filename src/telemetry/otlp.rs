@@ -13,6 +13,9 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 /// How long the end of the process waits for what is still buffered.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What the standard has for certificates.
+const CERTIFICATES: [&str; 3] = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
+
 /// Where traces and metrics are sent: full URLs, paths included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
@@ -47,6 +50,7 @@ impl Targets {
     /// | `OTEL_EXPORTER_OTLP_{TRACES,METRICS}_ENDPOINT` | full URL of that signal, goes first |
     /// | `OTEL_{TRACES,METRICS}_EXPORTER=none` | that signal is not sent |
     /// | `OTEL_EXPORTER_OTLP[_{TRACES,METRICS}]_PROTOCOL` | must be `http/protobuf` |
+    /// | `OTEL_EXPORTER_OTLP[_{TRACES,METRICS}]_{CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY}` | refused: the exporter passes over it |
     ///
     /// # Errors
     /// An exporter or protocol that this program does not speak, for a signal that would be sent.
@@ -70,6 +74,13 @@ impl Targets {
                     None => {}
                     Some("http/protobuf") => break,
                     Some(other) => return Err(unsupported(name, other, "http/protobuf")),
+                }
+            }
+            for name in CERTIFICATES {
+                for name in [format!("OTEL_EXPORTER_OTLP_{signal}_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")] {
+                    if let Some(value) = variable(&name) {
+                        return Err(unsupported(name, &value, "none; a CA of your own is named by SSL_CERT_FILE"));
+                    }
                 }
             }
             Ok(Some(endpoint))
@@ -165,5 +176,10 @@ mod tests {
         let message =
             "environment variable OTEL_EXPORTER_OTLP_PROTOCOL: \"grpc\" is not supported; allowed: http/protobuf";
         assert_eq!(targets(&grpc), Err(message.to_owned()));
+        let certificate =
+            [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c"), ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "/ca.pem")];
+        let message = "environment variable OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE: \"/ca.pem\" is not supported; \
+            allowed: none; a CA of your own is named by SSL_CERT_FILE";
+        assert_eq!(targets(&certificate), Err(message.to_owned()));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::docker::{self, Project};
+use crate::native::Clients;
 use crate::probe::wait_until;
 use crate::process::{Process, Signal};
 use crate::reaper::Entry;
@@ -246,21 +247,31 @@ impl Kafka {
 #[derive(Debug)]
 pub struct SecuredKafka {
     pub kafka: Kafka,
-    /// For `bootstrap.servers` of clients that speak SASL_SSL and say who they are by SCRAM-SHA-256.
+    /// For `bootstrap.servers` of clients that speak TLS and say who they are.
     pub secured_servers: String,
     /// For `ssl.ca.location`.
     pub certificate: PathBuf,
 }
 
 impl SecuredKafka {
-    /// Starts one that knows these users by their passwords, which is possible natively only.
+    /// Starts one that knows these users by their passwords (SASL_SSL, SCRAM-SHA-256), which is possible natively only.
     pub fn start(users: &[(&str, &str)]) -> Result<Self> {
+        Self::start_for(Clients::Passwords(users))
+    }
+
+    /// Starts one that knows its clients by certificates (SSL) of the authority that has this one, natively only too. A client is
+    /// `User:` and the subject of its certificate.
+    pub fn start_with_authority(certificate: &Path) -> Result<Self> {
+        Self::start_for(Clients::Certificates(certificate))
+    }
+
+    fn start_for(clients: Clients<'_>) -> Result<Self> {
         let ports = port::free(3)?;
         let mut server = Server::place(Service::Kafka, ports[0])?;
         let Backend::Native(directory) = &server.backend else {
-            bail!("a broker that knows users runs natively only: COAFI_STACK=native");
+            bail!("a broker that knows its clients runs natively only: COAFI_STACK=native");
         };
-        let certificate = native::prepare_kafka_secured(directory, &ports, users)?;
+        let certificate = native::prepare_kafka_secured(directory, &ports, clients)?;
         server.restart()?;
         let secured_servers = Service::Kafka.address(ports[1]);
         Ok(Self { kafka: Kafka(server), secured_servers, certificate })
@@ -284,6 +295,18 @@ impl Postgres {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Result<Self> {
         Server::start_owned(Service::Postgres).map(Self)
+    }
+
+    /// Starts one that speaks TLS with whoever asks for it, and proves itself by this certificate; natively only.
+    pub fn start_with_certificate(certificate: &Path, key: &Path) -> Result<Self> {
+        let port = port::free(1)?[0];
+        let mut server = Server::place(Service::Postgres, port)?;
+        let Backend::Native(directory) = &server.backend else {
+            bail!("a server with a certificate of its own runs natively only: COAFI_STACK=native");
+        };
+        native::prepare_postgres_with_certificate(directory, port, certificate, key)?;
+        server.restart()?;
+        Ok(Self(server))
     }
 
     /// A connection URL.

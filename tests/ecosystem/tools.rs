@@ -60,6 +60,13 @@ pub(crate) fn smtp_server(args: &[&str]) -> Command {
     python
 }
 
+/// An S3 store, which believes every signature.
+pub(crate) fn s3_server(port: u16) -> Command {
+    let mut moto = Command::new(cached("s3", "tests/ecosystem/s3.txt").join("bin/moto_server"));
+    moto.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    moto
+}
+
 /// The OpenID provider beside this file.
 pub(crate) fn oidc_server() -> Command {
     let modules = cached("oidc", "tests/ecosystem/oidc/package-lock.json").join("node_modules");

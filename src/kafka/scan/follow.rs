@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -18,6 +18,7 @@ use super::records::AHEAD;
 use super::stretch::{failed, partitions, resolve};
 use super::{Bound, ScanError, Wanted};
 use crate::event::Record;
+use crate::kafka::heard::{self, Listener};
 use crate::kafka::record::from_message;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -95,7 +96,7 @@ impl Thread {
 
     /// Follows until nobody wants more, or there is trouble; then `from` is where to begin again.
     fn follow(&self, from: &mut Bound) -> Result<Ended, ScanError> {
-        let consumer: BaseConsumer = self.config.create().map_err(ScanError::Client)?;
+        let consumer = heard::listener(&self.config).map_err(ScanError::Client)?;
         let count = self.assign(&consumer, *from)?;
         let (mut ended, mut looked) = (BTreeSet::new(), Instant::now());
         loop {
@@ -140,7 +141,7 @@ impl Thread {
     }
 
     /// How many partitions there are.
-    fn assign(&self, consumer: &BaseConsumer, from: Bound) -> Result<usize, ScanError> {
+    fn assign(&self, consumer: &Listener, from: Bound) -> Result<usize, ScanError> {
         let wanted = Wanted { from, to: Bound::End, ..Wanted::all(&self.topic) };
         let mut assignment = TopicPartitionList::new();
         let stretches = resolve(consumer, &wanted)?;

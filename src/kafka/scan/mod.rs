@@ -18,8 +18,8 @@ mod tail;
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
 
+use super::heard::{self, Listener};
 use super::properties;
 
 pub use bound::{Bound, NotABound};
@@ -123,13 +123,13 @@ impl Reader {
     /// librdkafka 2.12), so nobody waits for it.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BaseConsumer) -> Result<T, ScanError> + Send + 'static,
+        question: impl FnOnce(&Listener) -> Result<T, ScanError> + Send + 'static,
     ) -> Result<T, ScanError> {
         let config = self.config.clone();
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let ask = move || match config.create::<BaseConsumer>() {
+        let ask = move || match heard::listener(&config) {
             // Nobody listens once the command was interrupted.
-            Ok(consumer) => drop(answer.send(question(&consumer))),
+            Ok(consumer) => drop(answer.send(question(&consumer).map_err(|error| error.as_heard_by(&consumer)))),
             Err(error) => drop(answer.send(Err(ScanError::Client(error)))),
         };
         std::thread::Builder::new().name("coafi-scan".to_owned()).spawn(ask).map_err(ScanError::Thread)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::stretch::failed;
 use super::{ScanError, Stretch};
 use crate::event::{Record, TopicPartition};
+use crate::kafka::heard::{self, Listener};
 use crate::kafka::record::from_message;
 
 /// Records that were read and not yet asked for.
@@ -98,7 +99,7 @@ struct Abandoned;
 
 impl Scan {
     fn run(self, config: &ClientConfig, topics: BTreeMap<Arc<str>, Left>) {
-        let consumer: BaseConsumer = match config.create() {
+        let consumer = match heard::listener(config) {
             Ok(consumer) => consumer,
             Err(error) => return drop(self.items.blocking_send(Item::Failed(ScanError::Client(error)))),
         };
@@ -114,12 +115,7 @@ impl Scan {
         let _ = self.items.blocking_send(Item::End);
     }
 
-    fn topic(
-        &self,
-        consumer: &BaseConsumer,
-        topic: &Arc<str>,
-        mut left: Left,
-    ) -> Result<Result<(), Abandoned>, ScanError> {
+    fn topic(&self, consumer: &Listener, topic: &Arc<str>, mut left: Left) -> Result<Result<(), Abandoned>, ScanError> {
         let mut assignment = TopicPartitionList::new();
         for (partition, range) in &left.ranges {
             let from = KafkaOffset::Offset(range.iter().map(|range| range.start).min().unwrap_or_default());
@@ -170,7 +166,7 @@ impl Scan {
 }
 
 /// What lies behind its stretch is not fetched.
-fn pause(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(), ScanError> {
+fn pause(consumer: &Listener, topic: &str, partition: i32) -> Result<(), ScanError> {
     let mut one = TopicPartitionList::new();
     one.add_partition(topic, partition);
     consumer.pause(&one).map_err(|error| failed(topic, error))

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::{Bound, ScanError};
 use crate::event::{NextOffset, TopicPartition};
+use crate::kafka::heard::Listener;
 use crate::runtime::unix_ms;
 
 /// One answer of the brokers is waited for this long.
@@ -75,14 +76,14 @@ impl Stretch {
     }
 }
 
-pub(super) fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, ScanError> {
+pub(super) fn partitions(consumer: &Listener, topic: &str) -> Result<i32, ScanError> {
     let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).map_err(|e| failed(topic, e))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let count = i32::try_from(found.map_or(0, |found| found.partitions().len())).expect("Kafka counts them in an i32");
     if count == 0 { Err(ScanError::NoTopic { topic: topic.to_owned() }) } else { Ok(count) }
 }
 
-pub(super) fn resolve(consumer: &BaseConsumer, wanted: &Wanted) -> Result<Vec<Stretch>, ScanError> {
+pub(super) fn resolve(consumer: &Listener, wanted: &Wanted) -> Result<Vec<Stretch>, ScanError> {
     let now_ms = unix_ms();
     let (from, to) = (At::of(wanted.from, now_ms), At::of(wanted.to, now_ms));
     let backwards = match (from, to) {
@@ -129,11 +130,7 @@ pub(super) fn resolve(consumer: &BaseConsumer, wanted: &Wanted) -> Result<Vec<St
 }
 
 /// The stretches once the committed end has passed that of everything `written`.
-pub(super) fn settled(
-    consumer: &BaseConsumer,
-    wanted: &Wanted,
-    written: &[Stretch],
-) -> Result<Vec<Stretch>, ScanError> {
+pub(super) fn settled(consumer: &Listener, wanted: &Wanted, written: &[Stretch]) -> Result<Vec<Stretch>, ScanError> {
     let until = Instant::now() + SETTLED_WITHIN;
     loop {
         let stretches = resolve(consumer, wanted)?;
@@ -181,7 +178,7 @@ fn ceil_ms(time: Timestamp) -> i64 {
 }
 
 /// The first offset at or after the time in each partition; `None` where there is none, or no time is asked for.
-fn at_time(consumer: &BaseConsumer, topic: &str, partitions: &[i32], at: At) -> Result<Vec<Option<i64>>, ScanError> {
+fn at_time(consumer: &Listener, topic: &str, partitions: &[i32], at: At) -> Result<Vec<Option<i64>>, ScanError> {
     let At::Time(time_ms) = at else { return Ok(vec![None; partitions.len()]) };
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
@@ -202,7 +199,7 @@ fn at_time(consumer: &BaseConsumer, topic: &str, partitions: &[i32], at: At) -> 
 }
 
 pub(super) fn failed(topic: &str, source: KafkaError) -> ScanError {
-    ScanError::Kafka { topic: topic.to_owned(), source }
+    ScanError::Kafka { topic: topic.to_owned(), source, said: None }
 }
 
 #[cfg(test)]

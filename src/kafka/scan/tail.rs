@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -17,6 +17,7 @@ use super::records::{AHEAD, is_passing};
 use super::stretch::{failed, resolve};
 use super::{ScanError, Wanted};
 use crate::event::Record;
+use crate::kafka::heard::{self, Listener};
 use crate::kafka::record::from_message;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -108,17 +109,18 @@ impl Thread {
 
     /// Until nobody wants more or there are more partitions.
     fn run(&self, positions: &BTreeMap<i32, i64>, start: Start) -> Result<(), ScanError> {
-        let consumer: BaseConsumer = self.config.create().map_err(ScanError::Client)?;
-        match self.assign(&consumer, positions, start)? {
+        let consumer = heard::listener(&self.config).map_err(ScanError::Client)?;
+        let tailed = self.assign(&consumer, positions, start).and_then(|assigned| match assigned {
             Ok(count) => self.poll(&consumer, count),
             Err(Abandoned) => Ok(()),
-        }
+        });
+        tailed.map_err(|error| error.as_heard_by(&consumer))
     }
 
     /// How many partitions there are.
     fn assign(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &Listener,
         positions: &BTreeMap<i32, i64>,
         start: Start,
     ) -> Result<Result<usize, Abandoned>, ScanError> {
@@ -149,7 +151,7 @@ impl Thread {
         Ok(Ok(limits.len()))
     }
 
-    fn poll(&self, consumer: &BaseConsumer, count: usize) -> Result<(), ScanError> {
+    fn poll(&self, consumer: &Listener, count: usize) -> Result<(), ScanError> {
         let (mut looked, mut trouble) = (Instant::now(), None::<Instant>);
         loop {
             let told = match consumer.poll(POLL) {
@@ -189,7 +191,7 @@ impl Thread {
     }
 
     /// Behind the markers at the partition's end too, as far as librdkafka counts them as read.
-    fn position(&self, consumer: &BaseConsumer, partition: i32) -> Option<i64> {
+    fn position(&self, consumer: &Listener, partition: i32) -> Option<i64> {
         let positions = consumer.position().ok()?;
         match positions.find_partition(&self.topic, partition)?.offset() {
             KafkaOffset::Offset(next) => Some(next),

@@ -15,7 +15,8 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use kafka::{Cluster, Proxied};
-pub(crate) use secured::prepare as prepare_kafka_secured;
+pub(crate) use postgres::prepare_with_certificate as prepare_postgres_with_certificate;
+pub(crate) use secured::{Clients, prepare as prepare_kafka_secured};
 
 use crate::Service;
 

@@ -1,9 +1,9 @@
 //! Postgres: user and database `coafi`, no password, TCP on this machine only. It refuses to run as root, so root runs
 //! it as `postgres` or, without such a user, as `nobody`.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,6 +31,23 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
     }
     postgres.current_dir(directory);
     Ok(postgres)
+}
+
+/// Prepares `directory` for a server that has this certificate.
+pub(crate) fn prepare_with_certificate(directory: &Path, port: u16, certificate: &Path, key: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    command(directory, port)?;
+    let data = directory.join("data");
+    let owner = fs::metadata(&data)?;
+    for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+        let to = data.join(name);
+        fs::copy(from, &to).with_context(|| format!("copy {}", from.display()))?;
+        // It takes no key that others may read, nor one of somebody else.
+        fs::set_permissions(&to, Permissions::from_mode(0o600))?;
+        chown(&to, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    let mut settings = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"))?;
+    Ok(settings.write_all(b"ssl = on\n")?)
 }
 
 /// Makes the data directory with its database under another name, and renames it once it is complete.
