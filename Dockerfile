@@ -10,6 +10,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D target/release/coafi /out/coafi
 
 FROM debian:bookworm-slim
+# Debian's archive keeps no version but the last: a pinned one would be gone with the next correction of its security.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates libssl3 \
     && rm -rf /var/lib/apt/lists/* \

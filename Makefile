@@ -41,12 +41,15 @@ MUTANTS_OUT = $(CARGO_TARGET_DIR)
 # `make fuzz`: how long each target runs, and with TARGET only that one.
 SECONDS = 60
 TARGET =
+# `make coverage`: the file that it writes.
+OUT = lcov.info
 
 .DEFAULT_GOAL := help
-.PHONY: help run tour build where test lint up env down status bench chaos upgrade outages simulate mutants fuzz setup-build setup-stack setup-ecosystem stack-binary
+.PHONY: help run tour build where test lint coverage deploy-check up env down status bench chaos upgrade outages simulate mutants fuzz
+.PHONY: setup-build setup-stack setup-ecosystem setup-fuzz setup-mutants setup-coverage stack-binary
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 21
 	@echo
 	@echo "  make up NAME=other KAFKA_PORT=19092 REGISTRY_PORT=18081 POSTGRES_PORT=15432"
 	@echo "  make run ARGS='--once --repo PATH'    make bench OUTPUT=json    make simulate SEEDS=50000 (or SEED=7)"
@@ -75,10 +78,17 @@ lint: setup-build ## Format, clippy, docs, shell scripts, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants scripts/fuzz scripts/tour .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/setup scripts/previous scripts/mutants scripts/fuzz scripts/tour scripts/deploy scripts/deploy-check .ci/run; \
 	else echo "lint: shellcheck is not here; CI runs it" >&2; fi
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "lint: cargo-deny is not here (cargo install --locked cargo-deny); CI runs it" >&2; fi
+
+coverage: setup-build setup-coverage ## Run the unit tests, and write the lines that they reach to OUT (lcov)
+	$(CARGO) llvm-cov --locked --package coafi --lib --lcov --output-path $(OUT)
+
+# Not a part of lint: it needs terraform and its provider, and minutes the first time.
+deploy-check: ## Check the Helm chart, terraform/, the workflows and the Dockerfile; deploys nothing
+	@scripts/deploy-check
 
 up: setup-build setup-stack stack-binary ## Start Kafka, a schema registry and Postgres, and wait until they answer
 	@$(STACK) up --name $(NAME) --kafka-port $(KAFKA_PORT) --registry-port $(REGISTRY_PORT) --postgres-port $(POSTGRES_PORT)
@@ -135,6 +145,9 @@ setup-fuzz:
 
 setup-mutants:
 	@scripts/setup mutants
+
+setup-coverage:
+	@scripts/setup coverage
 
 setup-ecosystem:
 	@scripts/setup ecosystem

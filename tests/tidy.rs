@@ -323,6 +323,90 @@ fn every_yaml_file_parses() {
     }
 }
 
+/// Cargo wants the manifest of every member, also of those that it does not compile.
+#[test]
+fn the_image_is_built_with_every_member_of_the_workspace() {
+    let manifest = read(Path::new("Cargo.toml"));
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("the workspace has members");
+    let context = read(Path::new(".dockerignore"));
+    for member in members.split('"').skip(1).step_by(2) {
+        let directory = member.split('/').next().unwrap_or_default();
+        assert!(context.lines().any(|line| line == format!("!{directory}")), ".dockerignore leaves out {directory}");
+    }
+}
+
+/// What Helm and Terraform set is looked at by nobody before a replica starts, and refuses what it does not know.
+#[test]
+fn deployments_set_only_what_there_is() {
+    let settings = settings_of(&yaml("coafi.yaml"));
+    let deploys = |file: &PathBuf| file.starts_with("helm") || file.starts_with("terraform");
+    let mut seen = 0;
+    for file in tracked_files().into_iter().filter(deploys) {
+        for variable in variables(&read(&file)) {
+            assert!(is_set_by(&variable, &settings), "{}: {variable} sets nothing", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no variable was found");
+    for setting in settings_of(&yaml("helm/coafi-event-handlers/values.yaml")["config"]) {
+        assert!(is_set_by(&setting, &settings), "values.yaml: config: {setting} is no setting");
+    }
+}
+
+fn yaml(file: &str) -> serde_json::Value {
+    serde_saphyr::from_str(&read(Path::new(file))).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The keys of a configuration, as variables; of a mapping that is empty its own, with the dividing `__` at its end.
+fn settings_of(value: &serde_json::Value) -> Vec<String> {
+    fn walk(name: &str, value: &serde_json::Value, found: &mut Vec<String>) {
+        match value.as_object() {
+            Some(members) if members.is_empty() => found.push(format!("{name}__")),
+            Some(members) => {
+                for (key, member) in members {
+                    walk(&format!("{name}__{}", key.to_uppercase()), member, found);
+                }
+            }
+            None => found.push(name.to_owned()),
+        }
+    }
+    let mut found = Vec::new();
+    walk("COAFI", value, &mut found);
+    found
+}
+
+fn is_set_by(variable: &str, settings: &[String]) -> bool {
+    settings.iter().any(|setting| {
+        let open = setting.ends_with("__") && variable.starts_with(setting.as_str());
+        // A secret is in a file or in the environment; coafi.yaml has the key of its file.
+        open || setting == variable || setting.strip_suffix("_FILE") == Some(variable)
+    })
+}
+
+/// The names of variables of ours in a text.
+fn variables(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+    words.filter(|word| word.starts_with("COAFI__")).map(str::to_owned).collect()
+}
+
+#[test]
+fn variables_that_set_nothing_are_found() {
+    let settings = settings_of(
+        &serde_json::json!({"kafka": {"group_id": "a", "client": {}}, "database": {"password_file": null}}),
+    );
+    for (variable, sets) in [
+        ("COAFI__KAFKA__GROUP_ID", true),
+        ("COAFI__KAFKA__CLIENT__SASL_USERNAME", true),
+        ("COAFI__DATABASE__PASSWORD", true),
+        ("COAFI__KAFKA__GRUOP_ID", false),
+        ("COAFI__KAFKA", false),
+        ("COAFI__DATABASE__PASS", false),
+    ] {
+        assert_eq!(is_set_by(variable, &settings), sets, "{variable}");
+    }
+    assert_eq!(variables("- name: COAFI__KAFKA__SLOT\n\"COAFI__A\" = 1"), ["COAFI__KAFKA__SLOT", "COAFI__A"]);
+}
+
 #[test]
 fn documented_make_targets_exist() {
     let makefile = read(Path::new("Makefile"));
