@@ -1,17 +1,19 @@
 //! `coafi consume`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::serving::{Started, serve};
+use super::serving::{Database, Started, serve};
 use super::{Context, Exit, Failure};
 use crate::app::{self, Backing, Consumer, ConsumerParts};
 use crate::config;
 use crate::kafka::{Delivery, Status, Watch};
 use crate::runtime::{Events, Hangup, Shutdown, Tasks};
+use crate::schema::registry;
 use crate::telemetry::Telemetry;
 
 /// How often an idle replica is looked at.
@@ -72,7 +74,15 @@ impl Consume {
         stop: CancellationToken,
     ) -> Result<Option<Status>, Failure> {
         let (settings, places) = (context.settings(), context.places());
+        // The pages are there before the replica, and end after it has drained: who waits for a database is alive, and would only
+        // begin again.
+        let serving = CancellationToken::new();
+        let mut tasks = Tasks::new(serving.clone());
+        let (replica, database) = (Started::default(), Database::default());
+        let registry = registry::Client::new(places.registry.clone()).map_err(anyhow::Error::new)?;
+        serve(&mut tasks, &settings.http, &replica, &database, registry, telemetry.metrics()).await?;
         let Some(backing) = Backing::open_when_there(settings, &places, &stop).await? else { return Ok(None) };
+        database.get_or_init(|| Arc::clone(&backing.requests));
         let delivery = match settings.kafka.delivery {
             config::Delivery::Transactional => Delivery::Transactional,
             config::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
@@ -92,11 +102,6 @@ impl Consume {
             replay: None,
             hangup: Hangup::install().map_err(|error| Failure::failed(error.to_string()))?,
         };
-        // The pages are there before the replica, and end after it has drained.
-        let serving = CancellationToken::new();
-        let mut tasks = Tasks::new(serving.clone());
-        let replica = Started::default();
-        serve(&mut tasks, &settings.http, &replica, &backing, telemetry.metrics()).await?;
         let Some(consumer) = Consumer::start(parts, &stop).await? else { return Ok(None) };
         let watch = replica.get_or_init(|| consumer.watch()).clone();
         if let Some(idle) = self.exit_when_idle {

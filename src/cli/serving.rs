@@ -2,6 +2,7 @@
 
 mod api;
 mod connector;
+mod database;
 mod schedules;
 mod tails;
 
@@ -13,23 +14,24 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::app::Backing;
 use crate::config::Http;
 use crate::dispatch::ConsumedTopic;
 use crate::engine::{Dependency, Hold};
-use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server, StoreAnswers};
+use crate::http::{Condition, HttpError, Monitor, Readiness, Said, Server};
 use crate::kafka::{PartitionStatus, Status, Watch};
 use crate::runtime::{Tasks, unix_ms};
 use crate::schema::registry;
 use crate::telemetry::{CircuitState, Gauges, Lag, Metrics, PartitionLag};
 
-pub(super) use api::{Database, serve_api_pages};
+pub(super) use api::serve_api_pages;
 pub(super) use connector::{Watched, serve_connector};
+pub(super) use database::Database;
+use database::DatabaseAnswers;
 
 /// Between two looks at the replica; a scrape sees numbers of at most this age.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The replica, once there is one: the pages answer before, while brokers and registry are waited for.
+/// The replica, once there is one: the pages answer before, while database, brokers and registry are waited for.
 pub(super) type Started = Arc<OnceLock<Watch>>;
 
 /// Starts the pages and what feeds them.
@@ -37,7 +39,8 @@ pub(super) async fn serve(
     tasks: &mut Tasks,
     http: &Http,
     replica: &Started,
-    backing: &Backing,
+    database: &Database,
+    registry: registry::Client,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
     let server = Server::bind(http.listen).await?;
@@ -47,8 +50,8 @@ pub(super) async fn serve(
     let readiness = Readiness::new(http.probe_timeout)
         .with(Said::new("group", move || membership(member.get())))
         .with(Said::new("dependencies", move || outages(needing.get())))
-        .with(StoreAnswers(Arc::clone(&backing.services.store)))
-        .with(RegistryAnswers(backing.registry.clone()));
+        .with(DatabaseAnswers(Arc::clone(database)))
+        .with(RegistryAnswers(registry));
     let monitor = Monitor::new(since_beat, http.liveness_timeout, readiness, Arc::clone(&metrics));
     tasks.spawn("the HTTP server", server.run(monitor.router(), tasks.stop()));
     tasks.spawn("the metrics' feed", feed(Arc::clone(replica), metrics, tasks.stop()));

@@ -24,5 +24,5 @@ mod tests;
 
 pub use connections::ConnectionLimits;
 pub use monitor::Monitor;
-pub use readiness::{Condition, Readiness, Report, Said, StoreAnswers};
+pub use readiness::{Condition, Readiness, Report, Said};
 pub use server::{HttpError, Server};

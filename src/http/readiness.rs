@@ -7,8 +7,6 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::store::Store;
-
 /// One thing that must hold.
 #[async_trait]
 pub trait Condition: Send + Sync {
@@ -86,19 +84,5 @@ impl<F: Fn() -> Result<(), String> + Send + Sync> Condition for Said<F> {
 
     async fn check(&self) -> Result<(), String> {
         (self.says)()
-    }
-}
-
-/// The database answers.
-pub struct StoreAnswers(pub Arc<dyn Store>);
-
-#[async_trait]
-impl Condition for StoreAnswers {
-    fn name(&self) -> &'static str {
-        crate::engine::Dependency::DATABASE
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        self.0.ping().await.map_err(|error| error.to_string())
     }
 }

@@ -74,6 +74,10 @@ fn a_database_that_is_away_costs_no_attempt() {
     postgres.kill().unwrap();
     let mut replica = world.replica();
     eventually("it says what it waits for", || replica.log().contains("waiting to start"));
+    assert_eq!(replica.page("/health").status, 200, "an orchestrator that began it anew would help nobody");
+    let ready = replica.page("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("waiting for the database"), "{}", ready.body);
     postgres.restart().unwrap();
     replica.until_ready();
     world.send(&world.push("before"));

@@ -1,36 +1,16 @@
 //! What a running API shows the world besides itself: the same three pages, on their own address.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::RegistryAnswers;
+use super::database::{Database, DatabaseAnswers};
 use crate::cli::Failure;
 use crate::config::Http;
-use crate::engine::Dependency;
-use crate::http::{Condition, Monitor, Readiness, Server};
+use crate::http::{Monitor, Readiness, Server};
 use crate::runtime::Tasks;
 use crate::schema::registry;
-use crate::store::Requests;
 use crate::telemetry::Metrics;
-
-/// The table of requests, once the database answered.
-pub(in crate::cli) type Database = Arc<OnceLock<Arc<dyn Requests>>>;
-
-struct DatabaseAnswers(Database);
-
-#[async_trait]
-impl Condition for DatabaseAnswers {
-    fn name(&self) -> &'static str {
-        Dependency::DATABASE
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        let requests = self.0.get().ok_or("starting: waiting for the database")?;
-        requests.ping().await.map_err(|error| error.to_string())
-    }
-}
 
 /// Starts the pages. There is no poll loop to watch: an API is alive as long as its process answers.
 pub(in crate::cli) async fn serve_api_pages(

@@ -44,7 +44,7 @@ pub enum ScanError {
 
 impl ScanError {
     /// With what this consumer, which is given up, has heard of its connections, where no broker answered it.
-    pub(super) fn as_heard_by(self, consumer: &Listener) -> Self {
+    pub(super) fn heard_by(self, consumer: &Listener) -> Self {
         match self {
             Self::Kafka { topic, source, said: None } if is_silence(&source) => {
                 Self::Kafka { topic, source, said: why(consumer) }

@@ -129,7 +129,7 @@ impl Reader {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let ask = move || match heard::listener(&config) {
             // Nobody listens once the command was interrupted.
-            Ok(consumer) => drop(answer.send(question(&consumer).map_err(|error| error.as_heard_by(&consumer)))),
+            Ok(consumer) => drop(answer.send(question(&consumer).map_err(|error| error.heard_by(&consumer)))),
             Err(error) => drop(answer.send(Err(ScanError::Client(error)))),
         };
         std::thread::Builder::new().name("coafi-scan".to_owned()).spawn(ask).map_err(ScanError::Thread)?;

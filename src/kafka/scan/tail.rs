@@ -114,7 +114,7 @@ impl Thread {
             Ok(count) => self.poll(&consumer, count),
             Err(Abandoned) => Ok(()),
         });
-        tailed.map_err(|error| error.as_heard_by(&consumer))
+        tailed.map_err(|error| error.heard_by(&consumer))
     }
 
     /// How many partitions there are.
