@@ -75,14 +75,15 @@ fn unwritten(path: &Path, error: &Error) -> Failure {
     Failure::systemic(Dependency::ARTIFACTS, "artifact_not_written", format_args!("{path}: {}", told(error)))
 }
 
-/// A store's own words end before what keeps it away, such as a certificate that is not believed.
+/// What keeps a store away, such as a certificate that is not believed, before the store's own words, which end before it and are
+/// cut where messages are bounded.
 pub(super) fn told(error: &Error) -> String {
     let (text, mut innermost) = (error.to_string(), error as &dyn std::error::Error);
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
     let cause = innermost.to_string();
-    if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    if text.contains(&cause) { text } else { format!("{cause} ({text})") }
 }
 
 /// A readable name of ASCII letters, digits, `-`, `_` and inner dots, bounded, never empty. Not unique: a hash beside it is.

@@ -37,7 +37,7 @@ fn the_api_answers_as_its_document_says() {
     let made = world.run(&["federated", "keygen", "aero-1", "--out", pem.to_str().unwrap(), "--output", "json"]).json();
     let senders = SENDERS.replace("PUBLIC", made["publicKey"].as_str().unwrap());
     let secret = world.path("secret");
-    std::fs::write(&secret, "of the webhook").unwrap();
+    std::fs::write(&secret, "of the webhook, long enough").unwrap();
     let webhooks = format!("  webhooks: [{{name: github, kind: github, secret_file: {}}}]\n", secret.display());
     let api = format!("api:\n  listen: 127.0.0.1:0\n{LIMITS}{webhooks}  keys:\n{entry}{senders}");
     std::fs::write(world.path("api.yaml"), api).unwrap();
