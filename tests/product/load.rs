@@ -206,9 +206,9 @@ pub(crate) fn outlasts(
     );
     assert_eq!(resumed.len(), usize::try_from(PARTITIONS).unwrap(), "every partition goes on: {resumed:?}");
     let late = resumed.values().any(|after| u128::try_from(*after).unwrap() > RESUMES_WITHIN.as_millis());
-    assert!(!late, "partitions resumed after {resumed:?} ms");
+    assert!(!late, "partitions resumed after {resumed:?} ms:\n{}", replica.log());
     let late = committed_ms.values().any(|after| *after > COMMITS_WITHIN.as_millis());
-    assert!(!late, "partitions had committed after {committed_ms:?} ms");
+    assert!(!late, "partitions had committed after {committed_ms:?} ms:\n{}", replica.log());
     assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "one outage");
 
     let as_asked = |outcome: &&Outcome| outcome.outcome == "processed" && outcome.attempt == 1;
