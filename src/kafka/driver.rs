@@ -326,13 +326,12 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A commit takes long. Receipts tell what the ledger is like, where any are outstanding; else somebody has to ask.
+    /// A commit takes long: is it the ledger? Receipts tell, where any are outstanding; else somebody has to ask.
     fn ask_the_ledger(&mut self, now: Time) {
         let Some(committing) = &mut self.state.committing else { return };
         if committing.ask_at.take_if(|at| *at <= now).is_some() {
-            let partitions = committing.offsets.iter().map(|commit| commit.partition).collect();
             // If the thread is gone it has said why, and the replica ends in this turn.
-            let _ = self.receipts.send(Receipt::Ask(partitions));
+            let _ = self.receipts.send(Receipt::Ask);
         }
     }
 

@@ -4,8 +4,8 @@
 //! Acknowledged per partition in order: the engine learns a position below which every receipt is durable (I2). A receipt
 //! that fails is produced again, for as long as it takes: nothing may be committed without it, and nothing is gained by
 //! ending. Receipts that are outstanding for [`SLOW_AFTER`] mean that the ledger is down; it is back when there are no old ones.
-//! Where none is outstanding and a commit takes long, the last ones are written once more, to find out: a receipt that is there
-//! twice says nothing new.
+//! Where a commit takes long, and when the ledger is back, the last one is written once more, to each of its partitions: to find
+//! out, and to get a transaction's end on its way that hangs there. A receipt that is there twice says nothing new.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -29,6 +29,8 @@ use crate::event::{NextOffset, Outgoing};
 const SLOW_AFTER: Duration = Duration::from_secs(3);
 /// How often the oldest receipt is looked at, while there is one, and how long those wait that have failed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long the number of the ledger's partitions is asked for.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) enum Receipt {
     /// Receipts of one polled batch; `covers` is told when they are durable.
@@ -40,8 +42,8 @@ pub(super) enum Receipt {
         ticket: usize,
         error: Option<KafkaError>,
     },
-    /// Whether the ledger answers, as far as these partitions write to it.
-    Ask(Vec<PartitionId>),
+    /// Whether the ledger answers, each partition of it.
+    Ask,
     Stop,
 }
 
@@ -123,8 +125,7 @@ pub(super) struct Receipts<P, R> {
     answers: Sender<Input<P, R>>,
     ledger: Ledger,
     outstanding: FxHashMap<usize, Outstanding>,
-    /// The last one of each partition.
-    last: BTreeMap<PartitionId, Outgoing>,
+    last: Option<Outgoing>,
     next_ticket: usize,
     /// Those of `outstanding` that have failed, to be produced again at the next look.
     failed: Vec<usize>,
@@ -155,7 +156,7 @@ impl<P, R> Receipts<P, R> {
             answers,
             ledger: Ledger::default(),
             outstanding,
-            last: BTreeMap::new(),
+            last: None,
             next_ticket: 0,
             failed: Vec::new(),
             failed_at: Instant::now(),
@@ -170,7 +171,7 @@ impl<P, R> Receipts<P, R> {
             let done = match self.next(commands) {
                 Ok(Some(Receipt::Produce { covers, records })) => self.produce(covers, records),
                 Ok(Some(Receipt::Delivered { ticket, error })) => self.delivered(ticket, error),
-                Ok(Some(Receipt::Ask(partitions))) => self.ask(&partitions),
+                Ok(Some(Receipt::Ask)) => self.ask(),
                 Ok(Some(Receipt::Stop) | None) => break,
                 Err(error) => Err(error),
             };
@@ -187,7 +188,7 @@ impl<P, R> Receipts<P, R> {
     /// The next command; meanwhile, what time asks for. `None` when nobody can send one any more.
     fn next(&mut self, commands: &Receiver<Receipt>) -> Result<Option<Receipt>, DriverError> {
         loop {
-            self.look_at_the_oldest();
+            self.look_at_the_oldest()?;
             self.produce_failed()?;
             if self.sent.is_empty() {
                 return Ok(commands.recv().ok());
@@ -200,18 +201,20 @@ impl<P, R> Receipts<P, R> {
         }
     }
 
-    fn look_at_the_oldest(&mut self) {
+    fn look_at_the_oldest(&mut self) -> Result<(), DriverError> {
         while self.sent.front().is_some_and(|(ticket, _)| !self.outstanding.contains_key(ticket)) {
             self.sent.pop_front();
         }
         let age = self.sent.front().map_or(Duration::ZERO, |(_, at)| at.elapsed());
         let down = if self.down { age >= LOOK_EVERY } else { age >= SLOW_AFTER };
-        if down != self.down {
-            self.down = down;
-            let error = self.trouble.take();
-            // Nobody listens only if the poll thread has ended.
-            let _ = self.answers.send(Input::LedgerAnswers { answers: !down, error });
+        if down == self.down {
+            return Ok(());
         }
+        self.down = down;
+        let error = self.trouble.take();
+        // Nobody listens only if the poll thread has ended.
+        let _ = self.answers.send(Input::LedgerAnswers { answers: !down, error });
+        self.ask()
     }
 
     fn produce_failed(&mut self) -> Result<(), DriverError> {
@@ -228,18 +231,32 @@ impl<P, R> Receipts<P, R> {
             self.acknowledge(batch, 0);
         }
         if let Some(last) = records.last() {
-            self.last.insert(covers.partition, last.clone());
+            self.last = Some(last.clone());
         }
         records.into_iter().try_for_each(|record| self.send_new(Outstanding { batch: Some(batch), record }))
     }
 
-    fn ask(&mut self, partitions: &[PartitionId]) -> Result<(), DriverError> {
-        if !self.outstanding.is_empty() {
-            // They ask already.
-            return Ok(());
-        }
-        let again: Vec<Outgoing> = partitions.iter().filter_map(|id| self.last.get(id).cloned()).collect();
-        again.into_iter().try_for_each(|record| self.send_new(Outstanding { batch: None, record }))
+    /// Writes the last one to each partition of the ledger. One that had too few replicas in sync, and has enough again by its
+    /// configuration, moves its high watermark with the next append (KAFKA-15583): what was appended in the moment before waits
+    /// for that. If it is a transaction's marker, the broker writes it anew after its own `request.timeout.ms`, 30 s, and until
+    /// then the transaction has not ended.
+    fn ask(&mut self) -> Result<(), DriverError> {
+        // What is outstanding asks already.
+        let (false, Some(last)) = (self.down, self.last.clone()) else { return Ok(()) };
+        self.partitions_of(&last.topic).into_iter().try_for_each(|partition| {
+            let record = Outgoing { partition, ..last.clone() };
+            self.send_new(Outstanding { batch: None, record })
+        })
+    }
+
+    /// Where nobody tells: the one that the key leads to.
+    fn partitions_of(&self, topic: &str) -> Vec<Option<i32>> {
+        let metadata = self.sink.producer().client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
+        let partitions = metadata.ok().and_then(|metadata| {
+            let topic = metadata.topics().first()?;
+            Some(topic.partitions().iter().map(|partition| Some(partition.id())).collect::<Vec<_>>())
+        });
+        partitions.filter(|partitions| !partitions.is_empty()).unwrap_or_else(|| vec![None])
     }
 
     fn send_new(&mut self, outstanding: Outstanding) -> Result<(), DriverError> {

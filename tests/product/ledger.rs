@@ -1,6 +1,7 @@
 //! The ledger's topic takes no record for a while, and everything else does: outcomes cannot be committed, and what was begun
 //! for them cannot even be aborted before it is back.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use coafi_testcontainers::KafkaCluster;
@@ -9,7 +10,7 @@ use crate::journal::{self, Outcome};
 use crate::load::{Needed, PARTITIONS, RESUMES_WITHIN, outlasts, pushes};
 use crate::process::eventually;
 use crate::stack::Stack;
-use crate::topic::{configure, in_sync};
+use crate::topic::{configure, ends, in_sync, read};
 use crate::world::World;
 
 /// Each topic has a replica on both.
@@ -88,6 +89,7 @@ fn is_noticed_without_input(cluster: &Cluster, world: &World) {
     eventually("every transaction has timed out", || away.elapsed() > GONE);
     let handled = replica.metric(PROCESSED);
     assert!(handled < QUIET_EVENTS as f64, "{handled} of {QUIET_EVENTS} are committed without a ledger");
+    let ended = ends(&world.stack.kafka, journal::TOPIC);
     cluster.needs(LEFT);
     let back = Instant::now();
     eventually("outcomes are committed again", || replica.metric(PROCESSED) > handled);
@@ -99,6 +101,15 @@ fn is_noticed_without_input(cluster: &Cluster, world: &World) {
     assert_eq!(replica.metric(ESCALATED), 0.0, "not for so short a time");
     replica.terminate();
     assert_eq!(replica.ended().code(), Some(0));
+    // What was appended last before, a partition acknowledges with what comes next: no transaction may wait for chance events.
+    let source = format!("/coafi/{}", world.group);
+    let since = read(&world.stack.kafka, journal::TOPIC, &ended).into_iter();
+    let receipts = since.filter(|read| {
+        let is = |name, value: &str| read.record.header(name) == Some(value);
+        is("ce_type", "bitt.receipt") && is("ce_source", &source)
+    });
+    let written: BTreeSet<i32> = receipts.map(|read| read.partition).collect();
+    assert!(written.iter().eq(ended.keys()), "receipts in {written:?} of the ledger's partitions");
     let as_asked = |outcome: &&Outcome| outcome.outcome == "processed" && outcome.attempt == 1;
     assert_eq!(ends.iter().filter(as_asked).count(), QUIET_EVENTS, "{ends:?}");
     assert_eq!(ends.len(), QUIET_EVENTS, "one end each");
