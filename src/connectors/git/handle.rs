@@ -14,6 +14,11 @@ use super::{GitError, RepositoryId, machine};
 /// Decoded objects that a handle keeps, in bytes: successive commits share nearly all of their trees.
 const OBJECT_CACHE_BYTES: usize = 2 * 1024 * 1024;
 
+/// Buffers that a handle keeps between reads, and the largest of them, in bytes. gix keeps all: a handle that has read a large
+/// object once would be as large ever after.
+const BUFFERS_KEPT: usize = 4;
+const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
+
 /// gix refuses to allocate more than this for one object; a larger one is reported as corrupt or too large.
 const LARGEST_OBJECT: &str = "268435456";
 
@@ -50,6 +55,15 @@ impl Handle {
             contents: None,
             buffer: Vec::new(),
         })
+    }
+
+    /// Nobody reads for now: memory that only a large object needed is given back.
+    pub(super) fn rest(&mut self) {
+        let mut buffers = self.repository.set_freelist(None).unwrap_or_default();
+        buffers.push(std::mem::take(&mut self.buffer));
+        buffers.retain(|buffer| buffer.capacity() <= BUFFER_KEPT_BYTES);
+        buffers.truncate(BUFFERS_KEPT);
+        self.repository.set_freelist(Some(buffers));
     }
 
     /// Whether what was opened is still there: a directory can be removed and made anew under an open handle.

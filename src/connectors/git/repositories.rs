@@ -243,7 +243,8 @@ impl Inner {
         idle.remove(newest).filter(Handle::is_current)
     }
 
-    fn put(&self, handle: Handle) {
+    fn put(&self, mut handle: Handle) {
+        handle.rest();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push_back(handle);
         while idle.len() > self.settings.open_max {

@@ -146,6 +146,30 @@ async fn contents_by_kind_size_and_absence() {
     }
 }
 
+#[test]
+fn a_handle_at_rest_has_no_large_buffers() {
+    const LARGE: usize = 2 * 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::init(dir.path());
+    repository.write("large", vec![b'x'; LARGE]);
+    repository.git(&["add", "-A"]);
+    let blob = repository.git(&["rev-parse", ":large"]);
+    let mut handle = open(&repository);
+    let read = |handle: &Handle| {
+        let id: gix::ObjectId = blob.trim().parse().unwrap();
+        assert_eq!(handle.repository.find_blob(id).unwrap().data.len(), LARGE);
+    };
+    let largest = |handle: &mut Handle| {
+        let buffers = handle.repository.set_freelist(Some(Vec::new())).unwrap();
+        buffers.iter().map(Vec::capacity).max()
+    };
+    read(&handle);
+    assert!(largest(&mut handle) >= Some(LARGE), "gix keeps it for the next read");
+    read(&handle);
+    handle.rest();
+    assert_eq!(largest(&mut handle), None);
+}
+
 #[tokio::test]
 async fn each_error_has_its_class() {
     let dir = tempfile::tempdir().unwrap();
