@@ -61,7 +61,7 @@ impl Handle {
     pub(super) fn rest(&mut self) {
         let mut buffers = self.repository.set_freelist(None).unwrap_or_default();
         buffers.push(std::mem::take(&mut self.buffer));
-        buffers.retain(|buffer| buffer.capacity() <= BUFFER_KEPT_BYTES);
+        buffers.retain(|buffer| (1..=BUFFER_KEPT_BYTES).contains(&buffer.capacity()));
         buffers.truncate(BUFFERS_KEPT);
         self.repository.set_freelist(Some(buffers));
     }
