@@ -59,8 +59,15 @@ fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Option<u6
     Some(committed.elements().iter().map(|element| offset(element.offset())).sum())
 }
 
-/// Records per second by the committed offsets, from the first commit seen until `total`.
-pub(crate) fn rate(kafka: &str, group: &str, topic: &str, partitions: i32, total: u64) -> anyhow::Result<f64> {
+/// Records per second by the committed offsets, from the first commit seen until `total`; as long as `alive` says so.
+pub(crate) fn rate(
+    kafka: &str,
+    group: &str,
+    topic: &str,
+    partitions: i32,
+    total: u64,
+    alive: impl Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
     let consumer = consumer(kafka, group)?;
     let deadline = Instant::now() + Duration::from_secs(600);
     let mut first: Option<(Instant, u64)> = None;
@@ -74,6 +81,7 @@ pub(crate) fn rate(kafka: &str, group: &str, topic: &str, partitions: i32, total
             }
             _ => {}
         }
+        alive()?;
         std::thread::park_timeout(Duration::from_millis(10));
     }
     anyhow::bail!("{group} did not commit {total} records of {topic} within ten minutes")

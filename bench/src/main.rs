@@ -37,6 +37,9 @@ struct Options {
     /// Records of the backlog.
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
+    /// Seconds of the light load under which latency is measured.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    latency_seconds: u64,
     /// `json`: JSON lines and nothing else on standard output.
     #[arg(long, value_parser = ["json", "table"], default_value = "table")]
     output: String,

@@ -21,7 +21,6 @@ const PARTITIONS: i32 = 8;
 const ROUNDS: usize = 3;
 /// Events per second while latency is measured: far below what either can do.
 const LATENCY_LOAD: u64 = 2_000;
-const LATENCY_SECONDS: u64 = 10;
 
 /// How outcomes are made durable.
 #[derive(Clone, Copy)]
@@ -105,10 +104,11 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// Topics, one route to the no-op handler, and a configuration, in a directory of their own.
+    /// Topics, one route to the no-op handler, no workflow, and a configuration, in a directory of their own.
     fn configure(&self) -> anyhow::Result<()> {
         let topics = self.directory.join("topics");
         std::fs::create_dir_all(&topics)?;
+        std::fs::create_dir_all(self.directory.join("workflows"))?;
         for shared in ["coafi.bitt.records", "coafi.unprocessed"] {
             let file = format!("{shared}.yaml");
             std::fs::copy(Path::new("topics").join(&file), topics.join(&file))
@@ -128,6 +128,7 @@ impl<'a> Run<'a> {
              database: {{ url: \"sqlite:{directory}/state.db\" }}\n\
              artifacts: {{ url: \"{directory}/artifacts\" }}\n\
              routes_file: {directory}/routes.yaml\ntopics_dir: {directory}/topics\n\
+             workflows_dir: {directory}/workflows\n\
              http: {{ listen: \"127.0.0.1:0\" }}\nlog: {{ level: warn }}\n",
             self.group
         );
@@ -166,7 +167,7 @@ impl<'a> Run<'a> {
             outcomes: AUDIT,
             schema_id: self.schema_id,
             per_second: LATENCY_LOAD,
-            seconds: LATENCY_SECONDS,
+            seconds: self.options.latency_seconds,
             first: self.options.records,
         })
     }
@@ -182,7 +183,8 @@ impl<'a> Run<'a> {
 
     fn figures(&self, process: &Measured, group: &str) -> anyhow::Result<Figures> {
         let total = self.options.records;
-        let rate = broker::rate(&self.options.kafka, group, &self.source, PARTITIONS, total)?;
+        let alive = || process.usage().map(drop);
+        let rate = broker::rate(&self.options.kafka, group, &self.source, PARTITIONS, total, alive)?;
         let usage = process.usage()?;
         let cpu_us = usage.cpu.as_secs_f64() * 1e6 / total as f64;
         Ok(Figures { rate, cpu_us, peak_rss_mib: usage.peak_rss_mib })

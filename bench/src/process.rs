@@ -40,6 +40,8 @@ impl Measured {
         let id = self.child.id();
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).context("the measured process has ended")?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        // A zombie has an entry until it is waited for.
+        anyhow::ensure!(!matches!(fields.first(), Some(&"Z" | &"X") | None), "the measured process has ended");
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u32>().ok()).unwrap_or(0);
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let peak_kib: f64 = status
