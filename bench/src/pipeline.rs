@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
         let topics = self.directory.join("topics");
         std::fs::create_dir_all(&topics)?;
         std::fs::create_dir_all(self.directory.join("workflows"))?;
-        for shared in ["coafi.bitt.records", "coafi.unprocessed"] {
+        for shared in ["coafi.bitt.records", "coafi.status", "coafi.unprocessed"] {
             let file = format!("{shared}.yaml");
             std::fs::copy(Path::new("topics").join(&file), topics.join(&file))
                 .with_context(|| format!("topics/{file}: run from the repository's top"))?;
