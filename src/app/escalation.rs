@@ -2,9 +2,10 @@
 //! lost, or took processes with them.
 //!
 //! Each replica says what it sees; equal messages are said once, since their dedupKey is that of the outage. What notifications
-//! themselves need is down without Kafka or the database: then the channels marked `direct` are told at once, best effort.
+//! themselves need is down without Kafka or the database: then the channels marked `direct` are told at once, best effort. What
+//! cannot be published waits until it can.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ use crate::schema::{AVRO_CONTENT_TYPE, Payload as _};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Outages that are followed at a time.
 const OUTAGES_MAX: usize = 100;
+/// Messages that wait to be published; a replica that has more to say than that has said enough.
+const WAITING_MAX: usize = 2 * OUTAGES_MAX;
+/// To publish one, while the brokers answer: what fails so often fails for itself.
+const TRIES_MAX: u32 = 60;
 /// Of what is wrong, in a message.
 const TROUBLE_CHARS_MAX: usize = 1_000;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,6 +53,15 @@ struct Outage {
     told: bool,
 }
 
+/// A message that is not known to be published.
+struct Waiting {
+    /// The same at each try: a message that was published all the same is told once.
+    id: String,
+    requested: NotificationRequested,
+    told_directly: bool,
+    tries: u32,
+}
+
 /// What is said of one thing.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
@@ -62,7 +76,7 @@ struct Said {
 impl Escalation {
     /// Until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
-        let mut outages = BTreeMap::new();
+        let (mut outages, mut waiting) = (BTreeMap::new(), VecDeque::new());
         let mut counted = self.watch.status().incidents.by_kind();
         loop {
             tokio::select! {
@@ -74,19 +88,23 @@ impl Escalation {
             let counts = status.incidents.by_kind();
             all.extend(incidents(&counted, &counts));
             counted = counts;
-            for said in all {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = self.tell(said) => {}
+            let telling = async {
+                for said in all {
+                    self.tell(said, &mut waiting).await;
                 }
+                self.publish_all(&mut waiting, status.brokers_down).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = telling => {}
             }
         }
     }
 
-    async fn tell(&self, said: Said) {
+    /// Those who can be told without Kafka at once, if that is needed; the others by what then waits to be published.
+    async fn tell(&self, said: Said, waiting: &mut VecDeque<Waiting>) {
         let notifier = &self.services.notifier;
-        let direct: Vec<&str> =
-            notifier.channels().filter(|channel| channel.direct).map(|channel| channel.name.as_str()).collect();
+        let direct = self.direct();
         let source = format!("/coafi/groups/{}", self.group);
         let channels = notifier.decide(Severity::Critical, &source);
         let mut requested = NotificationRequested {
@@ -110,13 +128,43 @@ impl Escalation {
         if requested.channels.is_empty() {
             return;
         }
-        if let Err(error) = self.publish(&requested).await {
-            let title = &requested.title;
-            tracing::error!(error = &*error as &dyn Error, title, "the notification was not published");
-            if !said.direct {
-                self.tell_directly(&requested, &direct).await;
-            }
+        if waiting.len() >= WAITING_MAX {
+            tracing::error!(
+                title = requested.title,
+                "nobody is told: {WAITING_MAX} notifications wait to be published"
+            );
+            return;
         }
+        let id = format!("escalation-{}", uuid::Uuid::new_v4());
+        waiting.push_back(Waiting { id, requested, told_directly: said.direct, tries: 0 });
+    }
+
+    /// In order, up to the first that cannot be published: of that one the direct channels are told meanwhile.
+    async fn publish_all(&self, waiting: &mut VecDeque<Waiting>, brokers_down: bool) {
+        while let Some(first) = waiting.front_mut() {
+            let published = if brokers_down { Err("no broker answers".into()) } else { self.publish(first).await };
+            let Err(error) = published else {
+                waiting.pop_front();
+                continue;
+            };
+            first.tries += u32::from(!brokers_down);
+            let (title, tries) = (&first.requested.title, first.tries);
+            if !std::mem::replace(&mut first.told_directly, true) {
+                tracing::warn!(error = &*error as &dyn Error, title, "the notification waits to be published");
+                self.tell_directly(&first.requested, &self.direct()).await;
+            }
+            if tries >= TRIES_MAX {
+                tracing::error!(error = &*error as &dyn Error, title, tries, "the notification was not published");
+                waiting.pop_front();
+            }
+            return;
+        }
+    }
+
+    /// The channels that can be told without what the others need.
+    fn direct(&self) -> Vec<&str> {
+        let channels = self.services.notifier.channels();
+        channels.filter(|channel| channel.direct).map(|channel| channel.name.as_str()).collect()
     }
 
     async fn tell_directly(&self, requested: &NotificationRequested, channels: &[&str]) {
@@ -156,13 +204,14 @@ impl Escalation {
         }
     }
 
-    async fn publish(&self, requested: &NotificationRequested) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let id = format!("escalation-{}", uuid::Uuid::new_v4());
+    async fn publish(&self, waiting: &Waiting) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let requested = &waiting.requested;
         let event = NewSourceEvent {
             topic: TOPIC.into(),
             event_type: NotificationRequested::EVENT_TYPE.to_owned(),
             source: requested.source.clone(),
             subject: None,
+            id: waiting.id.clone(),
             time_ms: Some(unix_ms()),
             // In order: it is over after it has begun.
             key: requested.dedup_key.clone(),
@@ -172,7 +221,6 @@ impl Escalation {
             tenant: None,
             content_type: AVRO_CONTENT_TYPE,
             data: self.services.codec.encode(TOPIC, requested).await?,
-            id,
         };
         let producer = EventProducer::new(&self.client, QUEUE_BYTES, PUBLISH_TIMEOUT)?;
         producer.send(&event.into_record(&traceparent_of(&tracing::Span::current()))).await?;

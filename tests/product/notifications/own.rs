@@ -1,7 +1,9 @@
 //! What COAFI itself says: outages that last and are over, and dead letters.
 
+use std::time::{Duration, Instant};
+
 use super::{Told, titles};
-use coafi_testcontainers::Postgres;
+use coafi_testcontainers::{Kafka, Postgres};
 
 use crate::journal::Outcome;
 use crate::process::{Process, eventually};
@@ -106,4 +108,30 @@ fn an_outage_of_the_database_is_said_without_it() {
     replica.terminate();
     replica.ended().well();
     assert_eq!(told.hook.all().len(), 2);
+}
+
+/// Longer than one try to publish takes.
+const AWAY: Duration = Duration::from_secs(20);
+
+#[test]
+fn an_outage_of_the_brokers_is_said_without_them_and_to_the_others_afterwards() {
+    let mut kafka = Kafka::start().unwrap();
+    let rules = RULES.replace("[GROUP-hook]", "[GROUP-hook, GROUP-chat]");
+    let told = Told::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "notify_brokers", &rules);
+    // A broker that starts may answer and be away again for a moment.
+    let mut replica = told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "5s")]);
+    kafka.stop().unwrap();
+    let stopped = Instant::now();
+    assert_eq!(titles(&told.hook.until(1)[0]), ["kafka is down"]);
+    eventually("no try to publish can have outlived it", || stopped.elapsed() > AWAY);
+    kafka.restart().unwrap();
+    let both = told.chat.until(2);
+    let texts = both.iter().map(|received| received.json()["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert!(texts[0].contains("kafka is down") && texts[1].contains("kafka answers again"), "{texts:?}");
+    assert_eq!(titles(&told.hook.until(2)[1]), ["kafka answers again"]);
+    replica.until_ready();
+    replica.terminate();
+    replica.ended().well();
+    assert_eq!(told.hook.all().iter().map(titles).collect::<Vec<_>>().concat().len(), 2, "{:?}", told.hook.all());
+    assert_eq!(told.chat.all().len(), 2, "{:?}", told.chat.all());
 }
