@@ -54,7 +54,7 @@ async fn spans_and_metrics_reach_the_collector() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_is_an_error_at_the_end_and_not_before() {
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = coafi_testcontainers::free_address().unwrap();
     let targets = Targets { traces: Some(format!("http://{closed}/v1/traces")), metrics: None };
     let sent = tokio::task::spawn_blocking(move || {
         let Exporters { tracer, .. } = Exporters::start(&targets, "coafi-test").unwrap();

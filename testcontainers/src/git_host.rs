@@ -1,7 +1,7 @@
 //! A server of one git repository over HTTP, as hosts like GitHub have it: git itself answers.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
+
+use crate::port;
 
 /// Until it is dropped, or killed.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ impl GitHost {
     /// # Errors
     /// No port is free.
     pub fn start(repository: impl Into<PathBuf>) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (repository, address) = (repository.into(), listener.local_addr()?);
+        let (repository, address) = (repository.into(), port::free_address()?);
+        let listener = TcpListener::bind(address)?;
         let running = Some(Running::serve(listener, repository.clone()));
         Ok(Self { repository, address, running })
     }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
 
@@ -13,15 +15,25 @@ use anyhow::{Result, ensure};
 /// of a stopped server in that range may be given that very port as its own, connect to itself, and keep the server out.
 const FREE_PORTS: Range<u16> = 16_000..32_000;
 
-/// `count` different ports that are free now, at a random place, so that processes that start servers at the same time
-/// do not meet.
+/// `count` different ports that are free now. Each process begins at a random place, so that those that start servers at the
+/// same time do not meet, and goes on from there: the place of a server that is away for a while is not given to another.
 pub(crate) fn free(count: usize) -> Result<Vec<u16>> {
-    let random = RandomState::new().build_hasher().finish();
-    let first = usize::try_from(random % FREE_PORTS.len() as u64)?;
-    let ports: Vec<u16> =
-        FREE_PORTS.skip(first).chain(FREE_PORTS.take(first)).filter(|port| is_free(*port)).take(count).collect();
+    static NEXT: LazyLock<AtomicUsize> =
+        LazyLock::new(|| AtomicUsize::new(RandomState::new().build_hasher().finish() as usize % FREE_PORTS.len()));
+    let next = || usize::from(FREE_PORTS.start) + NEXT.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len();
+    let looked_at = std::iter::repeat_with(next).take(FREE_PORTS.len()).filter_map(|port| u16::try_from(port).ok());
+    let ports: Vec<u16> = looked_at.filter(|port| is_free(*port)).take(count).collect();
     ensure!(ports.len() == count, "no {count} free ports from {} to {}", FREE_PORTS.start, FREE_PORTS.end);
     Ok(ports)
+}
+
+/// An address of this machine where nobody listens, nor will without having asked for it: no client is given its port, and
+/// nobody else in this process.
+///
+/// # Errors
+/// No port is free.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok((Ipv4Addr::LOCALHOST, free(1)?[0]).into())
 }
 
 /// Whether a server could bind `port` now (std's listener sets `SO_REUSEADDR`, as the servers do).
@@ -83,9 +95,9 @@ mod tests {
 
     #[test]
     fn free_ports_differ() {
-        let mut ports = free(8).unwrap();
+        let mut ports = [free(8).unwrap(), free(8).unwrap()].concat();
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 8);
+        assert_eq!(ports.len(), 16, "nor is one given again that nobody has taken");
     }
 }

@@ -1,6 +1,5 @@
 //! Notifications at servers that we did not write: an SMTP server (aiosmtpd), and Prometheus' Alertmanager.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -211,7 +210,7 @@ fn alertmanager(directory: &TempDir, port: u16) -> Process {
 #[test]
 fn alertmanager_has_an_alert_until_it_is_resolved() {
     let directory = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = coafi_testcontainers::free_address().unwrap().port();
     let _alertmanager = alertmanager(&directory, port);
     let url = format!("http://127.0.0.1:{port}");
     eventually("Alertmanager is ready", || {

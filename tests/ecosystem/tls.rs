@@ -1,7 +1,6 @@
 //! TLS to every server that is spoken to, where certificates are of an authority of one's own: who is told of it works with them,
 //! and who is not refuses them and says so.
 
-use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::Command;
@@ -127,7 +126,7 @@ impl Secured {
         let repository = Repository::init(world.path("repository"));
         let git_host = GitHost::start(&repository.path).unwrap();
         let receiver = Receiver::start();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = coafi_testcontainers::free_address().unwrap().port();
         let (store, s3_url) = (Process::start(s3_server(port)), format!("http://127.0.0.1:{port}"));
         eventually("there is a bucket", || {
             http::ask("PUT", &format!("{s3_url}/{BUCKET}"), &[], "").is_some_and(|answer| answer.status == 200)

@@ -111,7 +111,7 @@ async fn configuration_that_is_not_declared_stays_and_unknown_topics_are_mention
 
 #[tokio::test]
 async fn a_cluster_that_is_away_is_an_error_and_no_plan() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let closed = coafi_testcontainers::free_address().unwrap().to_string();
     let mut client = ClientConfig::new();
     let admin = Admin::new(client.set("bootstrap.servers", closed).set("socket.timeout.ms", "1000")).unwrap();
     let error = admin.plan(&declared("t.x", 1, "1d", "delete")).await.unwrap_err();

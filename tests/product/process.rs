@@ -18,6 +18,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks from outside at a process, which notifies nobody: the one place here that waits by the clock.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Of each process of a test that fails.
+const LOG_LINES_SHOWN: usize = 40;
+
 /// Waits for a condition, with a bound.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     found(what, || holds().then_some(()));
@@ -161,6 +164,12 @@ impl Drop for Process {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+            eprintln!("the log of {} ends with\n{}", self.id(), last.join("\n"));
+        }
     }
 }
 

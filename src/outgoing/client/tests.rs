@@ -77,7 +77,7 @@ async fn what_is_not_allowed_is_not_even_connected_to() {
 
 #[tokio::test]
 async fn what_nobody_listens_to_or_nobody_knows_is_unreachable_and_no_url_is_told() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let nobody = coafi_testcontainers::free_address().unwrap().port();
     for url in [&format!("http://127.0.0.1:{nobody}/token"), "http://nobody.invalid/token"] {
         let error = client(&["127.0.0.1"]).call(get_of(url)).await.unwrap_err();
         assert!(matches!(error, CallError::Unreachable(_)), "{error}");

@@ -169,7 +169,7 @@ async fn an_id_that_the_registry_denies_is_poison_and_not_asked_again() {
 
 #[tokio::test]
 async fn a_registry_that_does_not_answer_is_systemic() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = coafi_testcontainers::free_address().unwrap();
     // Says nothing: its backlog takes the connections.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let systemic = Class::Systemic(Dependency::new("schema-registry"));

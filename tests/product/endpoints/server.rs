@@ -1,6 +1,6 @@
 //! A handler of somebody else: an HTTP server that answers as the test says, and keeps what it was asked.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(answers: impl Fn(&Call, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let address = coafi_testcontainers::free_address().unwrap();
         let mut server = Self { address, calls: Arc::default(), answers: Arc::new(answers), running: None };
         server.restart();
         server
@@ -49,7 +49,6 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind(self.address)).unwrap();
-        self.address = listener.local_addr().unwrap();
         let (calls, answers) = (Arc::clone(&self.calls), Arc::clone(&self.answers));
         let answer = async move |method: Method, headers: HeaderMap, body: Bytes| {
             if method != Method::POST {

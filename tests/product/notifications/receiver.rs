@@ -43,11 +43,12 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let address = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            listener.local_addr().unwrap()
-        });
-        let mut receiver = Self { address, kept: Arc::default(), runtime, serving: None };
+        let mut receiver = Self {
+            address: coafi_testcontainers::free_address().unwrap(),
+            kept: Arc::default(),
+            runtime,
+            serving: None,
+        };
         receiver.resume();
         receiver
     }
@@ -62,7 +63,7 @@ impl Receiver {
 
     pub(crate) fn resume(&mut self) {
         let app = Router::new().fallback(receive).with_state(Arc::clone(&self.kept));
-        let listener = found("the port", || self.runtime.block_on(TcpListener::bind(self.address)).ok());
+        let listener = self.runtime.block_on(TcpListener::bind(self.address)).unwrap();
         self.serving = Some(self.runtime.spawn(async move { axum::serve(listener, app).await.unwrap() }));
     }
 
