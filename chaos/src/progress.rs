@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Longer than an event is in the retry topic.
 const QUIET: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Then a reader is made anew, where it was: what is broken around it must not leave a partition of it behind.
+const READER_LIFE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -64,19 +66,25 @@ impl Progress {
     pub fn start(kafka: &str, schemas: Schemas) -> Result<Self> {
         let consumer = client(kafka, "chaos-progress", "read_committed")?;
         let metadata = consumer.fetch_metadata(Some(AUDIT_TOPIC), ANSWER_LIMIT).context("look at the audit topic")?;
-        let mut list = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            list.add_partition_offset(AUDIT_TOPIC, partition.id(), Offset::Beginning)?;
-        }
-        consumer.assign(&list)?;
-        let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let (watched, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
-        let thread = thread::spawn(move || watch(&consumer, schemas, &stopped, &watched));
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id());
+        let mut watching =
+            Watching { kafka: kafka.to_owned(), partitions: partitions.collect(), schemas, seen: Arc::default() };
+        let (seen, stop) = (Arc::clone(&watching.seen), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                // It cannot be made, or assigned, only if its configuration is wrong, of which it has been made once.
+                match watching.reader() {
+                    Ok(consumer) => watching.watch(&consumer, &stopped),
+                    Err(error) => eprintln!("nobody watches outcomes: {error:#}"),
+                }
+            }
+        });
         Ok(Self { seen, stop, thread: Some(thread) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 
     /// Whether of so many records in the source topic each has come to its end, through the retry topic too; where hops are
@@ -178,6 +186,10 @@ impl Progress {
     }
 }
 
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -188,16 +200,45 @@ impl Drop for Progress {
     }
 }
 
-fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen: &Mutex<Seen>) {
-    while !stop.load(Ordering::Relaxed) {
-        // Errors pass: a broker that is away comes back, and the reader goes on where it was.
-        let Some(Ok(message)) = consumer.poll(POLL) else { continue };
-        let record = Record::of(&message);
-        let said = said(&record, &mut schemas);
-        let (now, mut seen) = (Instant::now(), seen.lock().unwrap_or_else(PoisonError::into_inner));
+struct Watching {
+    kafka: String,
+    /// Of the audit topic.
+    partitions: Vec<i32>,
+    schemas: Schemas,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Watching {
+    /// From where everything has been read.
+    fn reader(&self) -> Result<BaseConsumer> {
+        let consumer = client(&self.kafka, "chaos-progress", "read_committed")?;
+        let mut list = TopicPartitionList::new();
+        let seen = lock(&self.seen);
+        for partition in &self.partitions {
+            let offset = seen.read.get(partition).map_or(Offset::Beginning, |read| Offset::Offset(*read));
+            list.add_partition_offset(AUDIT_TOPIC, *partition, offset)?;
+        }
+        consumer.assign(&list)?;
+        Ok(consumer)
+    }
+
+    /// Until it is to stop, or to be made anew.
+    fn watch(&mut self, consumer: &BaseConsumer, stop: &AtomicBool) {
+        let made = Instant::now();
+        while !stop.load(Ordering::Relaxed) && made.elapsed() < READER_LIFE {
+            // Errors pass: a broker that is away comes back, and the reader goes on where it was.
+            let Some(Ok(message)) = consumer.poll(POLL) else { continue };
+            let record = Record::of(&message);
+            let said = said(&record, &mut self.schemas);
+            self.note(&record, said);
+        }
+    }
+
+    fn note(&self, record: &Record, said: Result<Said>) {
+        let (now, mut seen) = (Instant::now(), lock(&self.seen));
         seen.read.insert(record.partition, record.offset + 1);
         // What cannot be decoded is found again, and reported, when everything is read at the end.
-        let Ok(Said::Outcome(outcome)) = said else { continue };
+        let Ok(Said::Outcome(outcome)) = said else { return };
         if outcome.kind == "halted" {
             seen.halted.insert(outcome.place.clone());
         }
@@ -205,7 +246,7 @@ fn watch(consumer: &BaseConsumer, mut schemas: Schemas, stop: &AtomicBool, seen:
             seen.crashed.insert(outcome.place.clone());
         }
         if matches!(outcome.kind.as_str(), "retried_in_place" | "halted") {
-            continue;
+            return;
         }
         seen.last = Some(now);
         if outcome.place.topic == TOPIC {

@@ -1,6 +1,7 @@
 //! Avro in Confluent's wire format, with the schemas that the registry has.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use apache_avro::reader::datum::GenericDatumReader;
@@ -13,6 +14,8 @@ use crate::events::{Body, Draft};
 
 /// Magic byte and schema id.
 const PREFIX_BYTES: usize = 5;
+/// Of the registry.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// No registry of a run has as many schemas.
 const UNKNOWN_SCHEMA_ID: u32 = 900_000;
 
@@ -112,6 +115,7 @@ fn framed(id: u32, datum: &[u8]) -> Vec<u8> {
 }
 
 fn get(url: &str) -> Result<serde_json::Value> {
-    let body = ureq::get(url).call().with_context(|| url.to_owned())?.body_mut().read_to_string()?;
+    let asked = ureq::get(url).config().timeout_global(Some(ANSWER_LIMIT)).build().call();
+    let body = asked.with_context(|| url.to_owned())?.body_mut().read_to_string()?;
     serde_json::from_str(&body).with_context(|| format!("{url}: {body}"))
 }
