@@ -30,6 +30,8 @@ pub enum ExpressionError {
     Syntax { text: String, line: isize, column: isize, message: String },
     #[error("{text:?} names {name:?}; allowed: {allowed}")]
     Variable { text: String, name: String, allowed: String },
+    #[error("{text:?} calls {name:?}, which is no function here; allowed: those of CEL, and {JSON}")]
+    Function { text: String, name: String },
     #[error("{text:?} cannot be evaluated: {message}")]
     Evaluation { text: String, message: String },
     #[error("{text:?} gives {value}; allowed: true, false")]
@@ -38,7 +40,8 @@ pub enum ExpressionError {
 
 impl Expression {
     /// # Errors
-    /// [`ExpressionError::Syntax`] with the position, [`ExpressionError::Variable`] for a name that is not `allowed`.
+    /// [`ExpressionError::Syntax`] with the position, [`ExpressionError::Variable`] for a name that is not `allowed`,
+    /// [`ExpressionError::Function`].
     pub fn compile(text: &str, allowed: &[&str]) -> Result<Self, ExpressionError> {
         let env = Arc::new(Env::stdlib());
         let program = env.compile(text).map_err(|errors| {
@@ -56,6 +59,9 @@ impl Expression {
         if let Some(name) = names.iter().find(|name| !allowed.contains(&name.as_str())) {
             let (text, name, allowed) = (text.to_owned(), name.clone(), allowed.join(", "));
             return Err(ExpressionError::Variable { text, name, allowed });
+        }
+        if let Some(name) = found.functions.iter().find(|name| **name != JSON && !is_function(&env, name)) {
+            return Err(ExpressionError::Function { text: text.to_owned(), name: (*name).to_owned() });
         }
         Ok(Self(Arc::new(Compiled { text: text.to_owned(), program, env, names })))
     }
@@ -161,6 +167,8 @@ impl PartialEq for Expression {
 struct Found<'a> {
     names: BTreeSet<&'a str>,
     members: BTreeSet<(&'a str, &'a str)>,
+    /// Operators are none.
+    functions: BTreeSet<&'a str>,
     bound: Vec<&'a str>,
 }
 
@@ -182,6 +190,9 @@ impl<'a> Found<'a> {
                 self.walk(&select.operand);
             }
             Expr::Call(call) => {
+                if call.func_name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+                    self.functions.insert(&call.func_name);
+                }
                 call.target.iter().map(|target| &**target).chain(&call.args).for_each(|e| self.walk(e));
             }
             Expr::List(list) => list.elements.iter().for_each(|e| self.walk(e)),
@@ -210,6 +221,17 @@ impl<'a> Found<'a> {
             }
         }
     }
+}
+
+/// Whether there is a function of this name, of whatever takes it: the library tells no names, but says of a call with nothing
+/// that fits whether it knows the name.
+fn is_function(env: &Arc<Env>, name: &str) -> bool {
+    let context = Context::with_env(Arc::clone(env));
+    let unknown = |call: String| {
+        let called = env.compile(&call).map(|program| program.execute(&context).map(drop));
+        matches!(called, Ok(Err(ExecutionError::UndeclaredReference(_))))
+    };
+    !(unknown(format!("{name}()")) && unknown(format!("''.{name}()")))
 }
 
 #[cfg(test)]
@@ -248,5 +270,25 @@ mod tests {
         assert!(expression.names("input") && !expression.names("steps2"));
         let refused = Expression::compile("step.a", &["steps", "input"]).unwrap_err().to_string();
         assert_eq!(refused, r#""step.a" names "step"; allowed: steps, input"#);
+    }
+
+    #[test]
+    fn a_function_that_is_none_is_refused_before_anything_is_evaluated() {
+        for text in [
+            "size(d) > 1 && d.a.size() == 2",
+            "d.a.contains('x') || d.a.startsWith('x') || d.a.endsWith('x') || d.a.matches('^x')",
+            "string(1) == d.a && int('1') == 1 && uint(1) == 1u && double(1) == 1.0 && bool('true') && type(1) == int",
+            "duration('1s') < duration('2s') && timestamp(d.t) < timestamp(d.u) && bytes('a') == b'a' && dyn(1) == 1",
+            "timestamp(d.t).getFullYear() == 2026 && timestamp(d.t).getHours('UTC') == 1",
+            "has(d.a) && d.l.all(x, x > 1) && d.l.exists(x, x > 1) && d.l.exists_one(x, x > 1)",
+            "d.l.map(x, x + 1).filter(x, x > 1)[0] in d.l && (d.a == 'x' ? !d.b : -1 < 2)",
+            "json(d.a).b == 1",
+        ] {
+            assert!(Expression::compile(text, &["d", "int"]).is_ok(), "{text}");
+        }
+        for text in ["nofunc(d.x)", "d.x.nofunc()", "d.l.exists(x, nofunc(x))"] {
+            let refused = Expression::compile(text, &["d"]).unwrap_err().to_string();
+            assert!(refused.contains(r#"calls "nofunc""#) && refused.ends_with("and json"), "{refused}");
+        }
     }
 }

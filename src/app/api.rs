@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::misconfigured::Misconfigured;
 use super::waiting::Waiting;
 use super::{AUDIT_TOPIC, Places, purge};
 use crate::bitt::{OutcomePages, Trail};
@@ -46,7 +47,7 @@ pub fn api(
     let trail = Trail::new(places.reader(), AUDIT_TOPIC);
     let api = Api::new(Parts {
         authenticator: Authenticator::new(&keys, &jwt(configured))?,
-        catalogue: catalogue(configured)?,
+        catalogue: catalogue(configured).map_err(Misconfigured::by("api.endpoints"))?,
         codec: codec.clone(),
         producer: EventProducer::new(&places.client_config(), QUEUE_BYTES, limits.publish_timeout)?,
         admission,
@@ -120,7 +121,7 @@ pub fn spawn_api(
 /// # Errors
 /// A schema that cannot be used.
 pub fn api_document(configured: &Configured) -> anyhow::Result<serde_json::Value> {
-    Ok(document(&catalogue(configured)?))
+    Ok(document(&catalogue(configured).map_err(Misconfigured::by("api.endpoints"))?))
 }
 
 fn catalogue(configured: &Configured) -> Result<Catalogue, CatalogueError> {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Places;
 use super::git::repositories_settings;
+use super::misconfigured::Misconfigured;
 use super::notifier::notifier;
 use super::registries::registry_rules;
 use super::waiting::Waiting;
@@ -46,19 +47,20 @@ impl Backing {
         let database = store::Settings { max_connections: settings.database.max_connections, ..Default::default() };
         let repositories = repositories_settings(&settings.git, &settings.outgoing.allow)?;
         let requests = store::open(&places.database, &database).await?;
+        let endpoints = Endpoints::new(&settings.endpoints, &settings.outgoing);
         let services = Services {
             codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),
             store: Arc::<dyn Requests>::clone(&requests),
             artifacts: artifacts(&places.artifacts)?,
             repositories: Arc::new(Repositories::new(repositories)),
-            json_schemas: Arc::new(json_schemas(settings)?),
+            json_schemas: Arc::new(json_schemas(settings).map_err(Misconfigured::by("json_schemas"))?),
             workflows: Arc::new(workflows(settings)?),
-            endpoints: Arc::new(match Endpoints::new(&settings.endpoints, &settings.outgoing)? {
+            endpoints: Arc::new(match endpoints.map_err(Misconfigured::by("endpoints"))? {
                 called if places.reaches_others => called,
                 others => others.silenced(),
             }),
-            registries: Arc::new(registry_rules(settings)?),
-            notifier: Arc::new(match notifier(settings)? {
+            registries: Arc::new(registry_rules(settings).map_err(Misconfigured::by("registries"))?),
+            notifier: Arc::new(match notifier(settings).map_err(Misconfigured::by("notifications"))? {
                 told if places.reaches_others => told,
                 others => others.silenced(),
             }),

@@ -17,6 +17,7 @@ mod endpoints;
 mod escalation;
 mod git;
 mod letters;
+mod misconfigured;
 mod notification_groups;
 mod notifier;
 mod observed;
@@ -46,6 +47,7 @@ pub use git::{connector, lone_connector, repository_settings};
 pub use letters::{
     NoDeadLetters, dead_letter_topics, holds_dead_letters, letters_cluster, source_of, sources, unprocessed_topic,
 };
+pub use misconfigured::Misconfigured;
 pub use notifier::notifier;
 pub use places::Places;
 pub use registries::registry_rules;

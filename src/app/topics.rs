@@ -10,12 +10,15 @@ use crate::kafka::topics::{self, Declaration};
 use crate::outgoing::HTTP_ENDPOINT;
 use crate::schema::schema_files;
 
-/// The declarations in `settings.topics_dir`, or those that the program was built with where there is no such folder.
+/// The declarations in `settings.topics_dir`, or those that the program was built with where nobody has named a folder and there
+/// is none.
 ///
 /// # Errors
-/// A declaration that is wrong, with its file and key.
+/// A folder that somebody has named and that is not there; a declaration that is wrong, with its file and key.
 pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::TopicError> {
-    if settings.topics_dir.is_dir() { topics::read(&settings.topics_dir) } else { topics::embedded() }
+    let directory = &settings.topics_dir;
+    let built_in = directory == Path::new(DEFAULT_DIR) && !directory.exists();
+    if built_in { topics::embedded() } else { topics::read(directory) }
 }
 
 /// Source topics with the delays of their retry topics.
@@ -88,6 +91,7 @@ pub fn known(settings: &Settings, declarations: &[Declaration]) -> anyhow::Resul
 }
 
 const DEFAULT_FILE: &str = "handler_routes.yaml";
+const DEFAULT_DIR: &str = "topics";
 
 /// Topics to subscribe to: every declared source topic that a route may take events from, and its retry topics. What no
 /// route could ever take stays in its topic.

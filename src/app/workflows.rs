@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::misconfigured::Misconfigured;
 use super::topics::{declarations, known_topics};
 use crate::config::Settings;
 use crate::dispatch::NOTIFICATIONS_TOPIC;
@@ -15,15 +16,17 @@ use crate::workflow::{Definition, DefinitionError, Definitions, Known, TEXT_BYTE
 /// Files of one directory.
 const FILES_MAX: usize = 500;
 
-/// Name and text of each file in `settings.workflows_dir`, or of those that the program was built with where there is no
-/// such directory; in order of their names.
+/// Where nobody has named a directory, and there is none.
+const DEFAULT_DIR: &str = "workflows";
+
+/// Name and text of each file in `settings.workflows_dir`, in order of their names. Nobody needs to have written any.
 ///
 /// # Errors
-/// A file that cannot be read, or too many of them.
+/// A directory that somebody has named and that is not there, a file that cannot be read, or too many of them.
 pub fn workflow_texts(settings: &Settings) -> anyhow::Result<Vec<(String, String)>> {
     let directory = &settings.workflows_dir;
-    if !directory.is_dir() {
-        return Ok(workflow_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect());
+    if directory == Path::new(DEFAULT_DIR) && !directory.exists() {
+        return Ok(Vec::new());
     }
     let unreadable = || format!("workflows in {} cannot be read", directory.display());
     let mut texts = Vec::new();
@@ -67,22 +70,33 @@ pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known
     Known { topics, endpoints, channels }
 }
 
-/// Parses every file; each error there is.
+/// Parses every file; each error there is. Handlers ask for the workflows that the program was built with: those are there too,
+/// but for each whose name a file has.
 ///
 /// # Errors
 /// As [`workflow_texts`]; a topic's declaration that is wrong.
 pub fn check_workflows(settings: &Settings) -> anyhow::Result<Result<Definitions, Vec<DefinitionError>>> {
     let mut known = known_emitted(settings, &declarations(settings)?);
-    if !settings.workflows_dir.is_dir() {
+    let (mut definitions, mut errors) = (Vec::new(), Vec::new());
+    for (file, text) in workflow_texts(settings).map_err(Misconfigured::by("workflows_dir"))? {
+        match Definition::parse(&file, &text, Some(&known)) {
+            Ok(definition) => definitions.push((file, definition)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let none_written = !settings.workflows_dir.exists();
+    if none_written {
         // Who has declared the topics of an earlier release is not to be stopped by workflows that nobody wrote: where it is not
         // there, their steps tell nobody.
         known.topics.entry(NOTIFICATIONS_TOPIC.to_owned()).or_default();
     }
-    let (mut definitions, mut errors) = (Vec::new(), Vec::new());
-    for (file, text) in workflow_texts(settings)? {
-        match Definition::parse(&file, &text, Some(&known)) {
-            Ok(definition) => definitions.push((file, definition)),
-            Err(error) => errors.push(error),
+    for (file, text) in workflow_files() {
+        match Definition::parse(file, text, Some(&known)) {
+            Ok(built_in) if definitions.iter().any(|(_, own)| own.name == built_in.name) => {}
+            Ok(built_in) => definitions.push(((*file).to_owned(), built_in)),
+            Err(error) if none_written => errors.push(error),
+            // What it needs is not there, so nobody can have counted on it.
+            Err(error) => tracing::warn!(%error, "a workflow that coafi was built with is left out"),
         }
     }
     if !errors.is_empty() {
@@ -96,5 +110,6 @@ pub fn check_workflows(settings: &Settings) -> anyhow::Result<Result<Definitions
 /// # Errors
 /// The first thing that is wrong.
 pub fn workflows(settings: &Settings) -> anyhow::Result<Definitions> {
-    check_workflows(settings)?.map_err(|mut errors| errors.swap_remove(0).into())
+    let wrong = Misconfigured::by("workflows_dir");
+    check_workflows(settings)?.map_err(|mut errors| wrong(errors.swap_remove(0)).into())
 }

@@ -10,6 +10,7 @@ use super::consume::flush;
 use super::serving::{Database, serve_api_pages};
 use super::{Context, Exit, Failure};
 use crate::app;
+use crate::config::{PERMISSION_ALLOWED, is_permission};
 use crate::connectors::Open;
 use crate::http::Server;
 use crate::http::api::NewKey;
@@ -59,10 +60,10 @@ Exit codes: 0 written, 2 the configuration is wrong.")]
 #[derive(Debug, Args)]
 struct Key {
     /// Whose key it is.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     principal: String,
     /// What it may do, e.g. api:registry/update:POST; a * at the end is any rest.
-    #[arg(long = "permission", value_name = "PERMISSION")]
+    #[arg(long = "permission", value_name = "PERMISSION", value_parser = permission)]
     permissions: Vec<String>,
 }
 
@@ -106,6 +107,11 @@ impl Key {
     }
 }
 
+fn permission(text: &str) -> Result<String, String> {
+    let allowed = || format!("allowed: {PERMISSION_ALLOWED}");
+    is_permission(text).then(|| text.to_owned()).ok_or_else(allowed)
+}
+
 async fn serve(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings();
     if !settings.api.knows_anybody() && !settings.federated.takes_pushes() {
@@ -120,8 +126,7 @@ async fn serve(context: &Context) -> Result<Exit, Failure> {
     let database = Database::default();
     serve_api_pages(&mut tasks, &settings.http, registry, &database, telemetry.metrics()).await?;
     // A taken port ends the start; what does not answer is waited for.
-    let server =
-        Server::bind(settings.api.listen).await.map_err(|error| Failure::from(error).next("set api.listen"))?;
+    let server = Server::bind("api.listen", settings.api.listen).await?;
     let running = async {
         let stop = tasks.stop();
         if let Some(requests) = app::requests(settings, &context.places(), &stop).await? {

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::{Exit, Failure};
-use crate::app::ClusterError;
+use crate::app::{ClusterError, Misconfigured};
 use crate::bitt::TrailError;
 use crate::connectors::PublishError;
 use crate::connectors::git::{ConnectorError, GitError};
@@ -107,6 +107,9 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
     if let Some(error) = error.downcast_ref::<DriverError>() {
         return matches!(error, DriverError::ReservedProperty { .. } | DriverError::Client(_))
             .then_some((Exit::Usage, Some("check kafka.client")));
+    }
+    if error.is::<Misconfigured>() {
+        return Some((Exit::Usage, Some("see docs/configuration.md")));
     }
     if error.is::<RoutesError>() {
         return Some((Exit::Usage, Some("correct the routes file; `coafi routes lint` checks it")));

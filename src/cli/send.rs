@@ -37,7 +37,7 @@ pub(super) struct Send {
 
 impl Send {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let data = read_json(&self.data)?;
+        let data = read_json("--data", &self.data)?;
         let codec = context.codec()?;
         let base = std::env::current_dir()?;
         let Self { event_type, id, source, key, topic, .. } = self;
@@ -75,21 +75,21 @@ impl<'a> Data<'a> {
     }
 }
 
-/// What `--data` and its like give.
-pub(super) fn read_json(argument: &str) -> Result<serde_json::Value, Failure> {
+/// What `option`, `--data` or its like, gives.
+pub(super) fn read_json(option: &str, argument: &str) -> Result<serde_json::Value, Failure> {
     let data = Data::of(argument, |name| std::path::Path::new(name).exists()).ok_or_else(|| {
-        Failure::usage(format!("--data {argument:?} is neither a file nor a JSON object"))
+        Failure::usage(format!("{option} {argument:?} is neither a file nor a JSON object"))
             .next("give @FILE, @- for standard input, or JSON text that begins with {")
     })?;
     let (name, text) = match data {
         Data::StandardInput => ("standard input".to_owned(), std::io::read_to_string(std::io::stdin())),
         Data::File(file) => (format!("file {file:?}"), std::fs::read_to_string(file)),
-        Data::Inline(text) => ("--data".to_owned(), Ok(text.to_owned())),
+        Data::Inline(text) => (option.to_owned(), Ok(text.to_owned())),
     };
     let text = text.map_err(|error| {
         Failure::usage(format!("{name} cannot be read"))
             .because(error)
-            .next("--data takes @FILE, @- for standard input, or JSON text that begins with {")
+            .next(format!("{option} takes @FILE, @- for standard input, or JSON text that begins with {{"))
     })?;
     serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{name} is no JSON")).because(error))
 }
@@ -139,11 +139,11 @@ mod tests {
     #[test]
     fn what_is_allowed_is_said() {
         for argument in ["missing.json", "@missing.json"] {
-            let failure = read_json(argument).unwrap_err();
+            let failure = read_json("--data", argument).unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(format!("{failure:?}").contains("@- for standard input"), "{failure:?}");
         }
-        assert_eq!(read_json("{\"a\": [1]}").unwrap(), json!({"a": [1]}));
-        assert!(read_json("{").unwrap_err().to_string().starts_with("--data is no JSON"));
+        assert_eq!(read_json("--data", "{\"a\": [1]}").unwrap(), json!({"a": [1]}));
+        assert!(read_json("--data", "{").unwrap_err().to_string().starts_with("--data is no JSON"));
     }
 }

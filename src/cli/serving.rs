@@ -43,7 +43,7 @@ pub(super) async fn serve(
     registry: registry::Client,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
-    let server = Server::bind(http.listen).await?;
+    let server = Server::bind("http.listen", http.listen).await?;
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
     let (polling, member, needing) = (Arc::clone(replica), Arc::clone(replica), Arc::clone(replica));
     let since_beat = move || polling.get().map_or(Duration::ZERO, Watch::since_beat);
@@ -170,9 +170,9 @@ fn lag(partition: &PartitionStatus, now_ms: i64) -> PartitionLag {
 impl From<HttpError> for Failure {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::InUse { .. } => Self::usage(error.to_string()).next("set http.listen to a free address"),
-            HttpError::Bind { source, address } => {
-                Self::usage(format!("cannot listen on {address}")).because(source).next("set http.listen")
+            HttpError::InUse { .. } => Self::usage(error.to_string()),
+            HttpError::Bind { ref source, setting, .. } => {
+                Self::usage(error.to_string()).because(source.to_string()).next(format!("set {setting}"))
             }
             HttpError::Serve { source, address } => {
                 Self::failed(format!("the HTTP server on {address} ended")).because(source)

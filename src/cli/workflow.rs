@@ -65,7 +65,7 @@ impl Workflows {
 /// Who has no definitions of their own is to know whose these are.
 fn remark_if_shipped(context: &Context) {
     let directory = &context.settings().workflows_dir;
-    if !directory.is_dir() {
+    if !directory.exists() {
         let directory = directory.display();
         let remark = format!("there is no {directory} here: these are the workflows that coafi was built with");
         context.output().remark(&remark);

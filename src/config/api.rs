@@ -139,8 +139,28 @@ impl ApiKey {
         if sha256.is_empty() {
             section.reject("sha256", "is missing; allowed: what `coafi api key` prints");
         }
-        Self { principal, sha256, permissions: section.texts("permissions", &[]) }
+        let permissions = section.texts("permissions", &[]);
+        if let Some(permission) = permissions.iter().find(|permission| !is_permission(permission)) {
+            section.reject("permissions", format!("{permission:?} allows nothing; allowed: {PERMISSION_ALLOWED}"));
+        }
+        Self { principal, sha256, permissions }
     }
+}
+
+/// What a permission looks like.
+pub const PERMISSION_ALLOWED: &str =
+    "api:{endpoint}:{METHOD} such as api:registry/update:POST, or its beginning and a *";
+
+/// Whether it can allow something: `api:{endpoint}:{METHOD}`, or the beginning of one with a `*` for the rest.
+#[must_use]
+pub fn is_permission(text: &str) -> bool {
+    const FIRST: &str = "api:";
+    if let Some(begin) = text.strip_suffix('*') {
+        return FIRST.starts_with(begin) || begin.starts_with(FIRST);
+    }
+    let method = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    let endpoint_and_method = text.strip_prefix(FIRST).and_then(|rest| rest.rsplit_once(':'));
+    endpoint_and_method.is_some_and(|(endpoint, last)| !endpoint.is_empty() && method(last))
 }
 
 impl Jwt {

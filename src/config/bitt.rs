@@ -72,7 +72,6 @@ mod tests {
             error.lines().map(|line| line.split_once("c.yaml: ").map_or(line, |(_, rest)| rest)).collect();
         expect![[r#"
             bitt.watch[0].name: "a b" is not allowed; allowed: 1 to 100 letters, digits, '.', '_' and '-'
-            bitt.watch[0].name: is missing; allowed: 1 to 100 letters, digits, '.', '_' and '-'
             bitt.watch[1].type: "[" is no glob: unclosed character class; missing ']'
             bitt.watch[2].when: "recrd.x" names "recrd"; allowed: record
             bitt.watch[4].name: two watches have this name"#]]

@@ -141,7 +141,6 @@ endpoints:
                 c.yaml: endpoints[0].url: is missing; allowed: an http or https URL, such as https://enrich.example/events
                 c.yaml: endpoints[0].secret_file: is missing; allowed: a file with one secret a line, environment variable COAFI__ENDPOINT_SECRETS__A, or unsigned: true
                 c.yaml: endpoints[1].name: "B" is not allowed; allowed: small letters, digits, '-' and '_', such as enrich
-                c.yaml: endpoints[1].name: is missing; allowed: small letters, digits, '-' and '_', such as enrich
                 c.yaml: endpoints[1].url: a user does not belong in it: calls are signed; allowed: without
                 c.yaml: endpoints[1].secret_file: is missing; allowed: a file with one secret a line, environment variable COAFI__ENDPOINT_SECRETS__<NAME>, or unsigned: true
                 c.yaml: endpoints[2].url: "ftp://c" is not allowed; allowed: an http or https URL, such as https://enrich.example/events"#]],

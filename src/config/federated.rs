@@ -271,12 +271,11 @@ federated:
         check(
             "{name: Aero}, {name: space, topics: [s]}, {name: x, keys: [{kid: k, public_key: AAAA}]}",
             expect![[r#"
-            c.yaml: federated.domains[0].name: "Aero" is not allowed; allowed: 1 to 100 small letters, digits, '-', '_' and '.', such as aero
-            c.yaml: federated.domains[0].name: is missing; allowed: 1 to 100 small letters, digits, '-', '_' and '.', such as aero
-            c.yaml: federated.domains[0].keys: is empty; allowed: at least one key, or topics with authentication: transport
-            c.yaml: federated.domains[1].keys: is empty; allowed: at least one key, or topics with authentication: transport
-            c.yaml: federated.domains[2].keys[0].public_key: this is no Ed25519 public key; allowed: PEM (BEGIN PUBLIC KEY), or its 32 bytes in base64
-            c.yaml: federated.domains[2].keys: is empty; allowed: at least one key, or topics with authentication: transport"#]],
+                c.yaml: federated.domains[0].name: "Aero" is not allowed; allowed: 1 to 100 small letters, digits, '-', '_' and '.', such as aero
+                c.yaml: federated.domains[0].keys: is empty; allowed: at least one key, or topics with authentication: transport
+                c.yaml: federated.domains[1].keys: is empty; allowed: at least one key, or topics with authentication: transport
+                c.yaml: federated.domains[2].keys[0].public_key: this is no Ed25519 public key; allowed: PEM (BEGIN PUBLIC KEY), or its 32 bytes in base64
+                c.yaml: federated.domains[2].keys: is empty; allowed: at least one key, or topics with authentication: transport"#]],
         );
         check(
             "{name: a, topics: [t], authentication: transport, bootstrap_servers: 'h:1'}, \

@@ -41,7 +41,7 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Api, ApiEndpoint, ApiKey, ApiLimits, ApiRate, Jwt};
+pub use api::{Api, ApiEndpoint, ApiKey, ApiLimits, ApiRate, Jwt, PERMISSION_ALLOWED, is_permission};
 pub use artifacts::Artifacts;
 pub use bitt::Bitt;
 pub use endpoints::HttpEndpoint;

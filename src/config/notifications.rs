@@ -302,7 +302,6 @@ notifications:
             &[],
             expect![[r#"
                 c.yaml: notifications.channels[0].name: "Chat" is not allowed; allowed: small letters, digits, '-' and '_', such as ops-chat
-                c.yaml: notifications.channels[0].name: is missing; allowed: small letters, digits, '-' and '_', such as ops-chat
                 c.yaml: notifications.channels[0].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__<NAME>
                 c.yaml: notifications.channels[1].kind: is missing; allowed: slack, webhook, alertmanager, email
                 c.yaml: notifications.channels[1].secret_file: is missing; allowed: a file that has the webhook's URL, or environment variable COAFI__NOTIFICATIONS__SECRETS__B

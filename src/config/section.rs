@@ -230,8 +230,12 @@ impl<'a> Section<'a> {
     }
 
     /// Notes that `key`, already read, makes no sense together with another.
+    /// Notes what is wrong with a key, unless something is already: what follows from that helps nobody.
     pub(super) fn reject(&mut self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
+        if self.findings.problems.iter().any(|problem| problem.key == path) {
+            return;
+        }
         let origin = match self.findings.origin_of(&path) {
             default if default == "default" => self.origin.clone().unwrap_or(default),
             known => known,

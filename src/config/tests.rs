@@ -241,7 +241,6 @@ fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
         expect![[r#"
             c.yaml: api.webhook_secrets.d: a secret does not belong in a file; allowed: environment variable COAFI__API__WEBHOOK_SECRETS__D
             c.yaml: api.webhooks[0].name: "A" is not allowed; allowed: small letters, digits, '-' and '_', such as github
-            c.yaml: api.webhooks[0].name: is missing; allowed: small letters, digits, '-' and '_', such as github
             c.yaml: api.webhooks[0].kind: is missing; allowed: github, gitlab, standard, hmac
             c.yaml: api.webhooks[0].secret_file: is missing; allowed: a file with one secret a line, or environment variable COAFI__API__WEBHOOK_SECRETS__<NAME>
             c.yaml: api.webhooks[1].name: is missing; allowed: small letters, digits, '-' and '_', such as github
@@ -259,7 +258,6 @@ fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
         expect![[r#"
             c.yaml: api.webhooks[0].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__H is not allowed: allowed: at least 16 bytes each
             c.yaml: api.webhooks[0].header: "a b" is not allowed; allowed: the name of a header, such as X-Signature
-            c.yaml: api.webhooks[0].header: is missing; allowed: the name of the header that has the signature
             c.yaml: api.webhooks[0].signed: a time that is not signed proves nothing; allowed: {timestamp} and timestamp_header, or neither
             c.yaml: api.webhooks[1].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__H is not allowed: allowed: at least 16 bytes each
             c.yaml: api.webhooks[1].signed: "{id}{timestamp}" is not allowed; allowed: text with {body} once, and {timestamp} and {id} where they are signed, such as v0:{timestamp}:{body}
@@ -399,4 +397,22 @@ fn a_repository_s_password_is_in_a_file_or_the_environment_and_is_never_shown() 
             "c.yaml: git.repositories[0].url: a password would be sent in the clear; allowed with a user: a URL that starts with https:"
         ],
     );
+}
+
+#[test]
+fn a_permission_that_allows_nothing_is_refused() {
+    let wrong = |permission: &str| {
+        let sha256 = "0".repeat(64);
+        let yaml = format!("api: {{keys: [{{principal: ci, sha256: '{sha256}', permissions: ['{permission}']}}]}}");
+        loaded(&yaml, &[]).err().map(|error| error.to_string())
+    };
+    for permission in ["*", "api:*", "api:registry/*", "api:registry/update:POST", "api:/events:GET", "api:a:b:GET"] {
+        assert_eq!(wrong(permission), None, "{permission}");
+    }
+    for permission in ["foo", "registry/update:POST", "api:registry/update:post", "api::POST", "api:x", "apx*"] {
+        let error = wrong(permission).unwrap();
+        let expected =
+            format!("api.keys[0].permissions: {permission:?} allows nothing; allowed: api:{{endpoint}}:{{METHOD}}");
+        assert!(error.contains(&expected), "{error}");
+    }
 }

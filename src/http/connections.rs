@@ -1,5 +1,5 @@
-//! Serves connections within bounds, which axum's own server does not know: how many there are, how large a head may be, and
-//! how slowly it may come.
+//! Serves connections within bounds, which axum's own server does not know: how many there are, how large a head may be, how
+//! slowly it may come, and how slowly an answer may be taken.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::patience::Patient;
 use super::server::GRACE;
 
 /// Names of headers in one request.
@@ -29,7 +30,7 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// Request line and headers; at least 8 KiB. Beyond: 431.
     pub header_max_bytes: usize,
-    /// For request line and headers, and between two requests of a connection.
+    /// For request line and headers, between two requests of a connection, and for the caller to take a piece of its answer.
     pub header_timeout: Duration,
 }
 
@@ -52,7 +53,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Connect
             accepted = accepted => accepted,
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            graceful.watch(http.serve_connection(TokioIo::new(Patient::new(stream, limits.header_timeout)), service));
         open.spawn(async move {
             // A caller that goes away is none of our trouble.
             if let Err(error) = connection.await {

@@ -16,6 +16,7 @@
 pub mod api;
 mod connections;
 mod monitor;
+mod patience;
 mod readiness;
 mod server;
 

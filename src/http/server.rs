@@ -23,22 +23,30 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error(
-        "address {address} is in use by another process; choose another one with http.listen or COAFI__HTTP__LISTEN"
+        "address {address} is in use by another process; choose another one with {setting} or {}",
+        variable(setting)
     )]
-    InUse { address: SocketAddr },
-    #[error("cannot listen on {address}")]
-    Bind { address: SocketAddr, source: std::io::Error },
+    InUse { setting: &'static str, address: SocketAddr },
+    #[error("cannot listen on {address}, which {setting} says")]
+    Bind { setting: &'static str, address: SocketAddr, source: std::io::Error },
     #[error("the HTTP server on {address} ended")]
     Serve { address: SocketAddr, source: std::io::Error },
 }
 
+/// The environment variable of a setting.
+fn variable(setting: &str) -> String {
+    format!("COAFI__{}", setting.to_uppercase().replace('.', "__"))
+}
+
 impl Server {
+    /// `setting`: which says the address, such as `http.listen`.
+    ///
     /// # Errors
     /// The address is taken, not of this machine, or not permitted.
-    pub async fn bind(address: SocketAddr) -> Result<Self, HttpError> {
+    pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, HttpError> {
         let bind = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AddrInUse => HttpError::InUse { address },
-            _ => HttpError::Bind { address, source },
+            std::io::ErrorKind::AddrInUse => HttpError::InUse { setting, address },
+            _ => HttpError::Bind { setting, address, source },
         };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;

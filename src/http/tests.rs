@@ -24,7 +24,7 @@ async fn start(beat_age: Arc<AtomicU64>, readiness: Readiness) -> Running {
     metrics.set_counts(&Counts { polled: 3, ..Counts::default() });
     let age = move || Duration::from_secs(beat_age.load(Ordering::Relaxed));
     let router = Monitor::new(age, Duration::from_secs(30), readiness, metrics).router();
-    let server = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let server = Server::bind("http.listen", ([127, 0, 0, 1], 0).into()).await.unwrap();
     let (address, stop) = (server.address(), CancellationToken::new());
     let task = tokio::spawn(server.run(router, stop.clone()));
     Running { address, stop, task }
@@ -101,8 +101,12 @@ async fn metrics_are_prometheus_text() {
 #[tokio::test]
 async fn a_taken_port_is_a_clear_error() {
     let running = start(Arc::default(), Readiness::new(Duration::from_secs(1))).await;
-    let error = Server::bind(running.address).await.unwrap_err().to_string();
-    assert!(error.contains(&running.address.to_string()) && error.contains("http.listen"), "{error}");
+    let error = Server::bind("api.listen", running.address).await.unwrap_err().to_string();
+    let expected = format!(
+        "address {} is in use by another process; choose another one with api.listen or COAFI__API__LISTEN",
+        running.address
+    );
+    assert_eq!(error, expected);
 }
 
 #[tokio::test]
@@ -113,4 +117,25 @@ async fn the_server_ends_when_told() {
     let ended = tokio::time::timeout(Duration::from_secs(10), running.task).await.expect("ends in time");
     ended.unwrap().unwrap();
     assert!(reqwest::get(format!("http://{}/health", running.address)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_take_its_answer_keeps_nobody_out() {
+    use tokio::io::AsyncWriteExt as _;
+    // More than any system keeps for a socket.
+    const ANSWER_BYTES: usize = 64 << 20;
+    let router = axum::Router::new()
+        .route("/long", axum::routing::get(|| async { vec![b'x'; ANSWER_BYTES] }))
+        .route("/short", axum::routing::get(|| async { "y" }));
+    let server = Server::bind("http.listen", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (address, stop) = (server.address(), CancellationToken::new());
+    let header_timeout = Duration::from_millis(500);
+    let limits = ConnectionLimits { connections: 1, header_max_bytes: 8 << 10, header_timeout };
+    let serving = tokio::spawn(server.run_within(router, limits, stop.clone()));
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(60), get(address, "/short")).await.expect("its turn comes");
+    assert_eq!(answer, (200, "y".to_owned()));
+    stop.cancel();
+    serving.await.unwrap().unwrap();
 }

@@ -13,6 +13,8 @@ use crate::topic::{Positions, ends, read};
 use crate::world::World;
 
 const TOPIC: &str = "coafi.workflow";
+/// The workflows that `coafi` was built with: handlers ask for them, so they are there too.
+const SHIPPED: usize = 5;
 /// Rounds of the run that is interrupted.
 const ROUNDS: usize = 30;
 
@@ -170,10 +172,34 @@ fn a_run_that_is_killed_in_the_middle_completes_with_every_effect_once() {
 }
 
 #[test]
+fn a_workflow_of_ones_own_replaces_the_shipped_one_of_its_name_and_no_other() {
+    let flows = Flows::new("flow_own");
+    let own = "name: ReportWorkflow\nversion: 7\ninput: {type: object}\nsteps:\n  - {id: a, transform: '=1'}\n";
+    std::fs::write(flows.world.path("workflows/report.yaml"), own).unwrap();
+    let linted = flows.workflow(&["lint"]).json();
+    let version_of = |name: &str| {
+        let all = linted["workflows"].as_array().unwrap();
+        let found: Vec<&Value> = all.iter().filter(|workflow| workflow["workflow"] == name).collect();
+        assert_eq!(found.len(), 1, "{linted}");
+        found[0]["version"].clone()
+    };
+    assert_eq!(version_of("ReportWorkflow"), 7);
+    assert_ne!(version_of("EscalationWorkflow"), 7);
+    let mut nowhere = flows.world.command(&["workflow", "lint"]);
+    nowhere.env("COAFI__WORKFLOWS_DIR", "nowhere");
+    let ended = Process::start(nowhere).ended();
+    assert!(
+        ended.code() == Some(2) && ended.stderr.contains("workflows in nowhere cannot be read"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn a_failed_run_is_retried_and_a_waiting_one_is_cancelled() {
     let flows = Flows::new("flow_acts");
     let linted = flows.workflow(&["lint"]).json();
-    assert_eq!(linted["workflows"].as_array().unwrap().len(), 6, "{linted}");
+    assert_eq!(linted["workflows"].as_array().unwrap().len(), 6 + SHIPPED, "{linted}");
     let replica = flows.replica();
     let expecting = flows.start("Expecting", "expecting", &json!({}));
     let shown = flows.until(&expecting, "failed");
@@ -206,7 +232,7 @@ fn a_failed_run_is_retried_and_a_waiting_one_is_cancelled() {
     assert!(drawn.contains("flowchart TD") && drawn.contains("class s_pause cancelled"), "{drawn}");
     let unknown = flows.workflow(&["start", "Nothing"]);
     assert_eq!(unknown.code(), Some(2), "{unknown:?}");
-    assert!(unknown.stderr.contains("defined: After, Asking, Each, Expecting, Put, Slow"), "{unknown:?}");
+    assert!(unknown.stderr.contains("defined: After, Asking, ComplianceRemediationWorkflow, Each, "), "{unknown:?}");
 
     let published = read(&flows.world.stack.kafka, TOPIC, &Positions::new());
     // By id: the groups of other tests run what is on everybody's topic too, each with effects of its own.

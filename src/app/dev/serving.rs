@@ -29,7 +29,7 @@ impl Serving {
         backing: &Backing,
         group: &str,
     ) -> anyhow::Result<Self> {
-        let server = Server::bind(settings.api.listen).await?;
+        let server = Server::bind("api.listen", settings.api.listen).await?;
         let admission = Arc::new(LagBased::new(&places.client_config(), group, API_TOPIC)?);
         let rules = Arc::clone(&backing.services.registries);
         let (codec, requests) = (backing.services.codec.clone(), &backing.requests);

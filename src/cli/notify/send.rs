@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::super::send::read_json;
 use super::super::{Answer, Context, Exit, Failure};
 use super::check_channel;
 use crate::app;
@@ -23,7 +24,7 @@ use crate::schema::payloads::NotificationRequested;
 Exit codes: 0 published, 2 the command line is wrong, 3 Kafka or the schema registry does not answer.")]
 pub(in crate::cli) struct Send {
     /// One line.
-    #[arg(long)]
+    #[arg(long, value_parser = title)]
     title: String,
     #[arg(long, default_value = "")]
     text: String,
@@ -58,6 +59,10 @@ pub(in crate::cli) struct Send {
     id: Option<String>,
 }
 
+fn title(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("a notification has a title; allowed: one line") } else { Ok(text.to_owned()) }
+}
+
 impl Send {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let notifier = app::notifier(context.settings())
@@ -65,7 +70,7 @@ impl Send {
         for channel in &self.channels {
             check_channel(&notifier, channel)?;
         }
-        let data = self.data.as_deref().map(super::super::send::read_json).transpose()?;
+        let data = self.data.as_deref().map(|data| read_json("--data", data)).transpose()?;
         if data.as_ref().is_some_and(|data| !data.is_object()) {
             return Err(Failure::usage("--data is no JSON object"));
         }

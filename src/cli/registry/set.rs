@@ -38,7 +38,7 @@ pub(in crate::cli) struct Set {
 impl Set {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let data = match &self.data {
-            Some(argument) => read_json(argument)?,
+            Some(argument) => read_json("DATA", argument)?,
             None => Value::Null,
         };
         self.check(context, &data)?;

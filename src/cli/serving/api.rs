@@ -20,7 +20,7 @@ pub(in crate::cli) async fn serve_api_pages(
     database: &Database,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
-    let server = Server::bind(http.listen).await?;
+    let server = Server::bind("http.listen", http.listen).await?;
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
     let readiness =
         Readiness::new(http.probe_timeout).with(RegistryAnswers(registry)).with(DatabaseAnswers(Arc::clone(database)));

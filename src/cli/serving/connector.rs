@@ -35,7 +35,7 @@ pub(in crate::cli) async fn serve_connector<P: Watched>(
     registry: registry::Client,
     metrics: Arc<Metrics>,
 ) -> Result<(), Failure> {
-    let server = Server::bind(http.listen).await?;
+    let server = Server::bind("http.listen", http.listen).await?;
     tracing::info!(address = %server.address(), "serving /health, /ready and /metrics");
     let sources = progress.clone();
     let readiness = Readiness::new(http.probe_timeout)

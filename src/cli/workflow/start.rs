@@ -31,7 +31,7 @@ impl Start {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let definitions = app::workflows(context.settings())?;
         let definition = named(&definitions, &self.workflow)?;
-        let input: Value = super::super::send::read_json(&self.input)?;
+        let input: Value = super::super::send::read_json("--input", &self.input)?;
         let errors = definition.input_errors(&input);
         if !errors.is_empty() {
             return Err(Failure::usage(format!("{} does not take this input: {}", self.workflow, errors.join("; "))));

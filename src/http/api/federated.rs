@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -75,10 +76,11 @@ pub(super) struct Pushed {
 )]
 pub(super) async fn push(
     State(api): State<Api>,
-    Path(domain): Path<String>,
+    domain: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Path(domain) = domain.map_err(Problem::of_path)?;
     let domains = api.domains();
     if !domains.verifier.knows(&domain) {
         let detail = format!("no domain {domain:?} may push here");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -42,6 +43,11 @@ pub(super) struct Document {
 }
 
 impl Problem {
+    /// Of a path that is no text.
+    pub(super) fn of_path(rejection: PathRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-path", rejection.body_text())
+    }
+
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), principal: None }
     }

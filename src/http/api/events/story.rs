@@ -51,7 +51,7 @@ pub(in crate::http::api) async fn story(
 ) -> Result<Json<Stories>, Problem> {
     api.admitted(&headers, PERMISSION).await?;
     let invalid = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
-    let Path(id) = id.map_err(|error| invalid("invalid-path", error.body_text()))?;
+    let Path(id) = id.map_err(Problem::of_path)?;
     let Query(of) = of.map_err(|error| invalid("invalid-query", error.body_text()))?;
     let reads = api.audit_reads();
     let _turn = reads.turn()?;

@@ -112,7 +112,7 @@ impl Provider {
             let text = served.lock().unwrap().to_string();
             async move { text }
         };
-        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = Server::bind("http.listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (url, stop) = (format!("http://{}/jwks", server.address()), CancellationToken::new());
         tokio::spawn(server.run(Router::new().route("/jwks", get(page)), stop.clone()));
         Self { url, set, fetches, _stop: stop.drop_guard() }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -48,11 +49,12 @@ pub(super) enum Answer {
 )]
 pub(in crate::http::api) async fn receive(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     method: Method,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(Problem::of_path)?;
     let webhook = api.webhooks().named(&name)?;
     if method != Method::POST {
         let detail = format!("webhooks do not take {method}");
