@@ -30,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const OUTAGES_MAX: usize = 100;
 /// Messages that wait to be published; a replica that has more to say than that has said enough.
 const WAITING_MAX: usize = 2 * OUTAGES_MAX;
-/// To publish one, while the brokers answer: what fails so often fails for itself.
+/// To publish one, while nothing is down: what fails so often fails for itself.
 const TRIES_MAX: u32 = 60;
 /// Of what is wrong, in a message.
 const TROUBLE_CHARS_MAX: usize = 1_000;
@@ -92,7 +92,7 @@ impl Escalation {
                 for said in all {
                     self.tell(said, &mut waiting).await;
                 }
-                self.publish_all(&mut waiting, status.brokers_down).await;
+                self.publish_all(&mut waiting, &status).await;
             };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -140,20 +140,28 @@ impl Escalation {
     }
 
     /// In order, up to the first that cannot be published: of that one the direct channels are told meanwhile.
-    async fn publish_all(&self, waiting: &mut VecDeque<Waiting>, brokers_down: bool) {
+    async fn publish_all(&self, waiting: &mut VecDeque<Waiting>, status: &Status) {
         while let Some(first) = waiting.front_mut() {
-            let published = if brokers_down { Err("no broker answers".into()) } else { self.publish(first).await };
+            let published = match status.brokers_down {
+                true => Err("no broker answers".into()),
+                false => self.publish(first).await,
+            };
             let Err(error) = published else {
                 waiting.pop_front();
                 continue;
             };
-            first.tries += u32::from(!brokers_down);
-            let (title, tries) = (&first.requested.title, first.tries);
+            first.tries += u32::from(!status.brokers_down && status.open_circuits.is_empty());
+            let title = &first.requested.title;
             if !std::mem::replace(&mut first.told_directly, true) {
                 tracing::warn!(error = &*error as &dyn Error, title, "the notification waits to be published");
-                self.tell_directly(&first.requested, &self.direct()).await;
+                let direct = self.direct();
+                self.tell_directly(&first.requested, &direct).await;
+                first.requested.channels.retain(|name| !direct.contains(&name.as_str()));
             }
-            if tries >= TRIES_MAX {
+            if first.requested.channels.is_empty() {
+                waiting.pop_front();
+            } else if first.tries >= TRIES_MAX {
+                let (title, tries) = (&first.requested.title, first.tries);
                 tracing::error!(error = &*error as &dyn Error, title, tries, "the notification was not published");
                 waiting.pop_front();
             }
