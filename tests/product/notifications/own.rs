@@ -48,6 +48,10 @@ fn an_outage_that_two_replicas_see_is_said_once() {
     let replicas = ["one", "two"].map(|slot| {
         told.replica_with(&[("COAFI__KAFKA__SLOT", slot), ("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "1s")])
     });
+    // What moves to the second one before anything was committed begins at the latest there, behind what was said meanwhile.
+    let of_topic = |line: &str| line.contains("lag") && line.contains(r#"topic="coafi.notifications""#);
+    let has_some = |replica: &Process| replica.page("/metrics").body.lines().any(of_topic);
+    eventually("each has partitions", || replicas.iter().all(has_some));
     let chat = told.channel("chat");
     // Of so many keys each replica has some.
     let ids: Vec<String> = (0..12).map(|n| told.say(&format!("n{n}"), &["--channel", &chat])).collect();
