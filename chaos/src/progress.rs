@@ -76,7 +76,7 @@ impl Progress {
                 // It cannot be made, or assigned, only if its configuration is wrong, of which it has been made once.
                 match watching.reader() {
                     Ok(consumer) => watching.watch(&consumer, &stopped),
-                    Err(error) => eprintln!("nobody watches outcomes: {error:#}"),
+                    Err(error) => return eprintln!("nobody watches outcomes: {error:#}"),
                 }
             }
         });
