@@ -17,7 +17,7 @@ fn both_rows_of_the_pipeline_are_measured() {
     // Its topics are declared in the repository.
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let run = Command::new(benchmark)
-        .args(["--only", "pipeline", "--records", "20000", "--latency-seconds", "1", "--output", "json"])
+        .args(["--only", "pipeline", "--records", "80000", "--latency-seconds", "1", "--output", "json"])
         .env("COAFI_BENCH_BINARY", product)
         .current_dir(repository)
         .output()

@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use coafi_group_member::member_id;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList, TopicPartitionListElem};
 use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::config::{Config, Start};
-use super::context::Reporter;
+use super::context::{GroupConsumer, Reporter};
 use super::inbox::Input;
 use super::partitions::Live;
 use super::record::quietly;
-use super::seat::Seat;
+use super::seat::{Generation, Seat};
 use super::side::SideReader;
 use super::stop::Stop;
 use super::{Claims, DriverError};
@@ -139,9 +140,15 @@ impl<P, R> Lookups<P, R> {
     /// Outer error: try again. Inner error: no use.
     fn try_locate(&mut self, partitions: &[TopicPartition]) -> Result<Result<Vec<Located>, DriverError>, String> {
         let cluster = self.cluster()?;
+        let consumer = self.seat.consumer();
+        let member = member_id(&consumer);
         let starts = self.offsets_at(partitions, KafkaOffset::Beginning).map_err(text)?;
         let ends = self.offsets_at(partitions, KafkaOffset::End).map_err(text)?;
         let committed = self.committed(partitions)?;
+        if self.config.start == Start::Latest {
+            let without: Vec<_> = partitions.iter().zip(&ends).filter(|(p, _)| has_none(&committed, p)).collect();
+            begin_at(&consumer, member.as_deref(), &without)?;
+        }
         let known: Vec<TopicPartition> =
             partitions.iter().filter(|p| committed.find_partition(&p.topic, p.partition).is_some()).cloned().collect();
         let mut fences = self.claim(&known);
@@ -271,6 +278,31 @@ impl<P, R> Lookups<P, R> {
         }
         (empty == Some(true)).then_some(end)
     }
+}
+
+/// Whether it is known that nothing was committed of `partition` yet.
+fn has_none(committed: &TopicPartitionList, partition: &TopicPartition) -> bool {
+    let element = committed.find_partition(&partition.topic, partition.partition);
+    element.is_some_and(|element| element.error().is_ok() && !matches!(element.offset(), KafkaOffset::Offset(_)))
+}
+
+/// Commits where partitions begin at their ends, before they are read. Whoever had them next, this member after a restart or
+/// another one, would begin at the end of its own day else, behind what came meanwhile.
+fn begin_at(
+    consumer: &Arc<GroupConsumer>,
+    member: Option<&str>,
+    partitions: &[(&TopicPartition, &NextOffset)],
+) -> Result<(), String> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (partition, end) in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, KafkaOffset::Offset(end.0)).map_err(text)?;
+    }
+    // A member that has joined anew since the question was asked may not have them any more.
+    let generation = Generation::of(consumer, member).ok_or("the assignment was lost meanwhile")?;
+    generation.consumer.commit(&list, CommitMode::Sync).map_err(text)
 }
 
 /// `None` if the reader says nothing.

@@ -161,3 +161,29 @@ fn of_two_live_replicas_with_one_slot_one_ends_and_says_what_to_do() {
     left.terminate();
     assert_eq!(left.ended().code(), Some(0));
 }
+
+#[test]
+fn a_group_that_begins_at_the_latest_keeps_where_it_began() {
+    let world = World::new("latest");
+    let latest = || {
+        let mut command = world.command(&["consume"]);
+        command.env("COAFI__KAFKA__START", "latest");
+        Process::start(command)
+    };
+    world.send(&world.push("history"));
+    let mut first = latest();
+    let of_topic = format!("topic=\"{}\"", world.topic);
+    let has_it = |line: &str| line.starts_with("coafi_lag{") && line.contains(&of_topic);
+    eventually("it has its partition", || first.page("/metrics").body.lines().any(has_it));
+    assert_eq!(world.lag(), 0, "history is nobody's task");
+    first.kill();
+    drop(first.ended());
+    let meanwhile = world.push("meanwhile");
+    world.send(&meanwhile);
+    let second = latest();
+    world.until_ended(1);
+    assert_eq!(world.end_of(&meanwhile).outcome, "processed");
+    second.terminate();
+    second.ended().well();
+    assert_eq!(world.outcomes().iter().filter(|outcome| outcome.is_final()).count(), 1);
+}
