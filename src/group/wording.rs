@@ -141,7 +141,7 @@ fn words(reason: &ReplicaReason) -> Words {
     match &*reason.kind {
         "unplaced" => Words(
             "Replica {replica} has it and does not know yet where it begins{because}.",
-            "Wait: what a replica that was killed left open ends after kafka.transaction_timeout, or when that replica is started again with its slot. If it lasts, see the log.",
+            "Wait: what a replica that was killed left open ends after kafka.transaction_timeout, or when that replica is started again with its slot. If it lasts for a minute more, a transaction hangs: docs/operations.md, \"A transaction that never ends\".",
         ),
         "events_lost" => Words(
             "Retention has taken records before they were handled, and the routes do not say go on.",

@@ -131,7 +131,7 @@ impl<P, R> Lookups<P, R> {
         self.reporter.status.update(|status| status.unplaced_because = Some(message.clone()));
         // The first few are a matter of course while a transaction of a predecessor is being ended.
         if self.tries == TRIES_UNSAID {
-            warn!(group = self.config.group, "partitions wait for their committed offsets: {message}");
+            warn!(group = self.config.group, "partitions wait for where they begin: {message}");
         }
         let pause = RETRY_PAUSE.saturating_mul(1 << self.tries.min(TRIES_UNSAID)).min(RETRY_PAUSE_CAP);
         (!self.stop.wait(pause)).then(|| Ok(Vec::new()))
@@ -192,7 +192,7 @@ impl<P, R> Lookups<P, R> {
         };
         let error = match ask(partitions, STABLE_TIMEOUT) {
             Ok(all) => return Ok(all),
-            Err(error) if partitions.len() == 1 => return Err(text(error)),
+            Err(error) if partitions.len() == 1 => return Err(unanswered(partitions, &error)),
             Err(error) => error,
         };
         let mut known = TopicPartitionList::new();
@@ -205,7 +205,7 @@ impl<P, R> Lookups<P, R> {
                 copy.set_metadata(metadata_of(&element));
             }
         }
-        if known.count() == 0 { Err(text(error)) } else { Ok(known) }
+        if known.count() == 0 { Err(unanswered(partitions, &error)) } else { Ok(known) }
     }
 
     /// The database's claims. Without an answer there are none, so that routes that do not need it go on: those that do
@@ -278,6 +278,17 @@ impl<P, R> Lookups<P, R> {
         }
         (empty == Some(true)).then_some(end)
     }
+}
+
+/// librdkafka asks again as long as a transaction holds an offset, and says in the end that the time is over.
+fn unanswered(partitions: &[TopicPartition], error: &KafkaError) -> String {
+    let (first, more) = (&partitions[0], partitions.len() - 1);
+    let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!(
+        "the committed offset of {}[{}]{others} is not given: a transaction that has not ended holds it, or the group's \
+         coordinator is away ({error}); docs/operations.md says what to do if it lasts",
+        first.topic, first.partition
+    )
 }
 
 /// Whether it is known that nothing was committed of `partition` yet.

@@ -50,7 +50,10 @@ impl<A: Application> Driver<A> {
                 break;
             }
             let next = self.state.rebalances.pop_front().expect("just seen");
-            self.status.brokers_answer();
+            // An assignment comes from a broker. It is lost by the client's own clock.
+            if matches!(next, Rebalance::Assign(_)) {
+                self.status.brokers_answer();
+            }
             self.status.update(|status| {
                 status.member = !matches!(next, Rebalance::Lost(_));
                 status.settling = true;

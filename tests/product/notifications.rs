@@ -20,7 +20,6 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ROUTES: &str = "  - name: notifications
     match: {type: notification.requested, source: [/CHANNEL, /coafi/groups/CHANNEL], topic: coafi.notifications}
     handler: notification
-    ordering: none
     retry: {in_place: {attempts: 5, backoff: {initial: 50ms, cap: 100ms}}}
     dependencies: [database, schema-registry]
   - name: slow

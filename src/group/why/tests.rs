@@ -253,7 +253,7 @@ fn what_wants_a_person() {
     "#]]);
     Situation::because("unplaced", |reason| reason.error = Some("an offset is pending".to_owned())).says(expect![[r#"
         unplaced: Replica a has it and does not know yet where it begins (an offset is pending).
-        Wait: what a replica that was killed left open ends after kafka.transaction_timeout, or when that replica is started again with its slot. If it lasts, see the log.
+        Wait: what a replica that was killed left open ends after kafka.transaction_timeout, or when that replica is started again with its slot. If it lasts for a minute more, a transaction hangs: docs/operations.md, "A transaction that never ends".
     "#]]);
 }
 

@@ -123,7 +123,7 @@ fn an_outage_of_the_brokers_is_said_without_them_and_to_the_others_afterwards() 
     let told = Told::on(Stack { kafka: kafka.bootstrap_servers(), ..Stack::shared() }, "notify_brokers", &rules);
     // A broker that starts may answer and be away again for a moment.
     let mut replica = told.replica_with(&[("COAFI__ENGINE__CIRCUIT__ESCALATE_AFTER", "5s")]);
-    kafka.stop().unwrap();
+    kafka.kill().unwrap();
     let stopped = Instant::now();
     // That the ledger is down may be said as well: it is kept in the same brokers.
     let of_brokers = |told: &Receiver| {
