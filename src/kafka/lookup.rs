@@ -311,9 +311,9 @@ fn begin_at(
     for (partition, end) in partitions {
         list.add_partition_offset(&partition.topic, partition.partition, KafkaOffset::Offset(end.0)).map_err(text)?;
     }
-    // A member that has joined anew since the question was asked may not have them any more.
-    let generation = Generation::of(consumer, member).ok_or("the assignment was lost meanwhile")?;
-    generation.consumer.commit(&list, CommitMode::Sync).map_err(text)
+    // A member that has joined anew since it was looked up may not have them any more.
+    Generation::of(consumer, member).ok_or("the assignment was lost meanwhile")?;
+    consumer.commit(&list, CommitMode::Sync).map_err(text)
 }
 
 /// `None` if the reader says nothing.

@@ -58,6 +58,7 @@ fn an_outage_that_two_replicas_see_is_said_once() {
     });
     let said = |told: &Told| told.outcomes().iter().filter(|outcome| is_escalation(outcome)).count();
     eventually("both have said so", || said(&told) == 2);
+    assert!(replicas.iter().all(has_seen), "one outage each");
     told.chat.resume();
     told.chat.until(ids.len());
     eventually("both have said that it is over", || said(&told) == 4);
