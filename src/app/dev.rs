@@ -2,9 +2,11 @@
 //!
 //! What it keeps is gone at its end, artifacts excepted.
 
+mod reached;
 mod serving;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,8 +26,6 @@ use crate::runtime::{Events, Summary};
 use crate::schema::BuiltinRegistry;
 use crate::schema::{register, registry};
 
-/// The consumer group.
-const GROUP: &str = "coafi-dev";
 /// Between two looks at a repository: a commit is to show within two seconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -69,6 +69,7 @@ pub struct Dev {
     _cluster: Embedded,
     registry: BuiltinRegistry,
     _directory: tempfile::TempDir,
+    environment: PathBuf,
 }
 
 /// How far it is.
@@ -103,21 +104,23 @@ impl Dev {
             artifacts: settings.artifacts.clone(),
             reaches_others: true,
         };
+        let environment = reached::write(directory.path(), &places)?;
         let mut settings = settings.clone();
         settings.git = Git { repositories: options.repositories.clone(), poll_interval: POLL_INTERVAL, ..settings.git };
         // Whoever writes a handler tries it on the same machine.
         settings.outgoing.allow.extend(LOOPBACK.map(|network| network.parse().expect("it is a network")));
+        let group = settings.kafka.group_id.clone();
         let backing = Backing::open(&settings, &places).await?;
         let tally = Arc::new(Tally::default());
         let parts = ConsumerParts {
             settings: &settings,
             places: &places,
             backing: &backing,
-            group: GROUP.to_owned(),
+            group: group.clone(),
             slot: "dev".to_owned(),
             delivery: Delivery::AtLeastOnce,
-            // Nobody could read it: the cluster is gone with this process.
-            publishes_status: false,
+            // For `coafi group` in another shell; nobody looks at a run that ends by itself.
+            publishes_status: !options.once,
             // Of a history only what the commits themselves come to is wanted, and soon, unless somebody says so.
             runs_workflows: !options.once || options.workflows,
             tally: Some(Arc::clone(&tally)),
@@ -130,23 +133,23 @@ impl Dev {
         let consumer = Consumer::start(parts, &stop_consumer).await?.context("stopped while starting")?;
 
         let api = match settings.api.knows_anybody() || settings.federated.takes_pushes() {
-            true => Some(Serving::start(&settings, &places, &backing, GROUP).await?),
+            true => Some(Serving::start(&settings, &places, &backing, &group).await?),
             false => None,
         };
         let mut connector = git::connector(&settings.git, &places, &backing)?;
         connector.publisher.delivery = Publishing::Idempotent;
         connector.sharing = Sharing::Alone;
-        connector.admission = Arc::new(LagBased::new(&places.client_config(), GROUP, &connector.topic)?);
+        connector.admission = Arc::new(LagBased::new(&places.client_config(), &group, &connector.topic)?);
         connector.once = options.once;
         let schedules = (!settings.schedules.is_empty() && !options.once)
-            .then(|| schedules::embedded(&settings, &places, &backing, GROUP))
+            .then(|| schedules::embedded(&settings, &places, &backing, &group))
             .transpose()?;
         let schedules = schedules.map(|connector| {
             tokio::spawn(connector.run(stop_connector.clone(), watch::channel(schedule::Progress::default()).0))
         });
         let tails = match options.once {
             true => Vec::new(),
-            false => tails::embedded(&settings, &places, &backing, GROUP)?,
+            false => tails::embedded(&settings, &places, &backing, &group)?,
         };
         let tails = tails.into_iter().map(|connector| {
             tokio::spawn(connector.run(stop_connector.clone(), watch::channel(tail::Progress::default()).0))
@@ -169,6 +172,7 @@ impl Dev {
             _cluster: cluster,
             registry,
             _directory: directory,
+            environment,
         })
     }
 
@@ -176,6 +180,12 @@ impl Dev {
     #[must_use]
     pub fn api_address(&self) -> Option<SocketAddr> {
         self.api.as_ref().map(|api| api.address)
+    }
+
+    /// The file that a shell reads so that other commands reach this one, as long as it runs.
+    #[must_use]
+    pub fn environment(&self) -> &Path {
+        &self.environment
     }
 
     /// How far it is now.

@@ -10,6 +10,8 @@ use super::topics::{declarations, known_topics};
 use crate::config::Settings;
 use crate::dispatch::NOTIFICATIONS_TOPIC;
 use crate::kafka::topics::Declaration;
+use crate::notify::Severity;
+use crate::registry::KEPT_BY_HANDLERS;
 use crate::schema::{schema_file, workflow_files};
 use crate::workflow::{Definition, DefinitionError, Definitions, Known, TEXT_BYTES_MAX};
 
@@ -67,7 +69,9 @@ pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known
     }
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
     let channels = settings.notifications.channels.iter().map(|channel| channel.name.clone()).collect();
-    Known { topics, endpoints, channels }
+    let severities = Severity::ALL.map(|severity| severity.name().to_owned()).into();
+    let kept = KEPT_BY_HANDLERS.map(str::to_owned).into();
+    Known { topics, endpoints, channels, severities, kept }
 }
 
 /// Parses every file; each error there is. Handlers ask for the workflows that the program was built with: those are there too,

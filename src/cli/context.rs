@@ -36,6 +36,13 @@ impl Context {
         &self.loaded.entries
     }
 
+    /// Those of `keys` that a file or the environment sets.
+    #[must_use]
+    pub fn configured<'a>(&self, keys: &[&'a str]) -> Vec<&'a str> {
+        let is_set = |key: &&str| self.entries().iter().any(|entry| entry.key == *key && entry.origin != "default");
+        keys.iter().copied().filter(is_set).collect()
+    }
+
     #[must_use]
     pub const fn output(&self) -> &Output {
         &self.output
@@ -77,7 +84,7 @@ impl Context {
     /// As [`Self::start_telemetry`].
     pub fn start_quiet_telemetry(&self, level: &str) -> Result<Telemetry, Failure> {
         let mut log = self.settings().log.clone();
-        if self.entries().iter().any(|entry| entry.key == "log.level" && entry.origin == "default") {
+        if self.configured(&["log.level"]).is_empty() {
             level.clone_into(&mut log.level);
         }
         self.start_telemetry_with(&log)

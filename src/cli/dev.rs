@@ -19,6 +19,9 @@ pub use face::{Arrived, Face};
 /// What is logged, unless the configuration says otherwise: a source that fails is shown by the command itself.
 pub(super) const LOGGED: &str = "warn,coafi::connectors::owned=off";
 
+/// What `coafi dev` has of its own.
+const PLACES: [&str; 3] = ["kafka.bootstrap_servers", "schema_registry.url", "database.url"];
+
 /// How often the roles are asked how far they are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -58,6 +61,13 @@ impl Dev {
         let stop = shutdown.token();
         let mut face = Face::new(context.output());
         face.starting(&options.repositories.iter().map(|repository| repository.url.clone()).collect::<Vec<_>>());
+        let unused = context.configured(&PLACES);
+        if !unused.is_empty() {
+            context.output().remark(&format!(
+                "It has a cluster, a registry and a database of its own; not used: {}",
+                unused.join(", ")
+            ));
+        }
         let ended = shutdown.watch(show(context, &options, &mut face, stop)).await;
         flush(context, telemetry).await;
         face.finished(&ended?)?;
@@ -84,6 +94,10 @@ async fn show(
     let dev = app::Dev::start(context.settings(), options, context.exports_spans()).await?;
     if let Some(address) = dev.api_address() {
         context.output().remark(&format!("The API is served on http://{address}"));
+    }
+    if !options.once {
+        let environment = dev.environment().display();
+        context.output().remark(&format!("Other commands reach it in a shell that has read this: . {environment}"));
     }
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     let (mut watching, mut nothing, mut shown_errors) = (false, false, Vec::new());

@@ -203,9 +203,7 @@ impl Noun {
                         format!("there is no {} here: these are the routes that coafi was built with", file.display());
                     context.output().remark(&remark);
                 }
-                let endpoints = &context.settings().endpoints;
-                let topic_of = |of_type: &str| app::topic_of_type(&declarations, of_type);
-                context.output().answer(&command.run(&routes, endpoints, topic_of)?)
+                context.output().answer(&command.run(&routes, &context.settings().endpoints, &declarations)?)
             }
             Self::Replay(command) => command.run(context).await,
             Self::Schedule(command) => command.run(context).await,

@@ -10,10 +10,12 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Answer;
+use crate::app;
 use crate::config::{HttpEndpoint, format_duration};
 use crate::dispatch;
 use crate::dispatch::routes::Explanation;
 use crate::event::{Event, Offset, Record, RecordBuilder};
+use crate::kafka::topics::Declaration;
 use crate::outgoing::HTTP_ENDPOINT;
 
 #[derive(Debug, Subcommand)]
@@ -52,26 +54,27 @@ pub(crate) struct Explain {
 }
 
 impl Routes {
-    /// `topic_of` gives the topic that events of a type are in, by its declaration. The answer is no if there are warnings,
-    /// or no route takes the event.
+    /// The answer is no if there are warnings, or no route takes the event.
     ///
     /// # Errors
     /// The event file cannot be read or is no event.
-    pub(crate) fn run<'a>(
+    pub(crate) fn run(
         &self,
         routes: &dispatch::Routes,
         endpoints: &[HttpEndpoint],
-        topic_of: impl Fn(&str) -> Option<&'a str>,
+        declarations: &[Declaration],
     ) -> anyhow::Result<Answer> {
         match self {
-            Self::Lint => Ok(lint(routes)),
-            Self::Explain(explain) => explain.run(routes, endpoints, topic_of),
+            Self::Lint => Ok(lint(routes, declarations)),
+            Self::Explain(explain) => explain.run(routes, endpoints, declarations),
         }
     }
 }
 
-fn lint(routes: &dispatch::Routes) -> Answer {
-    let warnings: Vec<String> = routes.lint().iter().map(ToString::to_string).collect();
+fn lint(routes: &dispatch::Routes, declarations: &[Declaration]) -> Answer {
+    let topics = app::known_topics(declarations);
+    let topics: Vec<&str> = topics.keys().map(String::as_str).collect();
+    let warnings: Vec<String> = routes.lint(&topics).iter().map(ToString::to_string).collect();
     let mut lines: Vec<String> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     lines.push(format!("{} routes, version {}", routes.list().len(), routes.version()));
     Answer {
@@ -82,18 +85,18 @@ fn lint(routes: &dispatch::Routes) -> Answer {
 }
 
 impl Explain {
-    fn run<'a>(
+    fn run(
         &self,
         routes: &dispatch::Routes,
         endpoints: &[HttpEndpoint],
-        topic_of: impl Fn(&str) -> Option<&'a str>,
+        declarations: &[Declaration],
     ) -> anyhow::Result<Answer> {
         let event = self.data.as_deref().map(|file| read_event(file, "")).transpose()?;
         let (event_type, source) = match &event {
             Some(event) => (event.event_type(), event.source()),
             None => (self.event_type.as_deref().unwrap_or_default(), self.source.as_str()),
         };
-        let topic = self.topic.as_deref().or_else(|| topic_of(event_type));
+        let topic = self.topic.as_deref().or_else(|| app::topic_of_type(declarations, event_type));
         let (explanation, id) = routes.explain(topic.unwrap_or_default(), event_type, source);
         let filter = id.and_then(|id| routes.route(id).filter.as_ref()).zip(event.as_ref());
         let wanted = filter.map(|(filter, event)| {
@@ -215,7 +218,7 @@ mod tests {
             topic: topic.map(str::to_owned),
             data: None,
         };
-        Routes::Explain(explain).run(&routes, &[], |of_type| app::topic_of_type(&declarations, of_type)).unwrap()
+        Routes::Explain(explain).run(&routes, &[], &declarations).unwrap()
     }
 
     #[test]

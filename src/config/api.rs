@@ -181,7 +181,8 @@ impl Jwt {
             leeway: section.duration("leeway", seconds(30), Duration::ZERO..=minutes(5)),
         };
         if jwt.secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
-            section.reject("secret", format!("is too short for HS256; allowed: at least {SECRET_BYTES_MIN} bytes"));
+            let key = if section.is_default("secret") { "secret_file" } else { "secret" };
+            section.reject(key, format!("is too short for HS256; allowed: at least {SECRET_BYTES_MIN} bytes"));
         }
         // A provider signs tokens for others too.
         if jwt.jwks_url.is_some() && (jwt.issuer.is_none() || jwt.audience.is_none()) {

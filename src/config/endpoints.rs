@@ -158,7 +158,7 @@ endpoints:
                 c.yaml: endpoints[1].timeout: "1h" is not allowed; allowed: a duration from 1ms to 5m, such as 100ms, 10s or 1m
                 c.yaml: endpoints[1].name: the endpoint is listed twice
                 environment variable COAFI__ENDPOINT_SECRETS__B: endpoint_secrets.b: no endpoint has this name; allowed: names of endpoints
-                c.yaml: endpoints[1].secret: unknown key (did you mean "api.jwt.secret"?); allowed here: name, url, secret_file, unsigned, timeout, answer_max_bytes, emits"#]],
+                c.yaml: endpoints[1].secret: unknown key (did you mean "secret_file"?); allowed here: name, url, secret_file, unsigned, timeout, answer_max_bytes, emits"#]],
         );
     }
 }

@@ -37,15 +37,21 @@ fn list(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What a key that is not known was probably meant to be: the nearest of its `siblings`, or the key of that name in
-/// another section.
+/// What a key that is not known was probably meant to be: the nearest of its `siblings`, the one that begins with it
+/// (`secret_file` for `secret`), or the key of that name in another section.
 pub(super) fn suggestion<'a>(key: &str, siblings: &'a [String], all_paths: &'a [String]) -> Option<&'a str> {
     let nearest = siblings.iter().map(|known| (distance(key, known), known)).min();
     let tolerance = (key.chars().count() / 3).clamp(1, 3);
     if let Some((_, known)) = nearest.filter(|(distance, _)| *distance <= tolerance) {
         return Some(known);
     }
-    all_paths.iter().find(|path| path.rsplit('.').next() == Some(key)).map(String::as_str)
+    let longer = |known: &&String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(known) = siblings.iter().find(longer) {
+        return Some(known);
+    }
+    // An element's key is of no use elsewhere.
+    let mut paths = all_paths.iter().filter(|path| !path.contains('['));
+    paths.find(|path| path.rsplit('.').next() == Some(key)).map(String::as_str)
 }
 
 /// Edit distance (insert, delete, replace, swap of neighbours).

@@ -243,6 +243,11 @@ impl<'a> Section<'a> {
         self.findings.problems.push(Problem { origin, key: path, message: message.into() });
     }
 
+    /// Whether nobody has set it. Of a key that was read.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        self.findings.origin_of(&self.path_of(key)) == "default"
+    }
+
     pub(super) fn value<T>(
         &mut self,
         key: &'static str,

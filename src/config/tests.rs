@@ -223,6 +223,25 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
 }
 
 #[test]
+fn a_secret_that_is_too_short_is_the_file_s_that_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("short");
+    std::fs::write(&file, "hunter2").unwrap();
+    check(
+        &format!("api: {{jwt: {{secret_file: {}}}}}", file.display()),
+        &[],
+        expect!["c.yaml: api.jwt.secret_file: is too short for HS256; allowed: at least 32 bytes"],
+    );
+    check(
+        "api: {}",
+        &[("COAFI__API__JWT__SECRET", "hunter2")],
+        expect![
+            "environment variable COAFI__API__JWT__SECRET: api.jwt.secret: is too short for HS256; allowed: at least 32 bytes"
+        ],
+    );
+}
+
+#[test]
 fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secrets");
@@ -248,7 +267,7 @@ fn a_webhook_has_a_name_a_kind_secrets_and_what_its_kind_takes() {
             c.yaml: api.webhooks[1].header: is missing; allowed: the name of the header that has the signature
             c.yaml: api.webhooks[2].secret_file: a secret of this file or of COAFI__API__WEBHOOK_SECRETS__B is not allowed: a secret is not one of Standard Webhooks; allowed: whsec_ and at least 16 bytes in base64, or whpk_ and an Ed25519 public key in base64
             environment variable COAFI__API__WEBHOOK_SECRETS__C: api.webhook_secrets.c: no webhook has this name; allowed: names of api.webhooks
-            c.yaml: api.webhooks[2].header: unknown key (did you mean "api.webhooks[1].header"?); allowed here: name, kind, secret_file, body_max_bytes, tolerance, type, topic, key"#]],
+            c.yaml: api.webhooks[2].header: unknown key; allowed here: name, kind, secret_file, body_max_bytes, tolerance, type, topic, key"#]],
     );
     check(
         "api: {endpoints: [{path: webhooks/a, schema: s}], webhooks: [

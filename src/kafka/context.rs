@@ -113,7 +113,9 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.reporter.log(level, facility, message);
+        // `rebalance` answers again, with nothing; people would take the client's line for a failed shutdown.
+        let answered_again = facility == "ASSIGN" && self.closing.load(Ordering::SeqCst);
+        self.reporter.log(if answered_again { RDKafkaLogLevel::Debug } else { level }, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -141,10 +141,10 @@ fn group_reports(
 }
 
 /// Whether every member has said something, if only that it has ended. One with a `client.id` of the configuration is not
-/// known by it, and everything is read.
+/// known by it, and everything is read; so it is where Kafka does not say who they are.
 fn has_all(found: &Values, group: &str, membership: &Membership) -> bool {
     let mut keys = membership.members.iter().map(|member| format!("{group}/{}", member.slot()));
-    keys.all(|key| found.contains_key(key.as_bytes()))
+    !membership.state.is_empty() && keys.all(|key| found.contains_key(key.as_bytes()))
 }
 
 fn committed_topics(consumer: &BaseConsumer, patience: &Patience) -> Result<BTreeSet<String>, LagError> {

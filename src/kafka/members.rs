@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// What the `client.id` begins with that names a replica by its slot.
 pub(super) const NAMED_BY_SLOT: &str = "coafi-";
@@ -50,7 +50,11 @@ impl Membership {
         group: &str,
         timeout: Duration,
     ) -> Result<Self, KafkaError> {
-        let list = consumer.fetch_group_list(Some(group), timeout)?;
+        let list = match consumer.fetch_group_list(Some(group), timeout) {
+            // The cluster of `coafi dev`: what replicas publish of themselves says as much.
+            Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(Self::default()),
+            answer => answer?,
+        };
         let Some(found) = list.groups().iter().find(|found| found.name() == group) else { return Ok(Self::default()) };
         let member = |member: &rdkafka::groups::GroupMemberInfo| Member {
             id: member.id().to_owned(),

@@ -130,14 +130,22 @@ pub async fn register(client: &Client, entries: &[Entry]) -> Result<Vec<(String,
     let mut ids = Vec::with_capacity(entries.len());
     for Entry { subject, file } in entries {
         // Before, so that the registry checks this very version; after, for registries that want the subject first.
-        match client.set_level(subject, BACKWARD_TRANSITIVE).await {
+        match set_level(client, subject).await {
             Ok(()) => {}
             Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
         let id = client.register(subject, file.text).await?;
-        client.set_level(subject, BACKWARD_TRANSITIVE).await?;
+        set_level(client, subject).await?;
         ids.push((subject.clone(), id));
     }
     Ok(ids)
+}
+
+/// Asked for by two at once, Apicurio makes the level for one and refuses the other, "already exists"; asked again, it changes it.
+async fn set_level(client: &Client, subject: &str) -> Result<(), RegistryError> {
+    match client.set_level(subject, BACKWARD_TRANSITIVE).await {
+        Err(RegistryError::Refused { .. }) => client.set_level(subject, BACKWARD_TRANSITIVE).await,
+        answer => answer,
+    }
 }

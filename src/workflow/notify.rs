@@ -63,6 +63,14 @@ impl Notify {
         Ok(Value::Object(members))
     }
 
+    /// The one that it names in the file; an expression's is known when the step runs.
+    pub(super) fn severity(&self) -> Option<&str> {
+        self.0.iter().find_map(|(name, template)| match template {
+            Template::Literal(Value::String(severity)) if *name == "severity" => Some(severity.as_str()),
+            _ => None,
+        })
+    }
+
     /// Those that it names in the file; an expression's are known when the step runs.
     pub(super) fn channels(&self) -> impl Iterator<Item = &str> {
         let named = self.0.iter().filter(|(name, _)| *name == "channels").flat_map(|(_, template)| match template {

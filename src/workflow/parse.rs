@@ -33,6 +33,10 @@ pub struct Known {
     pub endpoints: BTreeSet<String>,
     /// Where notifications go by name.
     pub channels: BTreeSet<String>,
+    /// How grave a notification may be.
+    pub severities: BTreeSet<String>,
+    /// Registries that handlers keep, which nobody else writes to.
+    pub kept: BTreeSet<String>,
 }
 
 /// Makes errors of one file.

@@ -13,6 +13,9 @@ const BREAKING: &str = r#"{"type":"record","name":"R","namespace":"t","fields":[
 /// Reads the second version, not the first: BACKWARD would take it, BACKWARD_TRANSITIVE does not.
 const BREAKS_FIRST: &str = r#"{"type":"record","name":"R","namespace":"t","fields":[{"name":"b","type":"int"}]}"#;
 
+/// Each is a race, which need not come out the same way every time.
+const REGISTRATIONS: usize = 10;
+
 /// Other runs use the same registry.
 fn unique(name: &str) -> String {
     format!("coafi.contract-{name}-{}", uuid::Uuid::now_v7())
@@ -24,6 +27,7 @@ async fn contract(url: &str) {
     absence(&client).await;
     versions(&client).await;
     check_then_register(&client).await;
+    several_at_once(&client).await;
     codec(&client).await;
 }
 
@@ -89,6 +93,20 @@ async fn check_then_register(client: &Client) {
     let fields: Vec<_> = finding.problems.iter().map(|p| (p.version, p.field.as_str())).collect();
     let v1 = Some(1);
     assert_eq!(fields, [(v1, "source"), (v1, "part"), (v1, "offset"), (v1, "updatedAt")]);
+}
+
+/// As the first replicas of a deployment do, each of which registers what it needs.
+async fn several_at_once(client: &Client) {
+    for _ in 0..REGISTRATIONS {
+        let topic = unique("together");
+        let entry = |record: &str| Entry { subject: subject(&topic, record), file: schema_file(record).unwrap() };
+        let entries = [entry(GitCommit::RECORD_NAME), entry(SourceOffset::RECORD_NAME)];
+        let register = || register::register(client, &entries);
+        let (a, b, c) = tokio::try_join!(register(), register(), register()).unwrap();
+        assert!(a == b && b == c, "{a:?} {b:?} {c:?}");
+        let found = register::check(client, &entries).await.unwrap();
+        assert!(found.iter().all(|finding| finding.state == State::Registered), "{found:?}");
+    }
 }
 
 async fn codec(client: &Client) {

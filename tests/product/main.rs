@@ -10,6 +10,7 @@ mod api;
 mod artifacts;
 mod bitt_trigger;
 mod configuration;
+mod dev;
 mod dlq;
 mod endpoints;
 mod event;

@@ -10,6 +10,8 @@ pub enum Warning {
     Unreachable { route: String, by: String },
     /// Its events go to `coafi.unprocessed`.
     Disabled { route: String },
+    /// It names topics, none of which is declared.
+    NoTopic { route: String },
     /// A retry waits longer than records of the same key can be kept in order.
     OvertakenByRetries { route: String },
 }
@@ -23,6 +25,10 @@ impl fmt::Display for Warning {
             Self::Disabled { route } => {
                 write!(f, "route {route:?} is disabled: its events stay in their topic and wait")
             }
+            Self::NoTopic { route } => write!(
+                f,
+                "route {route:?} is unreachable: it matches no topic that is declared in topics_dir with a dead_letter"
+            ),
             Self::OvertakenByRetries { route } => write!(
                 f,
                 "route {route:?} is ordered by partition, but an event that moves to a retry topic is overtaken; use ordering: \
@@ -33,13 +39,16 @@ impl fmt::Display for Warning {
 }
 
 impl Routes {
-    /// In file order.
+    /// In file order. `topics`: those that are declared and handled.
     #[must_use]
-    pub fn lint(&self) -> Vec<Warning> {
+    pub fn lint(&self, topics: &[&str]) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (index, route) in self.list.iter().enumerate() {
             if let Some(earlier) = self.list[..index].iter().find(|earlier| takes_all(earlier, route)) {
                 warnings.push(Warning::Unreachable { route: route.name.clone(), by: earlier.name.clone() });
+            }
+            if !topics.iter().any(|topic| route.topics.matches(topic)) {
+                warnings.push(Warning::NoTopic { route: route.name.clone() });
             }
             if !route.enabled {
                 warnings.push(Warning::Disabled { route: route.name.clone() });

@@ -216,15 +216,18 @@ fn lint_finds_what_cannot_be_reached() {
   - {name: commits, match: {type: git.commit, topic: coafi.git}, handler: git_commit}
   - {name: off, match: {type: api.request}, handler: log, enabled: false}
   - {name: ordered, match: {type: x, topic: coafi.git}, handler: log, ordering: partition, retry: {topics: [5s]}}
+  - {name: misspelt, match: {type: y, topic: [coafi.gti, other.*]}, handler: log}
 ",
     )
     .unwrap();
-    let warnings: Vec<_> = routes.lint().iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    let topics = ["coafi.api", "coafi.git"];
+    let warnings: Vec<_> = routes.lint(&topics).iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
     assert!(warnings[0].contains("\"commits\" is unreachable") && warnings[0].contains("\"all-git\""));
     assert!(warnings[1].contains("\"off\" is disabled"));
     assert!(warnings[2].contains("\"ordered\""));
-    assert_eq!(parse(THREE).unwrap().lint(), []);
+    assert!(warnings[3].contains("\"misspelt\" is unreachable: it matches no topic"));
+    assert_eq!(parse(THREE).unwrap().lint(&topics), []);
 }
 
 #[test]

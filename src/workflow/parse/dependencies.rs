@@ -54,6 +54,10 @@ pub(super) fn is_channel(at: At<'_>, key: &str, name: &str, known: Option<&Known
     is_one_of(at, key, name, "channels", known.map(|known| &known.channels))
 }
 
+pub(super) fn is_severity(at: At<'_>, key: &str, name: &str, known: Option<&Known>) -> Result<(), DefinitionError> {
+    is_one_of(at, key, name, "severities", known.map(|known| &known.severities))
+}
+
 fn is_one_of(
     at: At<'_>,
     key: &str,

@@ -221,8 +221,15 @@ impl<'a> Steps<'a> {
         } else if let Some(raw) = &raw.emit {
             Kind::Emit(self.emit(at, raw, &fill)?)
         } else if let Some(raw) = &raw.registry_update {
+            let registry = fill("registry_update.registry", &raw.registry)?;
+            if let Template::Literal(Value::String(name)) = &registry
+                && self.known.is_some_and(|known| known.kept.contains(name))
+            {
+                let why = format!("registry_update.registry: {name:?} is kept by a handler, which alone writes to it");
+                return Err(at.error(why));
+            }
             Kind::RegistryUpdate(RegistryUpdate {
-                registry: fill("registry_update.registry", &raw.registry)?,
+                registry,
                 entry: fill("registry_update.entry", &raw.entry)?,
                 data: fill("registry_update.data", &raw.data)?,
                 expected_version: raw
@@ -243,6 +250,9 @@ impl<'a> Steps<'a> {
                 return Err(at.error(format!("notify: the topic {} is not declared; see topics_dir", Notify::TOPIC)));
             }
             let notify = Notify::parse(raw, &fill)?;
+            if let Some(severity) = notify.severity() {
+                dependencies::is_severity(at, "notify.severity", severity, self.known)?;
+            }
             for channel in notify.channels() {
                 dependencies::is_channel(at, "notify.channels", channel, self.known)?;
             }

@@ -10,7 +10,9 @@ fn check(text: &str, expected: Expect) {
     let types = ["a.b", "c.d"].map(str::to_owned).into();
     let topics = [("coafi.bitt".to_owned(), types), ("coafi.notifications".to_owned(), BTreeSet::new())].into();
     let (endpoints, channels) = (["scorer".to_owned()].into(), ["ops".to_owned()].into());
-    let error = Definition::parse("w.yaml", text, Some(&Known { topics, endpoints, channels })).unwrap_err();
+    let (severities, kept) = (["info".to_owned()].into(), ["documents".to_owned()].into());
+    let known = Known { topics, endpoints, channels, severities, kept };
+    let error = Definition::parse("w.yaml", text, Some(&known)).unwrap_err();
     expected.assert_eq(&error.to_string());
 }
 
@@ -79,6 +81,16 @@ fn of_a_step() {
         expect![
             "w.yaml:5: unknown field `transfrom`, expected one of id, after, retry, timeout, compensate, transform, validate, emit, registry_update, registry_read, http, notify, generate, wait, wait_for, call, approval, switch, parallel, for_each at line 5, column 11"
         ],
+    );
+    check_steps(
+        "- {id: a, registry_update: {registry: documents, entry: b, data: {}}}",
+        expect![[
+            r#"w.yaml:5: step "a": registry_update.registry: "documents" is kept by a handler, which alone writes to it"#
+        ]],
+    );
+    check_steps(
+        "- {id: a, notify: {title: b, severity: high}}",
+        expect![[r#"w.yaml:5: step "a": notify.severity: "high" is not allowed; allowed: names of severities: info"#]],
     );
     check_steps(
         "- {id: a, http: {endpoint: scorre, data: 1}}",
