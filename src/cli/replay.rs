@@ -7,11 +7,12 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::group::{TIMEOUT, blocking};
 use super::output::table;
 use super::{Between, Context, Exit, Failure, Selecting};
 use crate::app::{self, replay};
-use crate::kafka::DriverError;
 use crate::kafka::scan::ScanError;
+use crate::kafka::{DriverError, group_topics};
 use crate::runtime::{Shutdown, unix_ms};
 
 /// Bytes of a replay's name: it is part of a group's.
@@ -103,6 +104,7 @@ impl Replay {
 
     async fn replay(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
         self.check_topics(context)?;
+        self.check_group(context).await?;
         let places = context.places();
         if !self.dry_run {
             check_audit_topic(&places).await?;
@@ -135,6 +137,22 @@ impl Replay {
             return Err(Failure::failed("no event is meant").next("look at what is there with --dry-run"));
         }
         self.carry_out(context, plan, asked, stop).await
+    }
+
+    /// A name that is mistyped has nothing to compare with, and everything would come out as it should.
+    async fn check_group(&self, context: &Context) -> Result<(), Failure> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let mut kafka = context.settings().kafka.clone();
+        kafka.group_id.clone_from(group);
+        let handled = blocking(move || group_topics(&kafka, TIMEOUT)).await?;
+        if self.topics.iter().any(|topic| handled.contains(topic)) {
+            return Ok(());
+        }
+        let text = format!(
+            "group {group} has committed nothing in {}: there is nothing to compare with",
+            self.topics.join(", ")
+        );
+        Err(Failure::usage(text).next("name the live group with --group, or leave it out: it is kafka.group_id then"))
     }
 
     /// The live group.
@@ -336,6 +354,7 @@ fn text(shown: &Shown<'_>) -> String {
         same,
         same_failed,
         different,
+        not_called,
         replayed_only,
         recorded_only,
         undecided,
@@ -353,10 +372,14 @@ fn text(shown: &Shown<'_>) -> String {
         text += "\n\n";
     }
     let not_reached = if *not_reached > 0 { format!(", not reached {not_reached}") } else { String::new() };
+    let not_called = match not_called {
+        0 => String::new(),
+        count => format!(", not called {count} (endpoints, by the same routes: --effects calls them)"),
+    };
     let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     text += &format!(
         "{} events: {}\nsame {same} ({same_failed} of them failed, then as now), different {different}, replayed only {replayed_only}, recorded only {recorded_only}, \
-         undecided {undecided}{not_reached}",
+         undecided {undecided}{not_called}{not_reached}",
         shown.events,
         if outcomes.is_empty() { "no outcome".to_owned() } else { outcomes.join(", ") },
     );

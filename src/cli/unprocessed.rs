@@ -87,7 +87,8 @@ impl Reroute {
         let known = app::known_topics(&declarations);
         let sources = known.keys().map(String::as_str);
         let sources = app::sources(&cluster.reader, sources).await.map_err(anyhow::Error::new)?;
-        let group = self.sending.group(context, &[known.keys().map(String::as_str).collect()], &sources).await?;
+        let handled = [known.keys().map(String::as_str).collect()];
+        let group = self.sending.group(context, &handled, (&cluster.reader, &declarations)).await?;
         let order = Order {
             actor: actor(&self.acting),
             action: InterventionKind::EventRerouted,

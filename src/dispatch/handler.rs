@@ -116,6 +116,9 @@ pub struct Success {
     /// For the caller who waits for this, if anybody does; else that one gets the message, id and data above.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reply: Option<Reply>,
+    /// An isolated replay has called nobody: what this would have come to is not known.
+    #[serde(rename = "notCalled", skip_serializing_if = "std::ops::Not::not", default)]
+    pub not_called: bool,
 }
 
 /// What a caller is answered.

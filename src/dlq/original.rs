@@ -36,7 +36,7 @@ pub(super) struct Original {
 /// Why a letter is not sent. It stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("it does not say which topic it came from; name one with --into")]
+    #[error("it does not say which topic it came from; `coafi dlq redrive --into` names one")]
     NoOrigin,
     #[error("it says that it came from {origin}, whose records are not put away here")]
     Elsewhere { origin: String },

@@ -162,7 +162,7 @@ async fn success(
         files_processed: u32::try_from(results.len()).ok(),
         steps: report::steps(&results, &commit.commit_sha, &bounded),
         emit: vec![requested],
-        reply: None,
+        ..Success::default()
     })
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::dispatch::replies::wants_reply;
 use crate::dispatch::{Context, Failure, Family, Handler, Services, Success, once};
 use crate::event::Event;
 use crate::outgoing::{Endpoint, HTTP_ENDPOINT};
@@ -33,6 +34,7 @@ impl Handler for HttpEndpoint {
         if endpoints.are_silent() {
             return Ok(Success {
                 message: format!("{} is not called in an isolated replay", self.name),
+                not_called: true,
                 ..Success::default()
             });
         }
@@ -40,7 +42,8 @@ impl Handler for HttpEndpoint {
         let success = match endpoints.post(endpoint, message).await {
             Err(error) => return Err(unanswered(context.services, &self.name, &error).await),
             Ok(called) => {
-                verdict(context.services, &self.name, &called).await?;
+                let judged = verdict(context.services, &self.name, &called).await;
+                judged.map_err(|failure| failing::told(failure, called.answer.status.as_u16(), wants_reply(event)))?;
                 answer::read(event, context, endpoint, called.answer).await?
             }
         };

@@ -42,7 +42,7 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) enum Question {
     /// Where these partitions are to be read from; the answer may be about some of them only.
-    Locate { token: u64, partitions: Vec<TopicPartition> },
+    Locate { token: u64, partitions: Vec<TopicPartition>, live: Live },
     /// Their ends (last stable offsets), for the lag. Without partitions: whether any broker answers.
     Ends { partitions: Vec<(PartitionId, TopicPartition)> },
     /// Whether there is any committed record between `from` and the end.
@@ -95,9 +95,9 @@ impl<P, R> Lookups<P, R> {
     pub(super) fn run(mut self, questions: &Receiver<Question>) {
         while let Ok(question) = questions.recv() {
             let answer = match question {
-                Question::Locate { token, partitions } => {
-                    self.locate(&partitions).map(|found| found.map(|partitions| Found::Located { token, partitions }))
-                }
+                Question::Locate { token, partitions, live } => self
+                    .locate(&partitions, &live)
+                    .map(|found| found.map(|partitions| Found::Located { token, partitions })),
                 Question::Ends { partitions } => Some(Ok(Found::Ends(self.ends(&partitions)))),
                 Question::ProveEnd { partition, epoch, source, from, live } => {
                     let end = self.prove_end(&source, from, &live);
@@ -117,8 +117,8 @@ impl<P, R> Lookups<P, R> {
 
     /// Without an answer it is an empty one, after a pause: whoever asks knows best what is to be asked for by then. `None`
     /// when the replica ends.
-    fn locate(&mut self, partitions: &[TopicPartition]) -> Option<Result<Vec<Located>, DriverError>> {
-        let message = match self.try_locate(partitions) {
+    fn locate(&mut self, partitions: &[TopicPartition], live: &Live) -> Option<Result<Vec<Located>, DriverError>> {
+        let message = match self.try_locate(partitions, live) {
             Ok(found) => {
                 if std::mem::take(&mut self.tries) > 0 {
                     self.reporter.status.update(|status| status.unplaced_because = None);
@@ -138,7 +138,11 @@ impl<P, R> Lookups<P, R> {
     }
 
     /// Outer error: try again. Inner error: no use.
-    fn try_locate(&mut self, partitions: &[TopicPartition]) -> Result<Result<Vec<Located>, DriverError>, String> {
+    fn try_locate(
+        &mut self,
+        partitions: &[TopicPartition],
+        live: &Live,
+    ) -> Result<Result<Vec<Located>, DriverError>, String> {
         let cluster = self.cluster()?;
         let consumer = self.seat.consumer();
         let member = member_id(&consumer);
@@ -147,7 +151,7 @@ impl<P, R> Lookups<P, R> {
         let committed = self.committed(partitions)?;
         if self.config.start == Start::Latest {
             let without: Vec<_> = partitions.iter().zip(&ends).filter(|(p, _)| has_none(&committed, p)).collect();
-            begin_at(&consumer, member.as_deref(), &without)?;
+            begin_at(&consumer, member.as_deref(), &without, live)?;
         }
         let known: Vec<TopicPartition> =
             partitions.iter().filter(|p| committed.find_partition(&p.topic, p.partition).is_some()).cloned().collect();
@@ -303,6 +307,7 @@ fn begin_at(
     consumer: &Arc<GroupConsumer>,
     member: Option<&str>,
     partitions: &[(&TopicPartition, &NextOffset)],
+    live: &Live,
 ) -> Result<(), String> {
     if partitions.is_empty() {
         return Ok(());
@@ -311,8 +316,10 @@ fn begin_at(
     for (partition, end) in partitions {
         list.add_partition_offset(&partition.topic, partition.partition, KafkaOffset::Offset(end.0)).map_err(text)?;
     }
-    // A member that has joined anew since it was looked up may not have them any more.
-    Generation::of(consumer, member).ok_or("the assignment was lost meanwhile")?;
+    // Kafka takes a commit of any member of the generation, whosever the partition is.
+    if live.is_over() || Generation::of(consumer, member).is_none() {
+        return Err("the assignment was lost meanwhile".to_owned());
+    }
     consumer.commit(&list, CommitMode::Sync).map_err(text)
 }
 

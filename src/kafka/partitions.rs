@@ -27,7 +27,7 @@ pub(super) struct Owned {
     /// Batches that are not committed yet: the position after each, and when its first record was written. As many as there
     /// are batches in the engine.
     written: VecDeque<(NextOffset, i64)>,
-    live: Live,
+    lease: Lease,
 }
 
 impl Owned {
@@ -44,7 +44,7 @@ impl Owned {
             fence,
             head: None,
             written: VecDeque::new(),
-            live: Live::default(),
+            lease: Lease::default(),
         }
     }
 
@@ -65,19 +65,29 @@ impl Owned {
         self.written.front().map(|(_, at_ms)| *at_ms)
     }
 
-    /// True until this ownership ends: for threads that work for it.
+    /// Until this ownership ends: for threads that work for it.
     pub(super) fn live(&self) -> Live {
-        self.live.clone()
+        self.lease.live()
     }
 }
 
-impl Drop for Owned {
+/// Held by the driver for as long as what other threads do for an ownership, or for a round of looking up, is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Lease(Live);
+
+impl Lease {
+    pub(super) fn live(&self) -> Live {
+        self.0.clone()
+    }
+}
+
+impl Drop for Lease {
     fn drop(&mut self) {
-        self.live.0.store(true, Ordering::Relaxed);
+        self.0.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Whether an ownership still lasts.
+/// Whether a [`Lease`] is still held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live(Arc<AtomicBool>);
 

@@ -31,12 +31,12 @@ impl<A: Application> Driver<A> {
                 Some((partition.source.clone(), (partition.id, owned.polled)))
             });
             let (sources, polled) = owned.unzip();
-            let token = self.ask_where(sources);
-            self.state.round = Some(Round::Relocating { token, polled });
+            let asked = self.ask_where(sources);
+            self.state.round = Some(Round::Relocating { asked, polled });
         } else if !self.state.unplaced.is_empty() {
             let sources = self.state.unplaced.iter().map(|&index| self.partitions.source(index).clone()).collect();
-            let token = self.ask_where(sources);
-            self.state.round = Some(Round::Placing { token });
+            let asked = self.ask_where(sources);
+            self.state.round = Some(Round::Placing { asked });
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::driver::Driver;
 use super::inbox::{Input, Rebalance};
 use super::lookup::{Located, Question, list_of};
-use super::partitions::Owned;
+use super::partitions::{Lease, Owned};
 use super::writer::Command;
 use super::{Application, DriverError};
 use crate::engine::{Assignment, PartitionId};
@@ -30,9 +30,16 @@ pub(super) enum Round {
     /// Waits until the engine has released all of `waiting`.
     Revoking { all: Vec<usize>, waiting: BTreeSet<PartitionId> },
     /// Where `State::unplaced` begin is being looked up. No answer to the group is due.
-    Placing { token: u64 },
+    Placing { asked: Asked },
     /// The positions that there are now are being looked up; `polled` are those of the asking. No answer to the group is due.
-    Relocating { token: u64, polled: BTreeMap<PartitionId, NextOffset> },
+    Relocating { asked: Asked, polled: BTreeMap<PartitionId, NextOffset> },
+}
+
+/// A question of where partitions begin. A rebalance that comes meanwhile drops it.
+pub(super) struct Asked {
+    token: u64,
+    /// Nothing may be committed on its behalf by the time somebody else may have a partition.
+    _lease: Lease,
 }
 
 impl<A: Application> Driver<A> {
@@ -97,12 +104,12 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
-    pub(super) fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> u64 {
+    pub(super) fn ask_where(&mut self, partitions: Vec<TopicPartition>) -> Asked {
         self.state.tokens += 1;
-        let token = self.state.tokens;
+        let (token, lease) = (self.state.tokens, Lease::default());
         // If the thread is gone it has said why, and the replica ends in this turn.
-        let _ = self.writer.send(Command::Ask(Question::Locate { token, partitions }));
-        token
+        let _ = self.writer.send(Command::Ask(Question::Locate { token, partitions, live: lease.live() }));
+        Asked { token, _lease: lease }
     }
 
     /// The partition's number. The writer learns of a new one before anything else about it.
@@ -119,8 +126,8 @@ impl<A: Application> Driver<A> {
     /// The answer to [`Driver::ask_where`].
     pub(super) fn located(&mut self, token: u64, partitions: Vec<Located>) -> Result<(), DriverError> {
         match self.state.round.take() {
-            Some(Round::Placing { token: expected }) if expected == token => self.placed(partitions),
-            Some(Round::Relocating { token: expected, polled }) if expected == token => {
+            Some(Round::Placing { asked }) if asked.token == token => self.placed(partitions),
+            Some(Round::Relocating { asked, polled }) if asked.token == token => {
                 // What there was no answer for is asked for again.
                 self.state.relocate |= partitions.len() < polled.len();
                 self.relocated(partitions, &polled)

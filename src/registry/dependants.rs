@@ -55,6 +55,23 @@ impl Subscription {
     }
 }
 
+/// Why data of an entry of [`REGISTRY`] would tell nobody; nothing of what is right.
+pub(super) fn errors(data: &Value) -> Vec<String> {
+    let list =
+        |name: &str| data.get(name).map(|list| list.as_array().is_some_and(|all| all.iter().all(Value::is_string)));
+    if data.get("subscriber").is_some() {
+        let read = serde_json::from_value::<Subscription>(data.clone()).map_err(|error| error.to_string());
+        return read.and_then(|theirs| theirs.check()).err().into_iter().collect();
+    }
+    let lists = ["subscribers", "channels"].map(list);
+    if lists.contains(&Some(false)) || lists == [None, None] {
+        return vec![
+            "allowed: subscribers and channels, each a list of texts; or registry, entries and subscriber".to_owned(),
+        ];
+    }
+    Vec::new()
+}
+
 /// Subscriptions to a registry's entries, or all of them, in the order of their names; at most [`LISTED_MAX`].
 ///
 /// # Errors
@@ -155,6 +172,24 @@ mod tests {
             assert_eq!(is_about, expected, "{pattern} {entry}");
         }
         assert!(subscription(&"x".repeat(PATTERN_BYTES_MAX + 1)).check().is_err());
+    }
+
+    #[test]
+    fn what_would_tell_nobody_is_refused() {
+        for (data, expected) in [
+            (r#"{"subscribers":["a"]}"#, true),
+            (r#"{"channels":["chat"],"note":1}"#, true),
+            (r#"{"registry":"parts","entries":"wing-*","subscriber":"a"}"#, true),
+            (r#"{"registry":"parts","entries":"[","subscriber":"a"}"#, false),
+            (r#"{"entries":"*","subscriber":"a"}"#, false),
+            (r#"{"subscribers":"a"}"#, false),
+            (r#"{"subscribers":[5]}"#, false),
+            (r#"{"subscribers":["a"],"channels":"chat"}"#, false),
+            ("{}", false),
+        ] {
+            let errors = errors(&serde_json::from_str(data).unwrap());
+            assert_eq!(errors.is_empty(), expected, "{data}: {errors:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use globset::GlobMatcher;
 use serde_json::Value;
 
+use super::dependants;
 use crate::schema::Shape;
 use crate::store::HistoryKept;
 
@@ -46,10 +47,13 @@ impl Rules {
     /// What is wrong with an entry's data; nothing is of a deletion (`null`).
     #[must_use]
     pub fn errors(&self, registry: &str, data: &Value) -> Vec<String> {
-        match self.get(registry).and_then(|rule| rule.shape.as_ref()) {
-            Some(shape) if !data.is_null() => shape.errors(data),
-            _ => Vec::new(),
+        if data.is_null() {
+            return Vec::new();
         }
+        let mut errors = if registry == dependants::REGISTRY { dependants::errors(data) } else { Vec::new() };
+        errors
+            .extend(self.get(registry).and_then(|rule| rule.shape.as_ref()).map_or_else(Vec::new, |s| s.errors(data)));
+        errors
     }
 
     #[must_use]

@@ -16,8 +16,9 @@ use crate::config::{Log, LogFormat};
 const FILTER_VARIABLES: [&str; 2] = ["RUST_LOG", "COAFI_LOG"];
 
 /// What goes before every filter. Clients that answer for their errors themselves leave librdkafka's default callback, which
-/// calls even the end of a partition an error, once per connection; whoever wants to see it names these targets.
-const QUIET: &str = "librdkafka=off,rdkafka=off";
+/// calls even the end of a partition an error, once per connection; whoever wants to see it names these targets. Of libraries whose
+/// information is about themselves only warnings are wanted.
+const QUIET: &str = "librdkafka=off,rdkafka=off,opentelemetry=warn,opentelemetry_sdk=warn,sqlx=warn";
 
 /// Where log lines go: stderr, above the progress bars if there are any.
 #[derive(Clone, Debug, Default)]

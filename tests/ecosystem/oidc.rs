@@ -1,9 +1,13 @@
 //! Tokens of an OpenID provider that we did not write: what it signs is believed, whatever key it takes next.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
+use crate::authority::Authority;
 use crate::http::{self, Answer};
 use crate::process::{Process, eventually, found};
+use crate::terminator::Terminator;
 use crate::tools;
 use crate::world::World;
 
@@ -41,23 +45,51 @@ impl Provider {
     }
 }
 
-#[test]
-fn tokens_of_a_provider_are_believed_and_so_are_its_next_keys() {
-    let provider = Provider::start();
-    let world = World::new("oidc");
+fn claims() -> Value {
+    json!({"sub": "ada", "aud": "coafi", "permissions": [MAY]})
+}
+
+/// An API that believes this provider, whose keys it fetches here.
+fn serving(world: &World, provider: &Provider, keys: &str) -> Command {
     let issuer = &provider.issuer;
     let yaml = format!(
-        "api:\n  listen: 127.0.0.1:0\n  jwt: {{issuer: '{issuer}', audience: coafi, jwks_url: '{issuer}/jwks'}}\n"
+        "api:\n  listen: 127.0.0.1:0\n  jwt: {{issuer: '{issuer}', audience: coafi, jwks_url: '{keys}/jwks'}}\n"
     );
     std::fs::write(world.path("coafi.yaml"), yaml).unwrap();
     let mut command = world.command(&["api"]);
     command.env("COAFI__LOG__LEVEL", "info");
-    let api = Process::start(command);
+    command
+}
+
+fn asked(url: &str, token: &str) -> Answer {
+    http::ask("GET", url, &[("Authorization", &format!("Bearer {token}"))], "").expect("an answer")
+}
+
+#[test]
+fn keys_are_taken_from_whom_the_trusted_authority_vouches_for_and_from_no_other() {
+    let (provider, world, authority) = (Provider::start(), World::new("oidc_tls"), Authority::new());
+    let secured = Terminator::before(&provider.issuer, &authority.certify("provider"));
+    for (trusted, status) in [(&authority, 200), (&Authority::new(), 503)] {
+        let mut command = serving(&world, &provider, &secured.url());
+        command.env("SSL_CERT_FILE", trusted.certificate()).env_remove("SSL_CERT_DIR");
+        let api = Process::start(command);
+        let url = format!("http://{}/registries", api.served("serving the API"));
+        let answer = asked(&url, &provider.token(&claims()));
+        assert_eq!(answer.status, status, "{answer:?}: {}", api.log());
+        assert_eq!(api.log().contains("invalid peer certificate"), status == 503, "{}", api.log());
+        api.terminate();
+        api.ended().well();
+    }
+}
+
+#[test]
+fn tokens_of_a_provider_are_believed_and_so_are_its_next_keys() {
+    let provider = Provider::start();
+    let world = World::new("oidc");
+    let api = Process::start(serving(&world, &provider, &provider.issuer));
     let url = format!("http://{}/registries", api.served("serving the API"));
-    let ask = |token: &str| -> Answer {
-        http::ask("GET", &url, &[("Authorization", &format!("Bearer {token}"))], "").expect("an answer")
-    };
-    let claims = json!({"sub": "ada", "aud": "coafi", "permissions": [MAY]});
+    let ask = |token: &str| asked(&url, token);
+    let claims = claims();
     let with = |name: &str, value: Value| {
         let mut claims = claims.clone();
         claims[name] = value;

@@ -339,6 +339,52 @@ fn without_consumers_there_is_no_outcome_and_it_is_waited_for_later() {
     assert_eq!(drills.redriven().len(), 1);
 }
 
+/// A letter that does not say where it came from goes where it is told to; where it went is asked about, and not where it would go.
+#[test]
+fn what_still_waits_in_one_topic_is_not_sent_into_another() {
+    let drills = Drills::new("dlq_into");
+    let (world, topic) = (&drills.world, &*drills.world.topic);
+    world.also_declare("coafi.ai");
+    drills.dead(&[drills.permanent("a")]);
+    drills.repair();
+    world.producer.send(&drills.dlq(), &drills.permanent("foreign"));
+    let nobodys = drills.run(&["dlq", "redrive", "--topic", topic, "--key", "foreign", "--into", "coafi.ai"]);
+    assert_eq!(nobodys.code(), Some(2), "{}", nobodys.stderr);
+    assert!(nobodys.stderr.contains("has committed nothing in coafi.ai: "), "{}", nobodys.stderr);
+
+    let sent = drills.redrive(&["--key", "foreign", "--into", topic, "--no-wait"]).1;
+    assert_eq!((sent.len(), &sent[0]["fate"]), (1, &"sent".into()), "{sent:?}");
+    let lost = ["--key", "foreign", "--lost", "1ms", "--no-wait", "--into"];
+    for into in [topic, "coafi.ai"] {
+        let (_, fates, _) = drills.redrive(&[&lost[..], &[into]].concat());
+        assert_eq!((fates.len(), &fates[0]["fate"]), (1, &"refused".into()), "{fates:?}");
+        let why = fates[0]["reason"].as_str().unwrap();
+        assert!(why.contains(&format!("it is not lost: {topic}[0]@")), "{why}");
+    }
+    assert_eq!(drills.redriven().len(), 1);
+}
+
+#[test]
+fn what_is_meant_may_be_nothing_and_a_name_may_be_nobody_s() {
+    let drills = Drills::new("dlq_nothing");
+    let topic = &*drills.world.topic;
+    drills.world.also_declare("coafi.ai");
+    drills.dead(&[drills.permanent("a")]);
+    let purged = drills.run(&["dlq", "purge", "--topic", topic, "--key", "nobody", "--reason", "r"]).json();
+    assert_eq!(purged["purged"], 0, "nobody has to confirm that");
+    let unconfirmed = drills.run(&["dlq", "purge", "--topic", topic, "--reason", "r"]);
+    assert!(unconfirmed.code() == Some(1) && unconfirmed.stderr.contains("was not confirmed"), "{unconfirmed:?}");
+    // The world's own topic has one partition, the other one more.
+    drills.run(&["dlq", "list", "--partition", "1"]).json();
+    let beyond = drills.run(&["dlq", "list", "--partition", "9999"]);
+    assert!(beyond.code() == Some(2) && beyond.stderr.contains("has no partition 9999"), "{beyond:?}");
+
+    let lag = |group: &str| drills.run(&["group", "lag", "--group", group, "--max", "0"]).code();
+    assert_eq!((lag(&drills.world.group), lag("nobody")), (Some(0), Some(1)));
+    let compared = drills.run(&["replay", "--topic", topic, "--group", "nobody", "--dry-run"]);
+    assert!(compared.code() == Some(2) && compared.stderr.contains("there is nothing to compare with"), "{compared:?}");
+}
+
 #[test]
 fn what_was_sent_and_has_no_outcome_for_long_is_sent_once_more_or_given_up() {
     let drills = Drills::new("dlq_lost");

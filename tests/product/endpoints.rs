@@ -131,7 +131,8 @@ fn an_event_goes_out_signed_and_what_comes_back_is_emitted_with_its_outcome() {
     let replay = ["replay", "--topic", &world.topic, "--type", "git.push", "--from", "beginning", "--output", "json"];
     let replayed = world.run(&replay);
     let handled: Value = serde_json::from_str(&replayed.stdout).unwrap_or_else(|error| panic!("{error}: {replayed:?}"));
-    assert_eq!(handled["handled"], 1, "{handled}");
+    assert_eq!((&handled["handled"], &handled["notCalled"]), (&json!(1), &json!(1)), "{handled}");
+    assert_eq!((&handled["different"], replayed.code()), (&json!(0), Some(0)), "what nobody was asked cannot differ");
     assert_eq!(server.calls().len(), 1, "in isolation nobody is called");
     let explained = world.run(&["routes", "explain", "--type", "git.push", "--topic", &world.topic]).well();
     assert!(explained.contains("/events?***, signed, within 20s"), "{explained}");

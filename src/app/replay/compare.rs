@@ -49,6 +49,9 @@ pub struct Side {
     pub route_version: Option<String>,
     #[serde(skip)]
     result: u64,
+    /// An endpoint that an isolated replay does not call.
+    #[serde(skip)]
+    not_called: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +73,8 @@ pub struct Comparison {
     /// Those of the same that failed for good, then as now.
     pub same_failed: u64,
     pub different: u64,
+    /// By the same route as then, to an endpoint that an isolated replay does not call: there is nothing to compare.
+    pub not_called: u64,
     /// The live group has no outcome of these, or it is not kept any more.
     pub replayed_only: u64,
     /// The replay is through, and has no outcome of these.
@@ -159,7 +164,15 @@ fn side(outcome: &Outcome<'_>) -> Side {
         route: text(&outcome.route),
         route_version: text(&outcome.route_version),
         result: outcome.result.as_deref().map_or(0, |result| xxh3_64(comparable(result).as_bytes())),
+        not_called: outcome.result.as_deref().is_some_and(has_not_called),
     }
+}
+
+/// Whether a handler says so in this result, of one handler or of several.
+fn has_not_called(result: &str) -> bool {
+    let Ok(result) = serde_json::from_str::<Value>(result) else { return false };
+    let said = |of: &Value| of["notCalled"] == true;
+    said(&result) || result["results"].as_object().is_some_and(|several| several.values().any(said))
 }
 
 /// The result without what every run has its own of.
@@ -184,6 +197,13 @@ fn judge<'a>(pairs: impl Iterator<Item = ((&'a TopicPartition, i64), Pair)>, ext
         }
         if let Some(side) = &replayed {
             *comparison.outcomes.entry(name(side.outcome)).or_default() += 1;
+        }
+        if let (Some(recorded), Some(replayed)) = (&recorded, &replayed)
+            && replayed.not_called
+            && recorded.route == replayed.route
+        {
+            comparison.not_called += 1;
+            continue;
         }
         let what = match (&recorded, &replayed) {
             (Some(recorded), Some(replayed)) => differing(recorded, replayed),
@@ -257,12 +277,15 @@ mod tests {
             failed(|side| side.error_code = Some("other".to_owned())),
             pair(|side| side.route = Some("other".to_owned())),
             pair(|side| side.result += 1),
+            pair(|side| (side.result, side.not_called) = (0, true)),
+            pair(|side| (side.route, side.not_called) = (Some("other".to_owned()), true)),
             Pair { replayed: None, ..pair(|_| {}) },
             Pair { recorded: None, ..pair(|_| {}) },
             Pair::default(),
         ];
         let comparison = judge((0..).zip(pairs).map(|(offset, pair)| ((&source, offset), pair)), Extent::Through);
-        assert_eq!((comparison.same, comparison.different), (3, 3), "a version alone is none");
+        assert_eq!((comparison.same, comparison.different), (3, 4), "a version alone is none");
+        assert_eq!(comparison.not_called, 1);
         assert_eq!(comparison.same_failed, 1);
         assert_eq!((comparison.recorded_only, comparison.replayed_only, comparison.undecided), (1, 1, 1));
         let what: Vec<_> =
@@ -279,6 +302,18 @@ mod tests {
         assert_eq!((comparison.same, comparison.not_reached), (1, 2));
         assert_eq!((comparison.recorded_only, comparison.undecided, comparison.differences.len()), (0, 0, 0));
         assert!(!comparison.is_clean());
+    }
+
+    #[test]
+    fn whether_an_endpoint_was_called_is_in_the_result() {
+        for (result, expected) in [
+            (r#"{"message":"m","notCalled":true,"success":true}"#, true),
+            (r#"{"success":true,"results":{"log":{"success":true},"http:e":{"notCalled":true}}}"#, true),
+            (r#"{"message":"notCalled","success":true}"#, false),
+            ("no JSON", false),
+        ] {
+            assert_eq!(has_not_called(result), expected, "{result}");
+        }
     }
 
     #[test]

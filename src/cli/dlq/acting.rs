@@ -12,7 +12,9 @@ use super::super::causes::{REGISTRY, is_systemic};
 use super::super::{Bar, Context, Exit, Failure, Format};
 use super::counted::Counted;
 use crate::config::{host_name, parse_duration};
-use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, Sources, Standing, WatchError, WriteError};
+use crate::dlq::{Actor, Fate, Heard, RedriveError, Reported, Sends, Standing, WatchError, WriteError};
+use crate::kafka::scan::Reader;
+use crate::kafka::topics::Declaration;
 
 /// Rows of a table: what went wrong first.
 const ROWS_MAX: usize = 1_000;
@@ -70,19 +72,18 @@ impl Sending {
         (!self.no_wait).then_some(self.timeout)
     }
 
-    /// The group whose outcomes count, once it is known that it handles one topic of each set; and where it stands in those that
-    /// are there, if that decides what is lost.
+    /// The group whose outcomes count, once it is known that it handles one topic of each set; and where it stands, if that
+    /// decides what is lost.
     pub(in crate::cli) async fn group(
         &self,
         context: &Context,
         topics: &[BTreeSet<&str>],
-        there: &Sources,
+        (reader, declarations): (&Reader, &[Declaration]),
     ) -> Result<Standing, Failure> {
         if !self.no_wait {
             self.counted.handles(context, topics).await?;
         }
-        let asked = if self.lost.is_some() { there.keys().cloned().collect() } else { Vec::new() };
-        self.counted.standing(context, asked).await
+        self.counted.standing(context, reader, declarations, self.lost.is_some()).await
     }
 }
 

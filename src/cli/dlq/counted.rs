@@ -1,13 +1,16 @@
 //! Whose outcomes count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
 use super::super::group::{TIMEOUT, blocking};
 use super::super::{Context, Failure};
+use crate::app;
 use crate::config::Kafka;
 use crate::dlq::Standing;
+use crate::kafka::scan::Reader;
+use crate::kafka::topics::Declaration;
 use crate::kafka::{group_positions, group_topics};
 
 /// The group that handles what is sent.
@@ -28,9 +31,18 @@ impl Counted {
         kafka
     }
 
-    /// Where it stands in these topics, which are there: asked before its outcomes are looked for, so that what it has passed
-    /// by then has its outcome there.
-    pub(in crate::cli) async fn standing(&self, context: &Context, topics: Vec<String>) -> Result<Standing, Failure> {
+    /// Where it stands, if that decides what is lost: asked before its outcomes are looked for, so that what it has passed by then
+    /// has its outcome there. In every source topic that there is: wherever a letter was sent to, an earlier `--into` said.
+    pub(in crate::cli) async fn standing(
+        &self,
+        context: &Context,
+        reader: &Reader,
+        declarations: &[Declaration],
+        decides: bool,
+    ) -> Result<Standing, Failure> {
+        let declared = if decides { app::known_topics(declarations) } else { BTreeMap::new() };
+        let there = app::sources(reader, declared.keys().map(String::as_str)).await.map_err(anyhow::Error::new)?;
+        let topics: Vec<String> = there.into_keys().collect();
         let kafka = self.kafka(context);
         let group = kafka.group_id.clone();
         let positions = blocking(move || group_positions(&kafka, &topics, TIMEOUT)).await?;

@@ -13,7 +13,6 @@ use super::counted::Counted;
 use super::which::{Found, Which};
 use crate::app;
 use crate::dlq::{self, Heard, Meant};
-use crate::kafka::topics::Declaration;
 use crate::runtime::Shutdown;
 
 /// Give dead letters up: they are hidden from then on, and never redriven.
@@ -59,10 +58,6 @@ impl Purge {
         if self.lost.is_none() && !self.dry_run {
             self.which.is_said(self.all)?;
         }
-        // Without a terminal there is nobody to confirm it, and nothing to count for them.
-        if !self.yes && !self.dry_run && !std::io::stdin().is_terminal() {
-            return Err(unconfirmed());
-        }
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
         let stop = shutdown.token();
         shutdown.watch(self.purge(context, &actor, stop)).await
@@ -74,7 +69,8 @@ impl Purge {
         let selection = self.which.selection()?;
         let found = self.which.found(context, &cluster.reader, &declarations).await?;
         let found: Vec<_> = found.into_iter().filter(|found| !found.is_empty()).collect();
-        let group = self.group(context, &cluster, &declarations, &found).await?;
+        let decides = self.lost.is_some() && !found.is_empty();
+        let group = self.counted.standing(context, &cluster.reader, &declarations, decides).await?;
         let purges = found.iter().map(|Found { topic, stretches }| {
             let meant = Meant { topic, stretches, selection: &selection, is_named: self.which.is_named() };
             dlq::Purge { cluster: &cluster, actor, meant, group: &group, lost: self.lost }
@@ -86,7 +82,8 @@ impl Purge {
                 let text = format!("{count} dead letters would be purged");
                 return context.output().answer(&Answer { json: json!({"wouldBePurged": count}), text, yes: all_good });
             }
-            if count > 0 && !confirmed(count)? {
+            // Without a terminal there is nobody to confirm it.
+            if count > 0 && (!std::io::stdin().is_terminal() || !confirmed(count)?) {
                 return Err(unconfirmed());
             }
         }
@@ -99,24 +96,6 @@ impl Purge {
         drop(ears);
         let text = format!("{purged} dead letters are purged");
         context.output().answer(&Answer { json: json!({"purged": purged}), text, yes })
-    }
-
-    /// The group whose outcomes count, and where it stands in the topics that letters were sent to, if that decides what is lost.
-    async fn group(
-        &self,
-        context: &Context,
-        cluster: &dlq::Cluster,
-        declarations: &[Declaration],
-        found: &[Found],
-    ) -> Result<dlq::Standing, Failure> {
-        let topics = match self.lost {
-            // Wherever they were sent: `redrive --into` takes any of these.
-            Some(_) if !found.is_empty() => app::known_topics(declarations).into_keys().collect(),
-            _ => Vec::new(),
-        };
-        let there = app::sources(&cluster.reader, topics.iter().map(String::as_str)).await;
-        let there = there.map_err(anyhow::Error::new)?;
-        self.counted.standing(context, there.into_keys().collect()).await
     }
 }
 

@@ -64,9 +64,10 @@ impl Redrive {
         let found = self.which.found(context, &cluster.reader, &declarations).await?;
         let found: Vec<_> = found.into_iter().filter(|found| !found.is_empty()).collect();
         let sources = |topic| app::source_of(&declarations, topic).into_iter().chain(self.into.as_deref());
-        let all: Vec<_> = found.iter().map(|found| sources(&found.topic).collect()).collect();
-        let there = app::sources(&cluster.reader, all.iter().flatten().copied()).await.map_err(anyhow::Error::new)?;
-        let group = self.sending.group(context, &all, &there).await?;
+        // Which of the two a letter goes to it says itself; what goes into the other is to be handled whatever that is.
+        let all = found.iter().map(|found| sources(&found.topic).collect());
+        let all: Vec<_> = all.chain(self.into.as_deref().map(|into| [into].into())).collect();
+        let group = self.sending.group(context, &all, (&cluster.reader, &declarations)).await?;
         let mut journal = Journal::new(context, "redriving");
         for Found { topic, stretches } in &found {
             if stop.is_cancelled() {

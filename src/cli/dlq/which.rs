@@ -94,7 +94,7 @@ impl Which {
             }
             return self.within.named(reader).await;
         }
-        let mut found = Vec::new();
+        let (mut found, mut without) = (Vec::new(), None);
         for topic in app::dead_letter_topics(declarations, &self.topics)? {
             match self.within.of(reader, &topic).await {
                 Ok(one) => found.push(one),
@@ -102,10 +102,15 @@ impl Which {
                 Err(ScanError::NoTopic { topic }) if self.topics.is_empty() => {
                     context.output().remark(&format!("there is no topic {topic}; `coafi topics apply` makes it"));
                 }
+                // Of all of them some may have it.
+                Err(error @ ScanError::NoPartition { .. }) if self.topics.is_empty() => without = Some(error),
                 Err(error) => return Err(anyhow::Error::new(error).into()),
             }
         }
-        Ok(found)
+        match without {
+            Some(error) if found.is_empty() => Err(anyhow::Error::new(error).into()),
+            _ => Ok(found),
+        }
     }
 }
 

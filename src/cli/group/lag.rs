@@ -36,12 +36,13 @@ const HEADER: [&str; 11] = [
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coafi group lag\n  coafi group lag --group coafi --topic coafi.git\n  \
                         coafi group lag --max 1000 || echo 'too far behind'\n  coafi group why    # if it does not move\n\n\
-                        Exit codes: 0 shown, 1 the total is above --max or a topic is not there, 2 the command line is wrong,\n\
+                        Exit codes: 0 shown, 1 the total is above --max, or the group has committed nothing and --max is given,\n\
+                        or a topic is not there, 2 the command line is wrong,\n\
                         3 Kafka does not answer.")]
 pub(in crate::cli) struct Lag {
     #[command(flatten)]
     asked: Asked,
-    /// Exit with 1 if the total is above this.
+    /// Exit with 1 if the total is above this, or the group has committed nothing at all.
     #[arg(long, value_name = "RECORDS")]
     max: Option<u64>,
 }
@@ -74,13 +75,17 @@ impl Lag {
         let rows = behind(&View { group: &group, facts: &facts, reports: &reports, now_ms });
         let total = facts.lag.total();
         show(context, &Shown { group: &group, total, partitions: &rows }, now_ms)?;
-        Ok(if self.max.is_some_and(|max| total > max) { Exit::No } else { Exit::Ok })
+        // Who watches a name that nobody has, or a group that has never begun, is to hear of it.
+        let too_far = |max| total > max || rows.is_empty();
+        Ok(if self.max.is_some_and(too_far) { Exit::No } else { Exit::Ok })
     }
 }
 
 fn show(context: &Context, shown: &Shown<'_>, now_ms: i64) -> std::io::Result<()> {
     if shown.partitions.is_empty() {
-        context.output().remark(&format!("group {} has committed no offset yet", shown.group));
+        context
+            .output()
+            .remark(&format!("group {} has committed no offset yet; `coafi group why` says what waits", shown.group));
     }
     for (replica, as_of_ms) in silent(shown.partitions) {
         let ago = span(now_ms - as_of_ms);

@@ -30,6 +30,9 @@ impl Next {
         let due: Vec<Timestamp> = due.take(usize::from(self.count)).collect();
         let lines: Vec<String> = due.iter().map(|due| local(schedule, *due)).collect();
         let json = json!({"schedule": self.name, "when": schedule.timetable.to_string(), "due": due});
+        if !schedule.enabled {
+            context.output().remark("it is disabled: none of these is fired");
+        }
         context.output().answer(&Answer { json, text: lines.join("\n"), yes: true })
     }
 }

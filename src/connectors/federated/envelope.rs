@@ -183,6 +183,9 @@ impl Verifier {
         if expires + leeway < now {
             return Err(Refusal::Expired.because(format!("it expired at {expires}, and it is {now}")));
         }
+        if expires < starts {
+            return Err(Refusal::Lifetime.because(format!("exp, {expires}, is before it is valid, {starts}")));
+        }
         if expires > issued + self.lifetime.max {
             let allowed = crate::config::format_duration(self.lifetime.max);
             return Err(Refusal::Lifetime.because(format!("exp is too long after iat; allowed: {allowed}")));

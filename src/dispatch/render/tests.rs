@@ -195,8 +195,7 @@ async fn an_outcome() {
         data: serde_json::json!({"n": 1}),
         files_processed: Some(2),
         steps: vec![Step { kind: "FILE_PROCESSED".into(), detail: serde_json::json!({"filePath": "a.md"}) }],
-        emit: vec![],
-        reply: None,
+        ..Success::default()
     };
     let output = Staged { report: succeeded(success), ..world.output(event("coafi.git"), Disposition::Processed) };
     world.check(&output, 0, expect_file!["../../../tests/golden/dispatch/outcome.txt"]);

@@ -12,3 +12,9 @@ pub fn is_json(content_type: &str) -> bool {
     let media = essence(content_type);
     media == "application/json" || media.ends_with("+json")
 }
+
+/// Whether it is text for people, of any kind: `text/…`.
+#[must_use]
+pub fn is_text(content_type: &str) -> bool {
+    essence(content_type).starts_with("text/")
+}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-pub use media::{essence, is_json};
+pub use media::{essence, is_json, is_text};
 pub use modes::{BATCH, EVENTS_MAX, NotRead, STRUCTURED, header_value, read};
 
 /// All of an event's, those of CloudEvents itself too.

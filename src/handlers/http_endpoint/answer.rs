@@ -1,9 +1,11 @@
-//! What a 2xx answer brings: nothing, or CloudEvents in any of HTTP's modes, which become derived events.
+//! What a 2xx answer brings: nothing, or CloudEvents in any of HTTP's modes, which become derived events; or JSON, which whoever
+//! waits for the event's end is given.
 
 use serde::Deserialize;
 
 use super::failing::excerpt;
-use crate::dispatch::{Context, Failure, NewEvent, Success};
+use crate::dispatch::replies::wants_reply;
+use crate::dispatch::{Context, Failure, NewEvent, Reply, Success};
 use crate::event::incoming::{self, Incoming, NotRead, is_json};
 use crate::event::{Attribute, Event};
 use crate::outgoing::{Answer, Endpoint};
@@ -38,7 +40,10 @@ pub(super) async fn read(
         Err(NotRead::NoEvent(_)) if !means_events(&headers) => {
             let said = serde_json::from_slice::<Said>(&answer.body).ok();
             let said = said.map(|said| said.message.chars().take(MESSAGE_CHARS_MAX).collect());
-            return Ok(Success { message: said.unwrap_or(message), ..Success::default() });
+            // Kept with the outcome, so only for somebody who waits for it.
+            let body = serde_json::from_slice(&answer.body).ok().filter(|_| wants_reply(event));
+            let reply = body.map(|body| Reply { status: 200, body });
+            return Ok(Success { message: said.unwrap_or(message), reply, ..Success::default() });
         }
         Err(error) => return Err(bad(name, &error.to_string())),
     };

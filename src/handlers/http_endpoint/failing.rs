@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 2xx | none |
 //! | 408, 425, 429 | transient, no sooner than `Retry-After` says |
-//! | 3xx, other 4xx | permanent: redirects are not followed |
+//! | 3xx, other 4xx | permanent: redirects are not followed. Refused (4xx but 401, 403, 407), where a caller waits for it |
 //! | 5xx | transient, no sooner than `Retry-After` says |
 //! | 502, 503, 504 without `Retry-After`, while a second look finds nobody either | systemic, as a proxy says it whose server is away |
 //! | no address, connection or TLS; an address that may not be called | systemic: nothing was sent |
@@ -15,8 +15,11 @@
 use std::time::Duration;
 
 use crate::dispatch::{Failure, Services, ask};
-use crate::engine::Dependency;
+use crate::engine::{Class, Dependency};
 use crate::outgoing::{CallError, Called, HTTP_ENDPOINT};
+
+/// Statuses of a refusal that the API's description has, `400` besides.
+const TOLD_AS_IT_IS: [u16; 5] = [404, 405, 409, 412, 428];
 
 /// Of a failure's answer that are shown.
 const EXCERPT_BYTES_MAX: usize = 300;
@@ -47,6 +50,16 @@ fn judged(name: &str, status: u16, body: &[u8], retry_after: Option<Duration>, i
         Some(wait) => failure.with_retry_after(wait),
         None => failure,
     })
+}
+
+/// A refusal is told to the caller who waits, who can mend it, and is nobody else's business then. That we were not let in (401,
+/// 403, 407) no caller can mend.
+pub(super) fn told(failure: Failure, status: u16, somebody_waits: bool) -> Failure {
+    if !somebody_waits || failure.class != Class::Permanent || !(400..=499).contains(&status) || matches!(status, 401 | 403 | 407) {
+        return failure;
+    }
+    let status = if TOLD_AS_IT_IS.contains(&status) { status } else { 400 };
+    Failure { class: Class::Invalid, ..failure }.with_status(status)
 }
 
 /// There was no answer.
@@ -85,7 +98,6 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Class;
 
     #[test]
     fn a_status_is_a_class() {
@@ -110,6 +122,25 @@ mod tests {
         check(503, Some(1), false, Some(("transient", "endpoint_failed", Some(1))));
         check(503, None, false, Some(("transient", "endpoint_failed", None)));
         check(503, None, true, Some(("systemic", "endpoint_away", None)));
+    }
+
+    #[test]
+    fn a_caller_who_waits_is_told_what_it_can_mend() {
+        let failure = |status| judged("enrich", status, b"no", None, false).unwrap_err();
+        for (status, waits, expected) in [
+            (404, true, ("invalid", Some(404))),
+            (422, true, ("invalid", Some(400))),
+            (404, false, ("permanent", None)),
+            (401, true, ("permanent", None)),
+            (403, true, ("permanent", None)),
+            (307, true, ("permanent", None)),
+            (429, true, ("transient", None)),
+            (500, true, ("transient", None)),
+        ] {
+            let told = told(failure(status), status, waits);
+            assert_eq!((told.class.name(), told.status), expected, "{status} {waits}");
+            assert_eq!(told.code, failure(status).code);
+        }
     }
 
     #[test]

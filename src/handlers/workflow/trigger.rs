@@ -7,6 +7,7 @@ use super::{arrival, events, turn};
 use crate::dispatch::workflow_request::{self, WorkflowRequest};
 use crate::dispatch::{Context, Failure, NewEvent, Step, Success, once};
 use crate::event::Event;
+use crate::event::incoming::is_text;
 use crate::schema::Payload as _;
 use crate::schema::payloads::WorkflowCompleted;
 use crate::workflow::{Definition, Scope, Trigger};
@@ -22,7 +23,7 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
     {
         return Ok(success);
     }
-    let mut data = context.services.codec.decode_json(event).await?;
+    let mut data = data(event, context).await?;
     if event.event_type() == WorkflowCompleted::EVENT_TYPE {
         // What a run gives is text in Avro; whoever is triggered by it wants its members.
         let output = data["output"].as_str().and_then(|text| serde_json::from_str(text).ok());
@@ -64,6 +65,18 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
     emit.extend(arrival.emit);
     steps.extend(arrival.steps);
     once::commit(event, context, Vec::new(), Success { message, emit, steps, ..Success::default() }).await
+}
+
+/// Null where there is none, text as it is: an event of somebody else's need be neither Avro nor JSON.
+async fn data(event: &Event, context: &Context<'_>) -> Result<Value, Failure> {
+    if event.data().is_empty() {
+        return Ok(Value::Null);
+    }
+    if event.content_type().is_some_and(is_text) {
+        let text = std::str::from_utf8(event.data());
+        return text.map(Value::from).map_err(|error| Failure::poison("undecodable", error));
+    }
+    context.services.codec.decode_json(event).await
 }
 
 /// What the workflow is started with; `None` if it is not to be.

@@ -69,6 +69,10 @@ impl Jwt {
     pub(super) async fn principal(&self, token: &str) -> Result<Principal, Refused> {
         let invalid = |error: jsonwebtoken::errors::Error| Refused::Invalid(format!("the token is not valid: {error}"));
         let header = decode_header(token).map_err(invalid)?;
+        // Whoever does not know an extension that must be understood refuses the token (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(Refused::Invalid("the token needs an extension (crit), and none is known here".to_owned()));
+        }
         let key = self.key(header.alg, header.kid.as_deref()).await?;
         let claims = decode::<Claims>(token, &key, &self.validation(header.alg)).map_err(invalid)?.claims;
         let subject = claims.sub.as_deref().unwrap_or_default();

@@ -29,7 +29,7 @@ fn results() -> Vec<(&'static str, Success)> {
                 files_processed: Some(2),
                 steps: vec![Step { kind: "FILE_PROCESSED".into(), detail: json!({"filePath": "a.md"}) }],
                 emit: vec![event.clone(), NewEvent { subject: None, ..event }],
-                reply: None,
+                ..Success::default()
             },
         ),
     ]

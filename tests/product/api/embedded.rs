@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use aws_lc_rs::hmac;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
 
 use super::{Made, RESULTS, made, update};
+use crate::endpoints::server::Server;
 use crate::http::{self, Answer};
 use crate::notifications::receiver::{Received, Receiver};
 use crate::process::{Process, found};
@@ -85,6 +88,37 @@ fn a_request_is_handled_in_one_process() {
     let answer = dev.ask("POST", "/registry/update", &headers, &body);
     assert_eq!(answer.status, 200, "{RESULTS}: {answer:?}; {}", dev.process.log());
     assert_eq!(answer.json()["updateResult"]["change"], "created");
+    dev.end();
+}
+
+/// A handler in another language has something to say to the caller, too.
+#[test]
+fn what_an_endpoint_answers_is_the_caller_s() {
+    let server = Server::start(|call, _| {
+        let (status, body) = match call.header("ce-id") {
+            "unknown" => (StatusCode::NOT_FOUND, json!({"message": "there is no such part"})),
+            _ => (StatusCode::OK, json!({"message": "scored", "score": 7})),
+        };
+        Some((status, [("content-type", "application/json")], body.to_string()).into_response())
+    });
+    let url = format!("http://127.0.0.1:{}/score", server.port());
+    let configure = |_: &World| format!("endpoints: [{{name: scorer, url: '{url}', unsigned: true}}]\n");
+    let shipped = std::fs::read_to_string(crate::world::repository().join("handler_routes.yaml")).unwrap();
+    let own = "routes:\n  - {name: scores, match: {type: ai.part, topic: coafi.ai}, handler: 'http:scorer'}\n";
+    let routes = format!("{own}{}", shipped.split_once("\nroutes:\n").unwrap().1);
+    let dev = Dev::start("endpoint_dev", configure, &[("handler_routes.yaml", &routes)]);
+    let headers = [("Content-Type", "application/cloudevents+json"), ("Prefer", "wait=30")];
+    let ask = |id: &str| {
+        let event = json!({"specversion": "1.0", "id": id, "source": "/lab", "type": "ai.part", "data": {}});
+        dev.ask("POST", "/api/ingest/event", &headers, &event.to_string())
+    };
+    let scored = ask("wing-7");
+    assert_eq!((scored.status, &scored.json()["score"]), (200, &json!(7)), "{scored:?}");
+    let refused = ask("unknown");
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["type"]), (404, &json!("urn:coafi:problem:endpoint-refused")), "{refused:?}");
+    assert!(problem["detail"].as_str().unwrap().contains("there is no such part"), "{problem}");
+    assert_eq!(dev.outcome_of("ai.part", "/lab")["outcome"], "processed", "it is no dead letter");
     dev.end();
 }
 

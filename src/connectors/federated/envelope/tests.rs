@@ -114,6 +114,7 @@ fn every_other_envelope_is_refused_for_its_reason() {
     check("it has expired", &times(-300, -30), refused(Refusal::Expired));
     check("of the future", &times(32, 60), refused(Refusal::NotYet));
     check("for too long", &times(0, 301), refused(Refusal::Lifetime));
+    check("over before it begins", &times(10, 5), refused(Refusal::Lifetime));
     check("nbf", &|_, claims| claims["nbf"] = json!(NOW + 40), refused(Refusal::NotYet));
     for claim in ["iat", "exp", "jti", "event"] {
         check(claim, &|_, claims| claims[claim] = json!(null), refused(Refusal::Malformed));

@@ -89,8 +89,12 @@ async fn forgeries_are_refused() {
     let (_, others) = other.rsplit_once('.').unwrap();
     // {"alg":"none"}
     let none = format!("eyJhbGciOiJub25lIn0.{}.", good.split('.').nth(1).unwrap());
+    let header = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
+    let extended = encode(&header, &claims(), &EncodingKey::from_secret(SECRET)).unwrap();
     let hs512 = token(Algorithm::HS512, None, &claims(), &EncodingKey::from_secret(SECRET));
-    for forged in [format!("{signed}."), format!("{signed}.{others}"), none, hs512, "a.b.c".into(), String::new()] {
+    for forged in
+        [format!("{signed}."), format!("{signed}.{others}"), none, hs512, extended, "a.b.c".into(), String::new()]
+    {
         assert!(matches!(jwt.principal(&forged).await, Err(Refused::Invalid(_))), "{forged}");
     }
 }
