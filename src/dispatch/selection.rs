@@ -49,7 +49,14 @@ impl Selection {
         if self.types.is_any() && self.sources.is_any() && self.filter.is_none() {
             return Ok(Judged::Wanted);
         }
-        let Ok(event) = Event::parse(record.clone()) else { return Ok(Judged::Unwanted) };
+        let event = match Event::parse(record.clone()) {
+            Ok(event) => event,
+            // Of its type and source nothing can be meant; what a filter would say of it nobody knows.
+            Err(error) if self.types.is_any() && self.sources.is_any() => {
+                return Ok(Judged::Undecided(Failure::poison("no_event", error)));
+            }
+            Err(_) => return Ok(Judged::Unwanted),
+        };
         if !self.types.matches(event.event_type()) || !self.sources.matches(event.source()) {
             return Ok(Judged::Unwanted);
         }
@@ -116,5 +123,7 @@ mod tests {
         assert_eq!(judge(&keyed, &no_event).await, "wanted");
         let typed = Selection { types: Patterns::new(vec!["git.*".into()]).unwrap(), ..Selection::everything() };
         assert_eq!(judge(&typed, &no_event).await, "unwanted");
+        let filter = Some(Filter::compile("true").unwrap());
+        assert_eq!(judge(&Selection { filter, ..Selection::everything() }, &no_event).await, "no_event");
     }
 }
