@@ -43,7 +43,7 @@ impl Handler for HttpEndpoint {
             Err(error) => return Err(unanswered(context.services, &self.name, &error).await),
             Ok(called) => {
                 let judged = verdict(context.services, &self.name, &called).await;
-                judged.map_err(|failure| failing::told(failure, called.answer.status.as_u16(), wants_reply(event)))?;
+                judged.map_err(|failure| failing::told(failure, &called.answer, wants_reply(event)))?;
                 answer::read(event, context, endpoint, called.answer).await?
             }
         };

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 2xx | none |
 //! | 408, 425, 429 | transient, no sooner than `Retry-After` says |
-//! | 3xx, other 4xx | permanent: redirects are not followed. Refused (4xx but 401, 403, 407), where a caller waits for it |
+//! | 3xx, other 4xx | permanent: redirects are not followed |
+//! | other 4xx with a problem document, while a caller waits | refused, as the caller is told |
 //! | 5xx | transient, no sooner than `Retry-After` says |
 //! | 502, 503, 504 without `Retry-After`, while a second look finds nobody either | systemic, as a proxy says it whose server is away |
 //! | no address, connection or TLS; an address that may not be called | systemic: nothing was sent |
@@ -16,7 +17,16 @@ use std::time::Duration;
 
 use crate::dispatch::{Failure, Services, ask};
 use crate::engine::{Class, Dependency};
-use crate::outgoing::{CallError, Called, HTTP_ENDPOINT};
+use crate::event::incoming::essence;
+use crate::outgoing::{Answer, CallError, Called, HTTP_ENDPOINT};
+
+/// The media type of a problem document.
+const PROBLEM: &str = "application/problem+json";
+
+#[derive(serde::Deserialize)]
+struct Problem {
+    detail: Option<String>,
+}
 
 /// Statuses of a refusal that the API's description has, `400` besides.
 const TOLD_AS_IT_IS: [u16; 5] = [404, 405, 409, 412, 428];
@@ -52,14 +62,18 @@ fn judged(name: &str, status: u16, body: &[u8], retry_after: Option<Duration>, i
     })
 }
 
-/// A refusal is told to the caller who waits, who can mend it, and is nobody else's business then. That we were not let in (401,
-/// 403, 407) no caller can mend.
-pub(super) fn told(failure: Failure, status: u16, somebody_waits: bool) -> Failure {
-    if !somebody_waits || failure.class != Class::Permanent || !(400..=499).contains(&status) || matches!(status, 401 | 403 | 407) {
+/// A 4xx with a problem document (RFC 9457) is meant for the caller, if one waits: it can mend it, and nobody else has to. Any other
+/// 4xx may be a proxy's, or an address that is wrong, and is a dead letter as ever.
+pub(super) fn told(failure: Failure, answer: &Answer, somebody_waits: bool) -> Failure {
+    let status = answer.status.as_u16();
+    let media = answer.headers.get("content-type").and_then(|media| media.to_str().ok()).unwrap_or_default();
+    if !somebody_waits || failure.class != Class::Permanent || status < 400 || essence(media) != PROBLEM {
         return failure;
     }
+    let detail = serde_json::from_slice::<Problem>(&answer.body).ok().and_then(|problem| problem.detail);
+    let message = detail.map_or_else(|| failure.message.clone(), |detail| excerpt(detail.as_bytes()));
     let status = if TOLD_AS_IT_IS.contains(&status) { status } else { 400 };
-    Failure { class: Class::Invalid, ..failure }.with_status(status)
+    Failure { class: Class::Invalid, message, ..failure }.with_status(status)
 }
 
 /// There was no answer.
@@ -125,21 +139,24 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_waits_is_told_what_it_can_mend() {
-        let failure = |status| judged("enrich", status, b"no", None, false).unwrap_err();
-        for (status, waits, expected) in [
-            (404, true, ("invalid", Some(404))),
-            (422, true, ("invalid", Some(400))),
-            (404, false, ("permanent", None)),
-            (401, true, ("permanent", None)),
-            (403, true, ("permanent", None)),
-            (307, true, ("permanent", None)),
-            (429, true, ("transient", None)),
-            (500, true, ("transient", None)),
+    fn a_caller_who_waits_is_told_what_is_meant_for_it() {
+        for (status, media, waits, expected) in [
+            (404, "application/problem+json", true, ("invalid", Some(404), "no such part")),
+            (422, "application/problem+json; charset=utf-8", true, ("invalid", Some(400), "no such part")),
+            (404, "application/problem+json", false, ("permanent", None, "")),
+            (404, "application/json", true, ("permanent", None, "")),
+            (307, "application/problem+json", true, ("permanent", None, "")),
+            (429, "application/problem+json", true, ("transient", None, "")),
+            (500, "application/problem+json", true, ("transient", None, "")),
         ] {
-            let told = told(failure(status), status, waits);
-            assert_eq!((told.class.name(), told.status), expected, "{status} {waits}");
-            assert_eq!(told.code, failure(status).code);
+            let body = bytes::Bytes::from_static(br#"{"title":"t","detail":"no such part"}"#);
+            let headers = [("content-type".parse().unwrap(), media.parse().unwrap())].into_iter().collect();
+            let answer = Answer { status: status.try_into().unwrap(), headers, body };
+            let failure = judged("enrich", status, &answer.body, None, false).unwrap_err();
+            let told = told(failure.clone(), &answer, waits);
+            let message = if expected.2.is_empty() { &*failure.message } else { expected.2 };
+            assert_eq!((told.class.name(), told.status), (expected.0, expected.1), "{status} {media} {waits}");
+            assert_eq!((told.code, &*told.message), (failure.code, message));
         }
     }
 

@@ -95,11 +95,14 @@ fn a_request_is_handled_in_one_process() {
 #[test]
 fn what_an_endpoint_answers_is_the_caller_s() {
     let server = Server::start(|call, _| {
-        let (status, body) = match call.header("ce-id") {
-            "unknown" => (StatusCode::NOT_FOUND, json!({"message": "there is no such part"})),
-            _ => (StatusCode::OK, json!({"message": "scored", "score": 7})),
+        let (status, media, body) = match call.header("ce-id") {
+            "unknown" => (404, "application/problem+json", json!({"detail": "there is no such part"})),
+            // As of a server that knows nothing of us.
+            "lost" => (404, "text/html", json!("not found")),
+            _ => (200, "application/json", json!({"message": "scored", "score": 7})),
         };
-        Some((status, [("content-type", "application/json")], body.to_string()).into_response())
+        let status = StatusCode::from_u16(status).unwrap();
+        Some((status, [("content-type", media)], body.to_string()).into_response())
     });
     let url = format!("http://127.0.0.1:{}/score", server.port());
     let configure = |_: &World| format!("endpoints: [{{name: scorer, url: '{url}', unsigned: true}}]\n");
@@ -117,8 +120,11 @@ fn what_an_endpoint_answers_is_the_caller_s() {
     let refused = ask("unknown");
     let problem = refused.json();
     assert_eq!((refused.status, &problem["type"]), (404, &json!("urn:coafi:problem:endpoint-refused")), "{refused:?}");
-    assert!(problem["detail"].as_str().unwrap().contains("there is no such part"), "{problem}");
+    assert_eq!(problem["detail"], "there is no such part");
     assert_eq!(dev.outcome_of("ai.part", "/lab")["outcome"], "processed", "it is no dead letter");
+    let dead = ask("lost").json();
+    assert_eq!((&dead["status"], &dead["type"]), (&json!(500), &json!("urn:coafi:problem:endpoint-refused")), "{dead}");
+    assert_eq!(dev.outcome_of("ai.part", "/lab")["outcome"], "dead_lettered");
     dev.end();
 }
 
