@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use anyhow::Context as _;
-
 use crate::port;
 
 /// Until it is dropped, or killed.
@@ -31,7 +29,7 @@ impl GitHost {
     /// No port is free.
     pub fn start(repository: impl Into<PathBuf>) -> anyhow::Result<Self> {
         let (repository, address) = (repository.into(), port::free_address()?);
-        let listener = TcpListener::bind(address)?;
+        let listener = port::listen(address)?;
         let running = Some(Running::serve(listener, repository.clone()));
         Ok(Self { repository, address, running })
     }
@@ -63,7 +61,7 @@ impl GitHost {
     /// Somebody else has taken it meanwhile.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
-        let listener = TcpListener::bind(self.address).with_context(|| format!("{} is taken", self.address))?;
+        let listener = port::listen(self.address)?;
         self.running = Some(Running::serve(listener, self.repository.clone()));
         Ok(())
     }

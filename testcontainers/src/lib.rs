@@ -31,7 +31,7 @@ mod stack;
 mod tools;
 
 pub use git_host::GitHost;
-pub use port::free_address;
+pub use port::{free_address, listen};
 pub use proxied::KafkaCluster;
 pub use server::{Kafka, Postgres, Registry, SecuredKafka, Server};
 pub use service::Service;

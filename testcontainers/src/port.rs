@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+
+use crate::probe;
 
 /// Where free ports are looked for: below Linux's ephemeral range (from 32768). A client that keeps connecting to the port
 /// of a stopped server in that range may be given that very port as its own, connect to itself, and keep the server out.
@@ -34,6 +38,28 @@ pub(crate) fn free(count: usize) -> Result<Vec<u16>> {
 /// No port is free.
 pub fn free_address() -> Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free(1)?[0]).into())
+}
+
+/// How long [`listen`] waits for a port that is taken.
+const LISTEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Listens at an address that nobody else uses. Whoever has just looked whether it is free, or has just stopped listening, may find
+/// it taken for a moment: a process that was forked meanwhile holds the socket until it becomes another program.
+///
+/// # Errors
+/// It is taken, or no address of this machine.
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let mut listener = None;
+    let listening = probe::wait_until(LISTEN_LIMIT, || match TcpListener::bind(address) {
+        Ok(bound) => {
+            listener = Some(bound);
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(false),
+        Err(error) => Err(error.into()),
+    });
+    listening.with_context(|| format!("{address} cannot be listened at; held by {}", holder(address.port())))?;
+    listener.context("it was bound")
 }
 
 /// Whether a server could bind `port` now (std's listener sets `SO_REUSEADDR`, as the servers do).

@@ -48,7 +48,12 @@ impl Server {
     /// At the same address.
     pub(crate) fn restart(&mut self) {
         let runtime = Runtime::new().unwrap();
-        let listener = runtime.block_on(TcpListener::bind(self.address)).unwrap();
+        let listener = coafi_testcontainers::listen(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = {
+            let _in_it = runtime.enter();
+            TcpListener::from_std(listener).unwrap()
+        };
         let (calls, answers) = (Arc::clone(&self.calls), Arc::clone(&self.answers));
         let answer = async move |method: Method, headers: HeaderMap, body: Bytes| {
             if method != Method::POST {

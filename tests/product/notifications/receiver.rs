@@ -63,7 +63,10 @@ impl Receiver {
 
     pub(crate) fn resume(&mut self) {
         let app = Router::new().fallback(receive).with_state(Arc::clone(&self.kept));
-        let listener = self.runtime.block_on(TcpListener::bind(self.address)).unwrap();
+        let listener = coafi_testcontainers::listen(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let _in_it = self.runtime.enter();
+        let listener = TcpListener::from_std(listener).unwrap();
         self.serving = Some(self.runtime.spawn(async move { axum::serve(listener, app).await.unwrap() }));
     }
 
