@@ -9,19 +9,8 @@ use crate::process::{Ended, Process};
 use crate::stack::Stack;
 use crate::world::{clean, coafi, repository};
 
-/// Nothing here gets as far as a server.
-fn nowhere() -> Stack {
-    let refused = "127.0.0.1:1";
-    Stack {
-        kafka: refused.into(),
-        registry: format!("http://{refused}"),
-        postgres: format!("postgres://c@{refused}/c"),
-        replication: 1,
-    }
-}
-
 fn run(directory: &Path, args: &[&str]) -> Ended {
-    let mut command: Command = coafi(&nowhere(), directory);
+    let mut command: Command = coafi(&Stack::nowhere(), directory);
     command.args(args);
     Process::start(command).ended()
 }
@@ -73,7 +62,7 @@ fn a_mistyped_file_is_named_with_key_value_and_what_is_allowed() {
 #[test]
 fn a_wrong_variable_is_named() {
     let directory = TempDir::new().unwrap();
-    let mut command = coafi(&nowhere(), directory.path());
+    let mut command = coafi(&Stack::nowhere(), directory.path());
     command.arg("consume").env("COAFI__ENGINE__MAX_RECORDS", "plenty");
     let ended = Process::start(command).ended();
     assert_eq!(ended.code(), Some(2), "{}", ended.stderr);

@@ -14,13 +14,7 @@ fn commands_in_another_shell_reach_it() {
     repository.commit_file("docs/a.md", "# A\n");
     let schedules = "schedules: [{name: yearly, cron: '0 0 1 1 *'}]\n";
     std::fs::write(directory.path().join("coafi.yaml"), schedules).unwrap();
-    let nowhere = Stack {
-        kafka: "127.0.0.1:1".into(),
-        registry: "http://127.0.0.1:1".into(),
-        postgres: "sqlite:unused".into(),
-        replication: 1,
-    };
-    let mut command = coafi(&nowhere, directory.path());
+    let mut command = coafi(&Stack::nowhere(), directory.path());
     command.args(["dev", "--repo"]).arg(&repository.path).env("COAFI__LOG__LEVEL", "info");
     let mut dev = Process::start(command);
     let environment = found("the file to read", || {

@@ -371,13 +371,7 @@ fn dev_calls_what_is_on_the_same_machine() {
   - {name: tags, match: {type: git.tag}, handler: log}
 ";
     std::fs::write(directory.path().join("handler_routes.yaml"), routes).unwrap();
-    let nowhere = Stack {
-        kafka: "127.0.0.1:1".into(),
-        registry: "http://127.0.0.1:1".into(),
-        postgres: "sqlite:unused".into(),
-        replication: 1,
-    };
-    let mut command = coafi(&nowhere, directory.path());
+    let mut command = coafi(&Stack::nowhere(), directory.path());
     command.args(["dev", "--once", "--workflows", "--output", "json", "--repo"]).arg(&repository.path);
     let summary = Process::start(command).ended().json();
     assert_eq!(summary["events"]["processed"], 2 * COMMITS, "the commits and their tags: {summary}");

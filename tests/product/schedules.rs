@@ -272,13 +272,7 @@ fn in_dev_schedules_are_fired_and_handled() {
     let directory = tempfile::tempdir().unwrap();
     let repository = crate::repositories::Repository::init(directory.path().join("empty"));
     std::fs::write(directory.path().join("coafi.yaml"), "schedules: [{name: tick, every: 1s}]\n").unwrap();
-    let nowhere = Stack {
-        kafka: "127.0.0.1:1".into(),
-        registry: "http://127.0.0.1:1".into(),
-        postgres: "sqlite:unused".into(),
-        replication: 1,
-    };
-    let mut command = coafi(&nowhere, directory.path());
+    let mut command = coafi(&Stack::nowhere(), directory.path());
     command.args(["dev", "--output", "json", "--repo"]).arg(&repository.path).env("COAFI__LOG__LEVEL", "info");
     let dev = Process::start(command);
     let is_fire = |line: &&str| line.contains("/coafi/schedules/tick") && line.contains("schedule.fired");

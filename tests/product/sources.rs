@@ -15,13 +15,7 @@ use crate::world::{GIT_TOPIC, World, coafi};
 
 /// `coafi dev --once` over the repository: everything in one process, nothing of it shared.
 fn dev(directory: &Path, repository: &Path) -> Ended {
-    let nowhere = Stack {
-        kafka: "127.0.0.1:1".into(),
-        registry: "http://127.0.0.1:1".into(),
-        postgres: "sqlite:unused".into(),
-        replication: 1,
-    };
-    let mut command = coafi(&nowhere, directory);
+    let mut command = coafi(&Stack::nowhere(), directory);
     command.args(["dev", "--once", "--output", "json", "--repo"]).arg(repository);
     Process::start(command).ended()
 }

@@ -21,6 +21,17 @@ impl Stack {
     pub(crate) fn shared() -> Self {
         Self { kafka: named("KAFKA"), registry: named("REGISTRY"), postgres: named("POSTGRES"), replication: 1 }
     }
+
+    /// One that nobody serves: of commands that need none.
+    pub(crate) fn nowhere() -> Self {
+        let refused = "127.0.0.1:1";
+        Self {
+            kafka: refused.into(),
+            registry: format!("http://{refused}"),
+            postgres: format!("postgres://c@{refused}/c"),
+            replication: 1,
+        }
+    }
 }
 
 fn named(server: &str) -> String {

@@ -14,13 +14,7 @@ fn processed(workflows: bool) -> u64 {
     for n in 0..COMMITS {
         repository.commit_file("docs/a.md", &format!("# Revision {n}\n"));
     }
-    let nowhere = Stack {
-        kafka: "127.0.0.1:1".into(),
-        registry: "http://127.0.0.1:1".into(),
-        postgres: "sqlite:unused".into(),
-        replication: 1,
-    };
-    let mut command = coafi(&nowhere, directory.path());
+    let mut command = coafi(&Stack::nowhere(), directory.path());
     command.args(["dev", "--once", "--output", "json", "--repo"]).arg(&repository.path);
     command.args(workflows.then_some("--workflows"));
     let ended = Process::start(command).ended();
