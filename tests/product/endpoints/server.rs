@@ -1,5 +1,6 @@
 //! A handler of somebody else: an HTTP server that answers as the test says, and keeps what it was asked.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,9 +31,27 @@ pub(crate) type Answer = Option<Response>;
 /// Given a call, and how many there were before it of the same event.
 type Answers = Arc<dyn Fn(&Call, usize) -> Answer + Send + Sync>;
 
+#[derive(Default)]
+struct Taken {
+    calls: Vec<Call>,
+    /// How many calls there were of an event, by its id: under load there are very many.
+    of_event: HashMap<String, usize>,
+}
+
+impl Taken {
+    /// How many there were before it of the same event.
+    fn note(&mut self, call: &Call) -> usize {
+        let known = self.of_event.entry(call.header("ce-id").to_owned()).or_default();
+        let earlier = *known;
+        *known += 1;
+        self.calls.push(call.clone());
+        earlier
+    }
+}
+
 pub(crate) struct Server {
     address: SocketAddr,
-    calls: Arc<Mutex<Vec<Call>>>,
+    taken: Arc<Mutex<Taken>>,
     answers: Answers,
     running: Option<Runtime>,
 }
@@ -40,7 +59,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(answers: impl Fn(&Call, usize) -> Answer + Send + Sync + 'static) -> Self {
         let address = coafi_testcontainers::free_address().unwrap();
-        let mut server = Self { address, calls: Arc::default(), answers: Arc::new(answers), running: None };
+        let mut server = Self { address, taken: Arc::default(), answers: Arc::new(answers), running: None };
         server.restart();
         server
     }
@@ -54,13 +73,13 @@ impl Server {
             let _in_it = runtime.enter();
             TcpListener::from_std(listener).unwrap()
         };
-        let (calls, answers) = (Arc::clone(&self.calls), Arc::clone(&self.answers));
+        let (taken, answers) = (Arc::clone(&self.taken), Arc::clone(&self.answers));
         let answer = async move |method: Method, headers: HeaderMap, body: Bytes| {
             if method != Method::POST {
                 return StatusCode::METHOD_NOT_ALLOWED.into_response();
             }
             let call = Call { headers, body, at: Instant::now() };
-            let earlier = note(&calls, &call);
+            let earlier = taken.lock().unwrap_or_else(PoisonError::into_inner).note(&call);
             match answers(&call, earlier) {
                 Some(answer) => answer,
                 None => std::future::pending().await,
@@ -83,7 +102,7 @@ impl Server {
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
     }
 
     /// Those about the event with this id, in order.
@@ -96,11 +115,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn note(calls: &Mutex<Vec<Call>>, call: &Call) -> usize {
-    let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-    let earlier = calls.iter().filter(|earlier| earlier.header("ce-id") == call.header("ce-id")).count();
-    calls.push(call.clone());
-    earlier
 }
