@@ -7,11 +7,12 @@
 //! | edges | `cli`, `kafka`, `http`, `store`, `connectors`, `runtime`, `telemetry`, `schema`, `config`, `dlq`, `notify`, `outgoing` | everything below |
 //! | application | `dispatch`, `handlers`, `bitt`, `registry`, `group` | `event`, `engine` and the traits of the edges |
 //! | core | `engine` | `std`, `event` |
-//! | core | `workflow` | `std`, JSON, JSON Schema, `expression`, `jinja`, names of dependencies |
+//! | core | `workflow` | `std`, JSON, JSON Schema, `expression`, `jinja`, `numbers`, names of dependencies |
 //! | core | `schedule` | `std`, times, cron expressions |
 //! | vocabulary | `event` | `std`, bytes |
 //! | vocabulary | `expression` | `std`, CEL |
 //! | vocabulary | `jinja` | `std`, Jinja |
+//! | vocabulary | `numbers` | `std`, JSON |
 //!
 //! The invariants I1–I10 that code and tests cite are listed in `docs/invariants.md`.
 
@@ -33,6 +34,7 @@ pub mod http;
 mod jinja;
 pub mod kafka;
 pub mod notify;
+mod numbers;
 pub mod outgoing;
 pub mod registry;
 pub mod runtime;

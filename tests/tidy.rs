@@ -114,7 +114,8 @@ fn may_name(module: &str, path: &str) -> bool {
         "schedule" => target == "schedule",
         "expression" => target == "expression",
         "jinja" => target == "jinja",
-        "workflow" => ["workflow", "expression", "jinja"].contains(&target) || OF_WORKFLOWS.contains(&path),
+        "numbers" => target == "numbers",
+        "workflow" => ["workflow", "expression", "jinja", "numbers"].contains(&target) || OF_WORKFLOWS.contains(&path),
         // Edges and `app` see everything except the command line, which sees everything.
         _ if !APPLICATION.contains(&module) => target != "cli" || ["cli", "main.rs", "app"].contains(&module),
         _ if target == "cli" || target == "http" => false,

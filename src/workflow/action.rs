@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::scope::Scope;
 use super::settle::{brief, expression_fault};
 use super::{Definition, Fault, Format, Kind, Path, Run, Template};
+use crate::numbers;
 
 /// What is to be done for one attempt of a step. Doing it twice must have one effect, which is for those to see to who do it.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,8 +91,7 @@ pub fn action(definition: &Definition, run: &Run, path: &Path) -> Result<Action,
                     .as_ref()
                     .map(|template| {
                         let value = fill(template)?;
-                        value
-                            .as_i64()
+                        numbers::whole(&value)
                             .ok_or_else(|| wrong("registry_update.expected_version", &value, "a whole number"))
                     })
                     .transpose()?,

@@ -64,6 +64,8 @@ pub(super) struct Compensate {
     pub(super) timeout: Option<String>,
     pub(super) emit: Option<Emit>,
     pub(super) registry_update: Option<RegistryUpdate>,
+    pub(super) http: Option<Http>,
+    pub(super) notify: Option<super::notify::Raw>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -123,7 +125,7 @@ pub(super) struct RegistryRead {
     pub(super) entry: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) endpoint: String,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Path;
+use crate::numbers;
 
 /// Of what an event and a run have in common: it is looked for in an index.
 const CORRELATION_BYTES_MAX: usize = 500;
@@ -46,7 +47,8 @@ pub struct Origin {
 pub fn correlation(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::Number(_) => numbers::whole(value).map_or_else(|| value.to_string(), |whole| whole.to_string()),
+        Value::Bool(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
     (!text.is_empty() && text.len() <= CORRELATION_BYTES_MAX).then_some(text)
@@ -71,7 +73,9 @@ mod tests {
 
     #[test]
     fn what_can_be_compared_is_compared_as_text() {
-        for (value, expected) in [(json!("a"), "a"), (json!(7), "7"), (json!(true), "true")] {
+        for (value, expected) in
+            [("a".into(), "a"), (json!(7), "7"), (json!(7.0), "7"), (json!(7.5), "7.5"), (true.into(), "true")]
+        {
             assert_eq!(correlation(&value).as_deref(), Some(expected));
         }
         for none in [json!(null), json!(""), json!([1]), json!({}), json!("x".repeat(CORRELATION_BYTES_MAX + 1))] {

@@ -165,16 +165,19 @@ impl<'a> Steps<'a> {
         if !of.blocks().is_empty() {
             return Err(at.error(format!("{}: steps within have a compensate of their own", of.name())));
         }
-        if raw.emit.is_some() == raw.registry_update.is_some() {
-            return Err(at.error("compensate: allowed: exactly one of emit, registry_update"));
-        }
         let raw = raw.clone();
+        let given = [raw.emit.is_some(), raw.registry_update.is_some(), raw.http.is_some(), raw.notify.is_some()];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            return Err(at.error("compensate: allowed: exactly one of emit, registry_update, http, notify"));
+        }
         let raw = raw::Step {
             id: id.to_owned(),
             retry: raw.retry,
             timeout: raw.timeout,
             emit: raw.emit,
             registry_update: raw.registry_update,
+            http: raw.http,
+            notify: raw.notify,
             ..raw::Step::default()
         };
         let visible: BTreeSet<&str> = around.visible.iter().copied().chain([id]).collect();

@@ -234,7 +234,7 @@ fn of_steps_that_wait_and_of_what_undoes_them() {
     );
     check_steps(
         "- {id: a, transform: 1, compensate: {}}",
-        expect![[r#"w.yaml:5: step "a": compensate: allowed: exactly one of emit, registry_update"#]],
+        expect![[r#"w.yaml:5: step "a": compensate: allowed: exactly one of emit, registry_update, http, notify"#]],
     );
     check_steps(
         "- {id: a, parallel: [{id: b, transform: 1}], compensate: {emit: {topic: coafi.bitt, type: a.b, data: {}}}}",

@@ -45,6 +45,28 @@ fn what_a_failed_run_has_done_is_undone_the_last_first() {
 }
 
 #[test]
+fn an_endpoint_that_undoes_is_asked_with_what_the_step_gave() {
+    let definition = defined(
+        "- id: pay
+  http: {endpoint: bank, data: {sum: 7}}
+  compensate: {http: {endpoint: refunds, type: payment.refunded, data: {payment: =steps.pay.output.id}}}
+- {id: ship, transform: =input.missing}\n",
+    );
+    let needed: Vec<&str> = definition.dependencies.iter().map(String::as_str).collect();
+    assert_eq!(needed, ["database", "http:bank", "http:refunds", "schema-registry"]);
+    let run = start(&definition, "wf", json!({})).run;
+    let run = finished(&definition, &run, "pay", Ok(json!({"id": "p-1"}))).run;
+    let failed = done(&definition, &run, "ship");
+    assert_eq!(commands(&failed), ["pay~undo 1"]);
+    let undo = action(&definition, &failed.run, &Path::of("pay~undo")).unwrap();
+    let Action::Http { endpoint, event_type, data } = undo else { panic!("{undo:?}") };
+    assert_eq!(
+        (endpoint.as_str(), event_type.as_str(), data),
+        ("refunds", "payment.refunded", json!({"payment": "p-1"}))
+    );
+}
+
+#[test]
 fn a_cancelled_run_is_undone_and_cannot_be_cancelled_twice() {
     let (definition, run) = failing();
     let cancel = || Input::Cancel { fault: Fault::new("cancelled", "by ada") };
