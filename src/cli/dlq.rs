@@ -13,7 +13,8 @@ use clap::Subcommand;
 use super::{Context, Exit, Failure};
 pub(super) use acting::{Acting, Journal, Sending, actor};
 pub(super) use list::{Columns, Extent, Listing};
-pub(super) use which::Within;
+pub(super) use purge::Purging;
+pub(super) use which::{Found, Within, is_said};
 
 /// Dead letters: find them, send them again, give them up.
 ///

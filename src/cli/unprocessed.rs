@@ -3,16 +3,16 @@
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::dlq::{Acting, Columns, Extent, Journal, Listing, Sending, Within, actor};
+use super::dlq::{Acting, Columns, Extent, Found, Journal, Listing, Purging, Sending, Within, actor, is_said};
 use super::{Context, Exit, Failure};
 use crate::app;
-use crate::dlq::{Meant, Order, Redrive};
+use crate::dlq::{self, Meant, Order, Redrive, Standing};
 use crate::runtime::Shutdown;
 use crate::schema::payloads::InterventionKind;
 
 /// Events that no route took.
 ///
-/// They lie in coafi.unprocessed. Once a route takes their type, `reroute` brings them back.
+/// They lie in coafi.unprocessed. Once a route takes their type, `reroute` brings them back; `purge` gives up what none will.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   coafi unprocessed list --type 'git.*'
@@ -21,6 +21,7 @@ use crate::schema::payloads::InterventionKind;
 pub(super) enum Unprocessed {
     List(List),
     Reroute(Reroute),
+    Purge(Purge),
 }
 
 /// List events that no route took and nobody has sent again, with the reason and their age.
@@ -57,11 +58,39 @@ pub(super) struct Reroute {
     acting: Acting,
 }
 
+/// Give events up that no route will ever take: they are hidden from then on, and never sent again.
+///
+/// The records themselves stay in their topic for as long as its retention says. Who purged them, when and why is audited.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coafi unprocessed purge coafi.unprocessed/0/42 --reason 'no event of ours'
+  coafi unprocessed purge --type 'test.*' --dry-run
+  coafi unprocessed purge --type 'test.*' --reason 'a producer was tried out' --yes
+
+Exit codes: 0 purged, 1 one was left alone, or it was not confirmed or interrupted, 2 the command line is wrong, 3 Kafka or
+the schema registry does not answer.")]
+pub(super) struct Purge {
+    #[command(flatten)]
+    within: Within,
+    /// Every one of them; needed where nothing says which.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    purging: Purging,
+    #[command(flatten)]
+    acting: Acting,
+}
+
 impl Unprocessed {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::List(command) => command.run(context).await,
             Self::Reroute(command) => {
+                let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
+                let stop = shutdown.token();
+                shutdown.watch(command.run(context, stop)).await
+            }
+            Self::Purge(command) => {
                 let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
                 let stop = shutdown.token();
                 shutdown.watch(command.run(context, stop)).await
@@ -75,6 +104,26 @@ impl List {
         let found = self.within.found(&context.places().reader(), &app::unprocessed_topic()).await?;
         let extent = if self.within.is_everything() { Extent::Everything } else { Extent::Part };
         self.listing.show(context, &found, (&self.within.selection()?, extent), Columns::Reasons).await
+    }
+}
+
+impl Purge {
+    async fn run(self, context: &Context, stop: CancellationToken) -> Result<Exit, Failure> {
+        let actor = actor(&self.acting);
+        self.purging.check(&actor)?;
+        if !self.purging.dry_run {
+            is_said(self.within.is_everything(), self.all)?;
+        }
+        let cluster = app::letters_cluster(&context.places(), context.codec()?).await?;
+        let selection = self.within.selection()?;
+        let found = self.within.found(&cluster.reader, &app::unprocessed_topic()).await?;
+        // Of no matter: none is asked for that is lost.
+        let group = Standing::default();
+        let purges = found.iter().map(|Found { topic, stretches }| {
+            let meant = Meant { topic, stretches, selection: &selection, is_named: self.within.is_named() };
+            dlq::Purge { cluster: &cluster, actor: &actor, meant, group: &group, lost: None }
+        });
+        self.purging.run(context, &purges.collect::<Vec<_>>(), ("record", "records"), &stop).await
     }
 }
 

@@ -12,7 +12,7 @@ use crate::process::{Ended, Process, eventually, found};
 use crate::stack::{Stack, unique};
 use crate::terminal::in_a_terminal;
 use crate::topic::{Positions, Read, Record, ends, read, reset};
-use crate::world::World;
+use crate::world::{UNPROCESSED, World};
 
 const DRILL: &str = "org.coafi.events.DrillStepEventPayload";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -678,8 +678,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
         (&["list", "--topic", "coafi.dlq.state"], "holds no dead letters; allowed: "),
         (&["redrive", "--all", "--into", "coafi.dlq.state"], "is no source topic; allowed: "),
         (&["redrive", "--class", "permanant"], "possible values: poison, invalid, permanent"),
-        (&["redrive"], "nothing says which dead letters are meant"),
-        (&["redrive", "--all", "--class", "permanent"], "--all is every dead letter, and something else says which"),
+        (&["redrive"], "nothing says which records are meant"),
+        (&["redrive", "--all", "--class", "permanent"], "--all is every record, and something else says which"),
         (&["redrive", "--all", "--group", "nosuch"], "group nosuch has committed nothing in "),
         (&["redrive", "--group", "nosuch", "--dry-run"], "group nosuch has committed nothing in "),
     ] {
@@ -757,4 +757,37 @@ fn unprocessed_events_come_back_once_a_route_takes_them() {
     is_the_original(&taken_event, &drills.redriven()[0].record, "1");
     assert_eq!((list("waiting").len(), list("redriven").len()), (1, 1));
     replica.terminate();
+}
+
+#[test]
+fn what_no_route_will_take_is_given_up() {
+    let drills = Drills::new("given_up");
+    let unknown = unique("drill.unknown");
+    let event = Record { headers: attributes(&unknown, "/drills").headers, ..drills.permanent("a") };
+    drills.dead(&[event.clone(), Record { headers: attributes(&unknown, "/drills").headers, ..event }]);
+    let rubbish = Record { value: Some(b"who put this here?".to_vec()), ..Record::default() };
+    let offset = drills.world.producer.send_to(UNPROCESSED, 0, &rubbish);
+    let rubbish = format!("{UNPROCESSED}/0/{offset}");
+    let purge = |args: &[&str]| drills.run(&[&["unprocessed", "purge"], args].concat());
+    let of_type = ["--type", &*unknown];
+    let listed = |status: &str| {
+        let all = drills.run(&["unprocessed", "list", "--status", status]).json();
+        let mut all = all["letters"].as_array().unwrap().clone();
+        all.retain(|letter| letter["eventType"] == *unknown || letter["letter"] == *rubbish);
+        all.len()
+    };
+    for (args, said) in [
+        (&["--reason", "tried out", "--yes"][..], "nothing says which records are meant"),
+        (&of_type, "a purge needs a reason"),
+    ] {
+        let refused = purge(args);
+        assert!(refused.code() == Some(2) && refused.stderr.contains(said), "{refused:?}");
+    }
+    assert_eq!(purge(&[&of_type[..], &["--dry-run"]].concat()).json(), json!({"wouldBePurged": 2}));
+    assert_eq!((listed("waiting"), listed("purged")), (3, 0));
+    let because = ["--reason", "tried out", "--yes"];
+    assert_eq!(purge(&[&of_type[..], &because].concat()).json(), json!({"purged": 2}));
+    assert_eq!(purge(&[&[&*rubbish][..], &because].concat()).json(), json!({"purged": 1}));
+    assert_eq!((listed("waiting"), listed("purged")), (0, 3));
+    assert_eq!(purge(&[&of_type[..], &because].concat()).json(), json!({"purged": 0}));
 }

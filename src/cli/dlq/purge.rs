@@ -37,12 +37,8 @@ pub(in crate::cli) struct Purge {
     /// Those, and no others, that were sent again longer ago than this and whose outcome has not come.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     lost: Option<Duration>,
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-    /// Say how many would be given up, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    purging: Purging,
     #[command(flatten)]
     counted: Counted,
     #[command(flatten)]
@@ -52,10 +48,8 @@ pub(in crate::cli) struct Purge {
 impl Purge {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let actor = actor(&self.acting);
-        if !self.dry_run && actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
-            return Err(Failure::usage("a purge needs a reason").next("give one with --reason"));
-        }
-        if self.lost.is_none() && !self.dry_run {
+        self.purging.check(&actor)?;
+        if self.lost.is_none() && !self.purging.dry_run {
             self.which.is_said(self.all)?;
         }
         let shutdown = Shutdown::install().map_err(|error| Failure::failed(error.to_string()))?;
@@ -75,26 +69,60 @@ impl Purge {
             let meant = Meant { topic, stretches, selection: &selection, is_named: self.which.is_named() };
             dlq::Purge { cluster: &cluster, actor, meant, group: &group, lost: self.lost }
         });
-        let purges: Vec<_> = purges.collect();
+        self.purging.run(context, &purges.collect::<Vec<_>>(), ("dead letter", "dead letters"), &stop).await
+    }
+}
+
+/// How records are given up.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct Purging {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Say how many would be given up, and do nothing.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+}
+
+impl Purging {
+    /// # Errors
+    /// Nobody says why.
+    pub(in crate::cli) fn check(self, actor: &dlq::Actor) -> Result<(), Failure> {
+        if !self.dry_run && actor.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(Failure::usage("a purge needs a reason").next("give one with --reason"));
+        }
+        Ok(())
+    }
+
+    /// `noun`: what they are, one of them and many.
+    pub(in crate::cli) async fn run(
+        self,
+        context: &Context,
+        purges: &[dlq::Purge<'_>],
+        noun: (&str, &str),
+        stop: &CancellationToken,
+    ) -> Result<Exit, Failure> {
+        let (one, many) = noun;
+        let counted = |count: u64| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") };
         if self.dry_run || !self.yes {
-            let (count, all_good) = rehearse(context, &purges, self.dry_run).await?;
+            let (count, all_good) = rehearse(context, purges, self.dry_run).await?;
             if self.dry_run {
-                let text = format!("{count} dead letters would be purged");
+                let text = format!("{} would be purged", counted(count));
                 return context.output().answer(&Answer { json: json!({"wouldBePurged": count}), text, yes: all_good });
             }
             // Without a terminal there is nobody to confirm it.
-            if count > 0 && (!std::io::stdin().is_terminal() || !confirmed(count)?) {
+            if count > 0 && (!std::io::stdin().is_terminal() || !confirmed(&counted(count), many)?) {
                 return Err(unconfirmed());
             }
         }
         let mut ears = Ears::new(context, "purging", true);
         let mut purged = 0;
-        for purge in &purges {
-            purged += purge.run(&stop, |heard| ears.hear(heard)).await?;
+        for purge in purges {
+            purged += purge.run(stop, |heard| ears.hear(heard)).await?;
         }
         let yes = ears.left_alone == 0 && !stop.is_cancelled();
         drop(ears);
-        let text = format!("{purged} dead letters are purged");
+        let text = format!("purged: {}", counted(purged));
         context.output().answer(&Answer { json: json!({"purged": purged}), text, yes })
     }
 }
@@ -147,9 +175,8 @@ fn unconfirmed() -> Failure {
 }
 
 /// Asks on the terminal.
-fn confirmed(count: u64) -> std::io::Result<bool> {
-    let what = if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
-    write!(std::io::stderr(), "Purged dead letters are never redriven. Purge {what}? [yes/no] ")?;
+fn confirmed(counted: &str, many: &str) -> std::io::Result<bool> {
+    write!(std::io::stderr(), "Purged {many} are never sent again. Purge {counted}? [yes/no] ")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == "yes")

@@ -59,16 +59,10 @@ impl Which {
         Ok(Selection { records: within.selecting.selection()?, classes: classes.clone(), handlers: handlers.clone() })
     }
 
-    /// Every letter there is takes more than to say nothing.
+    /// # Errors
+    /// See [`is_said`].
     pub(in crate::cli) fn is_said(&self, all: bool) -> Result<(), Failure> {
-        let (message, next) = match (self.is_everything(), all) {
-            (true, true) | (false, false) => return Ok(()),
-            (false, true) => ("--all is every dead letter, and something else says which", "give one or the other"),
-            (true, false) => {
-                ("nothing says which dead letters are meant", "give a filter, or --all for every one of them")
-            }
-        };
-        Err(Failure::usage(message).next(next))
+        is_said(self.is_everything(), all)
     }
 
     /// Whether they are named one by one.
@@ -162,6 +156,19 @@ impl Within {
         let text = format!("there is no record {} (any more)", missing.join(", "));
         Err(Failure::failed(text).next("`coafi dlq list` names those that are there"))
     }
+}
+
+/// Every record there is takes more than to say nothing.
+///
+/// # Errors
+/// Neither `--all` nor anything else says which are meant, or both do.
+pub(in crate::cli) fn is_said(everything: bool, all: bool) -> Result<(), Failure> {
+    let (message, next) = match (everything, all) {
+        (true, true) | (false, false) => return Ok(()),
+        (false, true) => ("--all is every record, and something else says which", "give one or the other"),
+        (true, false) => ("nothing says which records are meant", "give a filter, or --all for every one of them"),
+    };
+    Err(Failure::usage(message).next(next))
 }
 
 impl From<NoDeadLetters> for Failure {
