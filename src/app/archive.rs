@@ -78,6 +78,7 @@ mod tests {
             utids: None,
             principal: None,
             expected_version: None,
+            follows: None,
             position: None,
         };
         let work = UnitOfWork {

@@ -25,7 +25,7 @@ pub const CHANGES_MAX: usize = 500;
 pub struct RegistryChange<'a> {
     pub registry: &'a str,
     pub entry: &'a str,
-    /// `{change, previousVersion}`.
+    /// `{change, previousVersion, version}`.
     pub result: Value,
     pub told: Told,
 }
@@ -72,11 +72,12 @@ pub async fn told(
             beyond += 1;
             continue;
         }
-        let version = services.store.entry(registry, entry).await?.map_or(0, |entry| entry.version);
+        let stood = services.store.standing(registry, entry).await?;
+        let version = stood.visible_version();
         if data.is_none() && version == 0 {
             continue;
         }
-        let result = json!({"change": name_of(data.is_none(), version), "previousVersion": version});
+        let result = json!({"change": name_of(data.is_none(), version), "previousVersion": version, "version": stood.version + 1});
         let id = workflow_request::id_about(WORKFLOW, event, context, &[registry, entry]);
         let change = RegistryChange { registry, entry, result, told };
         success.emit.push(request(event, context, &id, change).await?);

@@ -99,6 +99,7 @@ async fn written(context: &Context<'_>, step: &DrillStep, utids: Option<String>)
         utids,
         principal: None,
         expected_version: Some(before.map_or(0, |entry| entry.version)),
+        follows: None,
         // Every write of a key counts, whatever came before it.
         position: None,
     })

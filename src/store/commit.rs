@@ -115,7 +115,10 @@ async fn apply(
     let mut writing = Vec::with_capacity(changes.len());
     for (index, (change, state)) in changes.iter().zip(&states).enumerate() {
         if change.expected_version.is_some_and(|expected| expected != state.visible_version()) {
-            return Err(conflict(change, state.visible_version()));
+            return Err(conflict(change, change.expected_version, state.visible_version()));
+        }
+        if change.follows.is_some_and(|last| last != state.version) {
+            return Err(conflict(change, change.follows, state.version));
         }
         // Deleting what is not there changes nothing, but that an earlier event must not make it now.
         let changes = change.data.is_some() || state.present || change.position.is_some();
@@ -128,8 +131,9 @@ async fn apply(
     for (index, version) in writing.into_iter().zip(written) {
         // A row that did not exist could not be held: another transaction may have made it meanwhile.
         let raced = version != states[index].version + 1;
-        if raced && changes[index].expected_version.is_some() {
-            return Err(conflict(changes[index], version - 1));
+        let expected = changes[index].expected_version.or(changes[index].follows);
+        if raced && expected.is_some() {
+            return Err(conflict(changes[index], expected, version - 1));
         }
         if raced && changes[index].position.is_some() {
             let EntryChange { registry, entry, .. } = changes[index];
@@ -141,11 +145,11 @@ async fn apply(
     Ok(versions)
 }
 
-fn conflict(change: &EntryChange, current: i64) -> Refusal {
+fn conflict(change: &EntryChange, expected: Option<i64>, current: i64) -> Refusal {
     Refusal::Contract(StoreError::VersionConflict {
         registry: change.registry.clone(),
         entry: change.entry.clone(),
-        expected: change.expected_version.unwrap_or_default(),
+        expected: expected.unwrap_or_default(),
         current,
     })
 }
@@ -181,6 +185,7 @@ mod tests {
             utids: None,
             principal: None,
             expected_version: None,
+            follows: None,
             position: None,
         }
     }

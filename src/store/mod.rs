@@ -95,6 +95,9 @@ pub struct EntryChange {
     pub principal: Option<String>,
     /// Refuse unless the stored version is this (0: must not exist).
     pub expected_version: Option<i64>,
+    /// Refuse unless this is the version of its last change, its deletion too (0: there never was one): the new one is the
+    /// next then.
+    pub follows: Option<i64>,
     /// Leave the entry as it is if it was last changed or deleted from a position after this one: an event that was retried
     /// is late. Not compared if it is `None`.
     pub position: Option<Position>,
@@ -105,7 +108,23 @@ impl EntryChange {
     #[must_use]
     pub fn new(registry: &str, entry: String, data: Option<Value>, utids: Option<String>) -> Self {
         let registry = registry.to_owned();
-        Self { registry, entry, data, utids, principal: None, expected_version: None, position: None }
+        Self { registry, entry, data, utids, principal: None, expected_version: None, follows: None, position: None }
+    }
+}
+
+/// Where an entry stands, without its data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryStanding {
+    /// Of its last change. A deleted entry keeps its version.
+    pub version: i64,
+    pub present: bool,
+}
+
+impl EntryStanding {
+    /// What [`EntryChange::expected_version`] is compared with.
+    #[must_use]
+    pub const fn visible_version(self) -> i64 {
+        if self.present { self.version } else { 0 }
     }
 }
 
@@ -175,6 +194,9 @@ pub trait Store: Workflows + Notices + Registries + Figures + std::fmt::Debug {
     async fn commit(&self, work: UnitOfWork) -> Result<Committed, StoreError>;
 
     async fn entry(&self, registry: &str, entry: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// The version of an entry's last change, and whether the entry is there; 0 if there never was one.
+    async fn standing(&self, registry: &str, entry: &str) -> Result<EntryStanding, StoreError>;
 
     /// Entries of a registry in order of their names, after `after`, at most `limit`.
     async fn entries(&self, registry: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, StoreError>;

@@ -12,7 +12,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::commit::{self, Refusal, State, Transaction};
 use super::error::Errors;
 use super::open::{Settings, migration_error, newest, too_old};
-use super::{Committed, Entry, EntryChange, Fence, InboxKey, NewNotice, RunChange, Store, StoreError, UnitOfWork, sql};
+use super::{
+    Committed, Entry, EntryChange, EntryStanding, Fence, InboxKey, NewNotice, RunChange, Store, StoreError, UnitOfWork,
+    sql,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -202,6 +205,16 @@ impl Store for Postgres {
             .await
             .map_err(|e| self.errors.map(&e))?;
         row.map(sql::entry_of).transpose().map_err(|e| self.errors.map(&e))
+    }
+
+    async fn standing(&self, registry: &str, entry: &str) -> Result<EntryStanding, StoreError> {
+        let row: Option<(i64, bool)> = sqlx::query_as(sql::STANDING)
+            .bind(registry)
+            .bind(entry)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| self.errors.map(&e))?;
+        Ok(row.map_or_else(EntryStanding::default, |(version, present)| EntryStanding { version, present }))
     }
 
     async fn entries(&self, registry: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, StoreError> {

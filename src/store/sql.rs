@@ -13,6 +13,9 @@ pub(super) const INSERT_INBOX: &str = "INSERT INTO inbox (consumer_group, handle
 pub(super) const ENTRY: &str = "SELECT registry, entry, version, data, utids, updated_by FROM registry_entry \
      WHERE registry = $1 AND entry = $2 AND data IS NOT NULL";
 
+pub(super) const STANDING: &str =
+    "SELECT version, data IS NOT NULL FROM registry_entry WHERE registry = $1 AND entry = $2";
+
 pub(super) const ENTRIES: &str = "SELECT registry, entry, version, data, utids, updated_by FROM registry_entry \
      WHERE registry = $1 AND entry > $2 AND data IS NOT NULL ORDER BY entry LIMIT $3";
 

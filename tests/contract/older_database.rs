@@ -96,6 +96,7 @@ async fn check(url: &str) {
             utids: None,
             principal: None,
             expected_version: None,
+            follows: None,
             position: Some(Position { run: String::new(), topic: "coafi.git".into(), partition: 3, offset }),
         };
         let work = UnitOfWork {

@@ -50,6 +50,7 @@ async fn write(store: &dyn Requests, fence: &Fence, registry: &str, entries: &[(
         utids: None,
         principal: Some("key:ada".into()),
         expected_version: None,
+        follows: None,
         position: None,
     };
     let id = uuid::Uuid::now_v7().to_string();

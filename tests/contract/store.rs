@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coafi::store::{self, Committed, Entry, EntryChange, Fence, InboxKey, Position, Store, StoreError, UnitOfWork};
+use coafi::store::{
+    self, Committed, Entry, EntryChange, EntryStanding, Fence, InboxKey, Position, Store, StoreError, UnitOfWork,
+};
 use serde_json::{Value, json};
 
 use databases::{Postgres, on_every_address, on_every_store};
@@ -27,7 +29,16 @@ fn inbox(id: &str) -> InboxKey {
 
 fn put(entry: &str, data: Value) -> EntryChange {
     let (registry, entry, data) = ("r".into(), entry.into(), Some(data));
-    EntryChange { registry, entry, data, utids: None, principal: None, expected_version: None, position: None }
+    EntryChange {
+        registry,
+        entry,
+        data,
+        utids: None,
+        principal: None,
+        expected_version: None,
+        follows: None,
+        position: None,
+    }
 }
 
 fn delete(entry: &str) -> EntryChange {
@@ -224,6 +235,17 @@ async fn an_expected_version_that_is_not_there_refuses_the_whole_unit() {
         assert_eq!(store.inbox(&inbox("2")).await, Ok(None));
         let fits = store.commit(work(&fence, "2", vec![expecting(1, put("a", json!(2)))])).await;
         assert_eq!(fits, Ok(Committed::Written(vec![2])));
+        // What has been deleted is not what never was.
+        store.commit(work(&fence, "3", vec![delete("a")])).await.unwrap();
+        assert_eq!(store.standing("r", "a").await, Ok(EntryStanding { version: 3, present: false }));
+        assert_eq!(store.standing("r", "b").await, Ok(EntryStanding::default()));
+        let following = |version| EntryChange { follows: Some(version), ..put("a", json!(4)) };
+        for other in [0, 2] {
+            let refused = store.commit(work(&fence, "4", vec![following(other)])).await;
+            assert!(matches!(refused, Err(StoreError::VersionConflict { current: 3, .. })), "{refused:?}");
+        }
+        assert_eq!(store.commit(work(&fence, "4", vec![following(3)])).await, Ok(Committed::Written(vec![4])));
+        assert_eq!(store.standing("r", "a").await, Ok(EntryStanding { version: 4, present: true }));
     })
     .await;
 }

@@ -26,9 +26,9 @@ use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{
-    Committed, DueNotices, DueTimer, EntriesPage, Entry, EntryFilter, Fence, Figures, HistoryKept, InboxKey, Notices,
-    Period, Registries, RegistrySummary, RunFilter, RunsOfStatus, Said, Store, StoreError, StoredEntry, StoredRun,
-    StoredStep, StoredVersion, Unchanged, UnitOfWork, WaitingStep, Workflows,
+    Committed, DueNotices, DueTimer, EntriesPage, Entry, EntryFilter, EntryStanding, Fence, Figures, HistoryKept,
+    InboxKey, Notices, Period, Registries, RegistrySummary, RunFilter, RunsOfStatus, Said, Store, StoreError,
+    StoredEntry, StoredRun, StoredStep, StoredVersion, Unchanged, UnitOfWork, WaitingStep, Workflows,
 };
 
 /// Real services but for the database; the tests here use only the codec and the inbox.
@@ -220,6 +220,10 @@ impl Store for Results {
 
     async fn entry(&self, _: &str, _: &str) -> Result<Option<Entry>, StoreError> {
         self.answer(None)
+    }
+
+    async fn standing(&self, _: &str, _: &str) -> Result<EntryStanding, StoreError> {
+        self.answer(EntryStanding::default())
     }
 
     async fn entries(&self, _: &str, _: Option<&str>, _: u32) -> Result<Vec<Entry>, StoreError> {

@@ -18,6 +18,7 @@ use super::check_name;
 use crate::dispatch::registry_changes::{self, RegistryChange, WORKFLOW};
 use crate::dispatch::{Context, Failure, Reply, Success, once, workflow_request};
 use crate::event::Event;
+use crate::numbers;
 use crate::registry::dependants::Dependants;
 use crate::registry::{KEPT_BY_HANDLERS, Rules};
 use crate::store::EntryChange;
@@ -32,7 +33,7 @@ pub(super) struct Update {
     /// `null` deletes; it must be there all the same.
     #[serde(deserialize_with = "present")]
     data: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbers::optional")]
     expected_version: Option<i64>,
     #[serde(default)]
     if_match: Option<IfMatch>,
@@ -58,10 +59,11 @@ pub(super) async fn handle(
     }
     let services = context.services;
     update.check_by(&services.registries)?;
-    let stored = services.store.entry(&update.registry_id, &update.entry_id).await?;
-    let version = stored.map_or(0, |entry| entry.version);
+    let stood = services.store.standing(&update.registry_id, &update.entry_id).await?;
+    let version = stood.visible_version();
     update.check_version(version)?;
-    let result = json!({"change": update.change(version), "previousVersion": version});
+    let written = stood.version + 1;
+    let result = json!({"change": update.change(version), "previousVersion": version, "version": written});
     let workflow_id = workflow_request::id(WORKFLOW, event, context);
     let (registry, entry) = (update.registry_id.as_str(), update.entry_id.as_str());
     // Asked for whether anybody depends on the entry or not: whoever asks is given the workflow's id.
@@ -82,7 +84,8 @@ pub(super) async fn handle(
         data: Some(update.data).filter(|data| !data.is_null()),
         utids: once::utids(event),
         principal: Some(principal.to_owned()).filter(|name| !name.is_empty()),
-        expected_version: Some(version),
+        expected_version: None,
+        follows: Some(stood.version),
         position: None,
     };
     once::commit(event, context, vec![change], success).await

@@ -94,7 +94,7 @@ async fn who_depends_on_a_document_is_told_of_each_change_once() {
         told.push(requested.workflow_id);
         let input: Value = serde_json::from_str(&requested.input).unwrap();
         assert!(input["entryId"].as_str().unwrap().ends_with("docs/a.md"), "{input}");
-        assert_eq!(input["updateResult"], json!({"change": change, "previousVersion": offset}));
+        assert_eq!(input["updateResult"], json!({"change": change, "previousVersion": offset, "version": offset + 1}));
         assert_eq!((&input["dependants"], &input["channels"]), (&json!(["writers"]), &json!(["chat"])));
         if change == "created" {
             world.remove("docs/a.md");

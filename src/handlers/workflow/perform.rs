@@ -94,6 +94,7 @@ pub(super) async fn perform(
                 // again. Where it does not, nothing that was read may matter: runs that write to one entry at once would
                 // refuse each other until their attempts are used up.
                 expected_version,
+                follows: None,
                 position: None,
             };
             Ok(Ok((output, Effects { changes: vec![change], ..Effects::default() })))

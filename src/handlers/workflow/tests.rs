@@ -267,7 +267,7 @@ async fn who_depends_on_what_a_step_changes_is_told() {
     let entry = async |entry: &str| store.entry("notifications", entry).await.unwrap().map(|entry| entry.data);
     for name in ["ada#copies/e", "ada#copies/e2"] {
         let told = entry(name).await.unwrap();
-        assert_eq!(told["update"], json!({"change": "created", "previousVersion": 0}));
+        assert_eq!(told["update"], json!({"change": "created", "previousVersion": 0, "version": 1}));
     }
     let mut titles = Vec::new();
     for event in others.iter().filter(|event| event.topic == "coafi.notifications") {
@@ -279,7 +279,7 @@ async fn who_depends_on_what_a_step_changes_is_told() {
     assert_eq!(titles, ["copies/e was changed", "copies/e2 was changed"]);
     assert_eq!(world.store.entries("notifications", None, 10).await.unwrap().len(), 2);
     run(&mut world, "workflow.requested", requested("Copy", "wf-2", &json!({"entry": "e"}))).await;
-    assert_eq!(entry("ada#copies/e").await.unwrap()["update"], json!({"change": "updated", "previousVersion": 1}));
+    assert_eq!(entry("ada#copies/e").await.unwrap()["update"], json!({"change": "updated", "previousVersion": 1, "version": 2}));
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ fn status_page(operation: &mut Value) {
         "pending": {"value": {"requestId": id, "status": "pending"}},
         "ended": {"value": {
             "requestId": id, "status": "ended", "outcome": "processed",
-            "result": {"status": 200, "body": {"updateResult": {"change": "created", "previousVersion": 0}}},
+            "result": {"status": 200, "body": {"updateResult": {"change": "created", "previousVersion": 0, "version": 1}}},
         }},
     });
     problems::refer(operation, &[&ALWAYS[..], &[400, 404]].concat());
@@ -247,7 +247,7 @@ fn accepted() -> Value {
 }
 
 fn outcome() -> Value {
-    let example = json!({"updateResult": {"change": "created", "previousVersion": 0}});
+    let example = json!({"updateResult": {"change": "created", "previousVersion": 0, "version": 1}});
     json!({
         "description": "With Prefer: wait=N, what the handler answered",
         "headers": {"Location": text("Where it is to be had later"), "Preference-Applied": text("How long it waited at most")},

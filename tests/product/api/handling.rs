@@ -25,7 +25,7 @@ fn an_update_is_in_the_registry_a_workflow_is_asked_for_and_the_caller_is_told()
     let reply = api.reply(&id);
     assert_eq!((brief(&reply), &reply["requestId"]), (("processed", 200), &json!(id)));
     let body = body_of(&reply);
-    assert_eq!(body["updateResult"], json!({"change": "created", "previousVersion": 0}));
+    assert_eq!(body["updateResult"], json!({"change": "created", "previousVersion": 0, "version": 1}));
     let rows = api.world.database.number(
         "SELECT count(*) FROM registry_entry WHERE registry = 'parts' AND entry = 'wing-7' AND version = 1 \
          AND data = '{\"status\":\"approved\"}'",

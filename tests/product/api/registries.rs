@@ -75,6 +75,7 @@ fn of_two_who_change_one_version_exactly_one_is_told_that_it_has_changed() {
     let deleted = api.change("DELETE", "a", &[("If-Match", "*")], "");
     assert_eq!((deleted.status, &deleted.json()["updateResult"]["change"]), (200, &json!("deleted")), "{deleted:?}");
     problem(&api.get("/registries/parts/entries/a"), 404, "no-such-entry");
+    assert_eq!(deleted.json()["updateResult"]["version"], 6, "{deleted:?}");
     let history = api.pages("/registries/parts/entries/a/history?limit=2", "versions");
     let versions: Vec<_> = history.iter().map(|version| version["version"].as_i64().unwrap()).collect();
     assert_eq!(versions, [6, 5, 4, 3, 2, 1]);
@@ -83,6 +84,10 @@ fn of_two_who_change_one_version_exactly_one_is_told_that_it_has_changed() {
         (&history[5]["data"], &history[5]["source"]),
         (&json!({"round": 0}), &json!("/coafi/api/registry/update"))
     );
+    // What has been deleted comes back as a version of its own, which may be changed without reading it before.
+    let again = api.change("PUT", "a", &[("If-None-Match", "*")], "{}").json();
+    assert_eq!(again["updateResult"], json!({"change": "created", "previousVersion": 0, "version": 7}), "{again}");
+    assert_eq!(api.change("PUT", "a", &[("If-Match", "\"7\"")], "{}").json()["updateResult"]["version"], 8);
 }
 
 #[test]
