@@ -17,6 +17,7 @@ use super::git::repositories_settings;
 use super::misconfigured::Misconfigured;
 use super::notifier::notifier;
 use super::registries::registry_rules;
+use super::topics::schemas;
 use super::waiting::Waiting;
 use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
@@ -49,7 +50,7 @@ impl Backing {
         let requests = store::open(&places.database, &database).await?;
         let endpoints = Endpoints::new(&settings.endpoints, &settings.outgoing);
         let services = Services {
-            codec: Codec::new(registry.clone(), settings.schema_registry.auto_register),
+            codec: Codec::of(registry.clone(), schemas(settings)?, settings.schema_registry.auto_register),
             store: Arc::<dyn Requests>::clone(&requests),
             artifacts: artifacts(&places.artifacts)?,
             repositories: Arc::new(Repositories::new(repositories)),

@@ -265,7 +265,7 @@ fn seed() -> u64 {
 
 /// Whether replies have a topic; a cluster without the API needs none.
 fn carries_replies(declaration: &Declaration) -> bool {
-    declaration.topic == RESULTS_TOPIC && declaration.schemas.iter().any(|record| record == ApiReply::RECORD_NAME)
+    declaration.topic == RESULTS_TOPIC && declaration.schemas.iter().any(|file| file.record() == ApiReply::RECORD_NAME)
 }
 
 /// What writes records of ours.

@@ -93,7 +93,7 @@ impl Dev {
         let names: Vec<(&str, u32)> =
             all.iter().map(|topic| (topic.name.as_str(), u32::try_from(topic.partitions).unwrap_or(1))).collect();
         let cluster = Embedded::start(&names)?;
-        let registry = BuiltinRegistry::start(&register::entries(&declarations)?).await?;
+        let registry = BuiltinRegistry::start(&register::entries(&declarations)).await?;
         let directory = tempfile::Builder::new().prefix("coafi-dev-").tempdir();
         let directory = directory.context("no temporary directory can be made")?;
         let places = Places {

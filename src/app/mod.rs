@@ -56,7 +56,7 @@ pub use status_reports::STATUS_TOPIC;
 pub use tails::{bitt_connector, domains, federated_connector, verifier};
 pub use tally::{Ended, Tally};
 pub use topics::{
-    consumed, declarations, known, known_topics, named_routes, routes, routes_are_built_in, topic_of_type,
+    consumed, declarations, known, known_topics, named_routes, routes, routes_are_built_in, schemas, topic_of_type,
 };
 pub use webhooks::webhooks;
 pub use workflows::{check_workflows, known_emitted, workflow_texts, workflows};

@@ -8,17 +8,26 @@ use crate::config::Settings;
 use crate::dispatch::{ConsumedTopic, Handlers, Known, RecordLimits, Routes, RoutesError, retry_topic};
 use crate::kafka::topics::{self, Declaration};
 use crate::outgoing::HTTP_ENDPOINT;
-use crate::schema::schema_files;
+use crate::schema::{SchemaFileError, Schemas};
+
+/// The schemas that the program was built with, and the deployment's own of `settings.avro_dir`.
+///
+/// # Errors
+/// A file of that folder that cannot be used, or none.
+pub fn schemas(settings: &Settings) -> Result<Schemas, SchemaFileError> {
+    let built_in = Schemas::built_in();
+    settings.avro_dir.as_ref().map_or(Ok(built_in.clone()), |own| built_in.with_own(own))
+}
 
 /// The declarations in `settings.topics_dir`, or those that the program was built with where nobody has named a folder and there
 /// is none.
 ///
 /// # Errors
-/// A folder that somebody has named and that is not there; a declaration that is wrong, with its file and key.
+/// A folder that somebody has named and that is not there; a declaration or a schema that is wrong, with its file and key.
 pub fn declarations(settings: &Settings) -> Result<Vec<Declaration>, topics::TopicError> {
     let directory = &settings.topics_dir;
     let built_in = directory == Path::new(DEFAULT_DIR) && !directory.exists();
-    if built_in { topics::embedded() } else { topics::read(directory) }
+    if built_in { topics::embedded() } else { topics::read(directory, &schemas(settings)?) }
 }
 
 /// Source topics with the delays of their retry topics.
@@ -74,8 +83,7 @@ pub fn routes_are_built_in(file: &Path) -> bool {
 /// The topic whose declaration names the schema of this event type.
 #[must_use]
 pub fn topic_of_type<'a>(declarations: &'a [Declaration], event_type: &str) -> Option<&'a str> {
-    let schema = schema_files().find(|file| file.event_type() == event_type)?;
-    let carries = |declaration: &&Declaration| declaration.schemas.iter().any(|name| name == schema.record);
+    let carries = |declaration: &&Declaration| declaration.schemas.iter().any(|file| file.event_type() == event_type);
     declarations.iter().find(carries).map(|declaration| declaration.topic.as_str())
 }
 

@@ -12,7 +12,7 @@ use crate::dispatch::NOTIFICATIONS_TOPIC;
 use crate::kafka::topics::Declaration;
 use crate::notify::Severity;
 use crate::registry::KEPT_BY_HANDLERS;
-use crate::schema::{schema_file, workflow_files};
+use crate::schema::workflow_files;
 use crate::workflow::{Definition, DefinitionError, Definitions, Known, TEXT_BYTES_MAX};
 
 /// Files of one directory.
@@ -64,8 +64,8 @@ pub fn known_emitted(settings: &Settings, declarations: &[Declaration]) -> Known
     let handled = known_topics(declarations);
     let mut topics = BTreeMap::new();
     for declaration in declarations.iter().filter(|declaration| handled.contains_key(&declaration.topic)) {
-        let files = declaration.schemas.iter().filter_map(|record| schema_file(record));
-        topics.insert(declaration.topic.clone(), files.map(|file| file.event_type().to_owned()).collect());
+        let types = declaration.schemas.iter().map(|file| file.event_type().to_owned());
+        topics.insert(declaration.topic.clone(), types.collect());
     }
     let endpoints = settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
     let channels = settings.notifications.channels.iter().map(|channel| channel.name.clone()).collect();

@@ -14,6 +14,7 @@ use crate::kafka::DriverError;
 use crate::kafka::admin::AdminError;
 use crate::kafka::scan::ScanError;
 use crate::kafka::topics::TopicError;
+use crate::schema::SchemaFileError;
 use crate::schema::registry::RegistryError;
 use crate::store::StoreError;
 
@@ -113,6 +114,9 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<(Exit, Option<&'static str>)
     }
     if error.is::<RoutesError>() {
         return Some((Exit::Usage, Some("correct the routes file; `coafi routes lint` checks it")));
+    }
+    if error.is::<SchemaFileError>() || matches!(error.downcast_ref(), Some(TopicError::Schema(_))) {
+        return Some((Exit::Usage, Some("correct the schema, or avro_dir; see docs/schemas.md")));
     }
     if error.is::<TopicError>() {
         return Some((Exit::Usage, Some("correct the topic's declaration; see docs/topics.md")));

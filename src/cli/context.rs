@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Failure, Global, Output};
-use crate::app::Places;
+use crate::app::{self, Places};
 use crate::config::{Entry, Loaded, Log, Settings, Sources, load};
 use crate::schema::{Codec, registry};
 use crate::telemetry::{LogWriter, Targets, Telemetry};
@@ -57,10 +57,11 @@ impl Context {
     /// Encodes and decodes event data with the configured schema registry.
     ///
     /// # Errors
-    /// An address that is none.
+    /// An address that is none; a schema of `avro_dir` that cannot be used.
     pub fn codec(&self) -> Result<Codec, Failure> {
         let client = registry::Client::new(self.places().registry).map_err(anyhow::Error::new)?;
-        Ok(Codec::new(client, self.settings().schema_registry.auto_register))
+        let schemas = app::schemas(self.settings()).map_err(anyhow::Error::new)?;
+        Ok(Codec::of(client, schemas, self.settings().schema_registry.auto_register))
     }
 
     /// Whether spans are exported by OTLP.

@@ -124,7 +124,7 @@ async fn publish(
         id: Some(id),
         source: Some(SOURCE.to_owned()),
         key: Some(key(registry, entry)),
-        topic: Some(API_TOPIC.to_owned()),
+        topic: API_TOPIC.to_owned(),
         base: std::path::PathBuf::new(),
     };
     let record = prepare(&context.codec()?, event, unix_ms()).await?;

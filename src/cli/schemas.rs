@@ -36,7 +36,7 @@ impl Schemas {
     /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
     pub(crate) async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
         let client = Client::new(settings)?;
-        let entries = register::entries(declarations)?;
+        let entries = register::entries(declarations);
         let findings = register::check(&client, &entries).await?;
         let passed = findings.iter().all(|finding| finding.state != State::Incompatible);
         let ids = match self {
@@ -62,19 +62,12 @@ fn answer(verb: Schemas, findings: &[Finding], ids: &[(String, SchemaId)], passe
             state = format!("registered as id {id}");
         }
         if problems.is_empty() {
-            rows.push([
-                subject.clone(),
-                format!("avro/{file}"),
-                state.clone(),
-                String::new(),
-                String::new(),
-                String::new(),
-            ]);
+            rows.push([subject.clone(), file.clone(), state.clone(), String::new(), String::new(), String::new()]);
         }
         for problem in problems {
             let version = problem.version.map_or_else(String::new, |version| version.to_string());
             let (field, reason) = (problem.field.clone(), problem.reason.clone());
-            rows.push([subject.clone(), format!("avro/{file}"), state.clone(), version, field, reason]);
+            rows.push([subject.clone(), file.clone(), state.clone(), version, field, reason]);
         }
     }
     let header = ["subject", "file", "state", "version", "field", "reason"];

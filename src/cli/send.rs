@@ -4,7 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Context, Exit, Failure};
-use crate::connectors::publish_event::{EventToSend, SendError, prepare, send};
+use crate::app;
+use crate::connectors::publish_event::{EventToSend, SendError, prepare, send, topic_of};
 use crate::runtime::unix_ms;
 
 /// Publish one event, made from JSON, as a connector would.
@@ -41,6 +42,8 @@ impl Send {
         let codec = context.codec()?;
         let base = std::env::current_dir()?;
         let Self { event_type, id, source, key, topic, .. } = self;
+        let declarations = app::declarations(context.settings()).map_err(anyhow::Error::new)?;
+        let topic = topic_of(&event_type, topic, codec.schemas(), &declarations)?;
         let event = EventToSend { event_type, data, id, source, key, topic, base };
         let record = prepare(&codec, event, unix_ms()).await?;
         let sent = send(&context.places().client_config(), &record).await?;

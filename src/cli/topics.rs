@@ -9,10 +9,12 @@ use serde_json::json;
 
 use super::answer::table;
 use super::{Answer, Context, Failure};
+use crate::app;
 use crate::config;
 use crate::kafka::admin::Admin;
 use crate::kafka::topics::{self, Change, Plan, Step, Topic};
 use crate::kafka::{Drain, LagError, Obstacle};
+use crate::schema::Schemas;
 
 /// Obstacles that an error names.
 const NAMED_OBSTACLES: usize = 5;
@@ -91,7 +93,7 @@ impl Topics {
         declarations: Vec<topics::Declaration>,
     ) -> Result<Answer, Failure> {
         let (Self::Plan(options) | Self::Apply(Apply { options, .. })) = &self;
-        let declared = options.topics(declarations)?;
+        let declared = options.topics(declarations, &app::schemas(context.settings()).map_err(anyhow::Error::new)?)?;
         let places = context.places();
         let admin = Admin::new(&places.client_config()).map_err(anyhow::Error::new)?;
         let mut plan = admin.plan(&declared).await.map_err(anyhow::Error::new)?;
@@ -207,9 +209,9 @@ fn with_obstacles(mut answer: Answer, obstacles: &[Obstacle]) -> Answer {
 }
 
 impl Options {
-    fn topics(&self, configured: Vec<topics::Declaration>) -> Result<Vec<Topic>, Failure> {
+    fn topics(&self, configured: Vec<topics::Declaration>, schemas: &Schemas) -> Result<Vec<Topic>, Failure> {
         let declarations = match &self.topics {
-            Some(folder) => topics::read(folder).map_err(anyhow::Error::new)?,
+            Some(folder) => topics::read(folder, schemas).map_err(anyhow::Error::new)?,
             None => configured,
         };
         Ok(topics::topics(&declarations, self.replication_factor))
@@ -264,7 +266,13 @@ mod tests {
     fn options_reach_the_declarations() {
         let cli = Cli::try_parse_from(["coafi", "apply", "--replication-factor", "1"]).unwrap();
         let (Topics::Plan(options) | Topics::Apply(Apply { options, .. })) = cli.topics;
-        assert!(options.topics(topics::embedded().unwrap()).unwrap().iter().all(|topic| topic.replication == 1));
+        assert!(
+            options
+                .topics(topics::embedded().unwrap(), &Schemas::built_in())
+                .unwrap()
+                .iter()
+                .all(|topic| topic.replication == 1)
+        );
         assert!(Cli::try_parse_from(["coafi", "apply", "--replication-factor", "0"]).is_err());
         assert!(Cli::try_parse_from(["coafi", "apply", "--drain", "--timeout", "10m", "--group", "a"]).is_ok());
         assert!(Cli::try_parse_from(["coafi", "apply", "--timeout", "10m"]).is_err(), "without --drain nothing waits");

@@ -115,7 +115,7 @@ async fn publish<T: Payload>(context: &Context, id: String, workflow_id: &str, p
         id: Some(id),
         source: Some("/coafi/cli/workflow".to_owned()),
         key: Some(workflow_id.to_owned()),
-        topic: Some(events::TOPIC.to_owned()),
+        topic: events::TOPIC.to_owned(),
         base: std::path::PathBuf::new(),
     };
     let record = prepare(&context.codec()?, event, unix_ms()).await?;

@@ -60,4 +60,4 @@ pub use secret::{Callee, Endpoint, Secret};
 pub use services::{Database, Http, JsonSchemaRule, Log, LogFormat, SchemaRegistry, Workers};
 pub use settings::Settings;
 pub use units::{WrittenDuration, format_duration, format_size, parse_duration, parse_size};
-pub use webhooks::{Webhook, WebhookKind};
+pub use webhooks::{Webhook, WebhookEvent, WebhookKind};

@@ -32,6 +32,8 @@ pub struct Settings {
     pub federated: Federated,
     /// Handler routes, YAML.
     pub routes_file: PathBuf,
+    /// Schemas of the deployment's own event types, one `.avsc` file each; those of COAFI's are built in.
+    pub avro_dir: Option<PathBuf>,
     /// Topic declarations, one YAML file each.
     pub topics_dir: PathBuf,
     /// Definitions of workflows, one YAML file each.
@@ -70,6 +72,7 @@ impl Settings {
             bitt: root.section("bitt", Bitt::read),
             federated: root.section("federated", Federated::read),
             routes_file: root.path("routes_file", "handler_routes.yaml"),
+            avro_dir: root.optional_text("avro_dir").map(PathBuf::from),
             topics_dir: root.path("topics_dir", "topics"),
             workflows_dir: root.path("workflows_dir", "workflows"),
             json_schemas: root.sections("json_schemas", "schema", JsonSchemaRule::read),

@@ -122,7 +122,7 @@ fn a_wrong_key_or_value_names_where_it_stands_and_what_is_allowed() {
         "group_id: x",
         &[],
         expect![[
-            r#"c.yaml: group_id: unknown key (did you mean "kafka.group_id"?); allowed here: kafka, engine, dead_letters, workers, schema_registry, database, artifacts, git, schedules, bitt, federated, routes_file, topics_dir, workflows_dir, json_schemas, registries, http, api, notifications, outgoing, endpoint_secrets, endpoints, telemetry, log, redaction"#
+            r#"c.yaml: group_id: unknown key (did you mean "kafka.group_id"?); allowed here: kafka, engine, dead_letters, workers, schema_registry, database, artifacts, git, schedules, bitt, federated, routes_file, avro_dir, topics_dir, workflows_dir, json_schemas, registries, http, api, notifications, outgoing, endpoint_secrets, endpoints, telemetry, log, redaction"#
         ]],
     );
     check(

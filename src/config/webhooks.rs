@@ -6,7 +6,7 @@ use super::Secret;
 use super::named::{NamedSecrets, is_plain_name};
 use super::section::Section;
 use crate::connectors::git::Credentials;
-use crate::http::api::webhooks::{Algorithm, Encoding, EventTarget, Gitlab, Scheme, Standard, Template, Window};
+use crate::http::api::webhooks::{Algorithm, Encoding, Gitlab, Scheme, Standard, Template, Window};
 
 /// One webhook, at `/webhooks/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,23 @@ pub enum WebhookKind {
     },
     Standard {
         window: Window,
-        event: EventTarget,
+        event: WebhookEvent,
     },
     Hmac {
         scheme: Scheme,
-        event: EventTarget,
+        event: WebhookEvent,
     },
+}
+
+/// What deliveries become that are no pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookEvent {
+    /// `api.request`, which has the delivery's body as it came, or a type whose data the body is.
+    pub event_type: String,
+    /// Else the one whose declaration names the type's schema.
+    pub topic: Option<String>,
+    /// Members of the body that make the event's key: deliveries that agree in them are handled in order. None: no order.
+    pub key: Vec<String>,
 }
 
 const SECRETS: &str = "webhook_secrets";
@@ -139,8 +150,8 @@ fn window(section: &mut Section<'_>) -> Window {
     ))
 }
 
-fn event(section: &mut Section<'_>) -> EventTarget {
-    EventTarget {
+fn event(section: &mut Section<'_>) -> WebhookEvent {
+    WebhookEvent {
         event_type: section.text("type", "api.request"),
         topic: section.optional_text("topic"),
         key: section.texts("key", &[]),

@@ -1,7 +1,7 @@
 //! `coafi event send`: one event of any type with a schema, made from JSON.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::git;
 use super::{EventProducer, NewSourceEvent, traceparent_of};
 use crate::event::Outgoing;
+use crate::kafka::topics::Declaration;
 use crate::schema::avro_json::{self, FieldError};
 use crate::schema::registry::RegistryError;
-use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, schema_files, subject, topic_files};
+use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, Schemas, subject};
 
 /// The `source` of a sent event that names none and whose data has none.
 pub const DEFAULT_SOURCE: &str = "/coafi/event-send";
@@ -33,8 +34,7 @@ pub struct EventToSend {
     pub source: Option<String>,
     /// Else derived from the data (git), else the id. Refused where it differs from what the data says.
     pub key: Option<String>,
-    /// Else the topic whose declaration names the type's schema.
-    pub topic: Option<String>,
+    pub topic: String,
     /// What relative repository paths are relative to.
     pub base: PathBuf,
 }
@@ -57,44 +57,75 @@ pub enum SendError {
     #[error("records of type {given:?} are what COAFI says of itself in {topic}, no events; allowed: {known}")]
     Internal { given: String, topic: String, known: String },
     #[error("no topic is declared for {record}; give one")]
-    Topic { record: &'static str },
+    Topic { record: String },
     #[error("the data does not fit {record}: {source}")]
-    Data { record: &'static str, source: FieldError },
+    Data { record: String, source: FieldError },
     /// Equal events must meet in one partition.
     #[error("key {given:?} is not the event's: its data gives {derived:?}")]
     Key { given: String, derived: String },
     #[error("schema of {subject}: {source}")]
     Registry { subject: String, source: RegistryError },
     #[error("schema {record} is not valid: {message}")]
-    Schema { record: &'static str, message: String },
+    Schema { record: String, message: String },
     #[error("the event was not published to {topic}: {message}")]
     Kafka { topic: String, message: String },
 }
 
-/// Makes the record of an event. `now_ms` is its time where the data has none.
+/// Where events of this type go: to the topic that is given, else to the one whose declaration names the type's schema.
+///
+/// # Errors
+/// [`SendError::Type`], [`SendError::Internal`], [`SendError::Topic`].
+pub fn topic_of(
+    event_type: &str,
+    given: Option<String>,
+    schemas: &Schemas,
+    declarations: &[Declaration],
+) -> Result<String, SendError> {
+    let declared = |file: &SchemaFile| declarations.iter().find(|declaration| declaration.schemas.contains(file));
+    // Events are handled, so they can fail.
+    let is_event = |file: &SchemaFile| declared(file).is_none_or(|topic| topic.dead_letter.is_some());
+    let known = || {
+        let events = schemas.iter().filter(|file| is_event(file));
+        events.map(SchemaFile::event_type).collect::<Vec<_>>().join(", ")
+    };
+    let Some(file) = schemas.of_type(event_type) else {
+        return Err(SendError::Type { given: event_type.to_owned(), known: known() });
+    };
+    match (declared(file), given) {
+        (Some(topic), _) if !is_event(file) => {
+            Err(SendError::Internal { given: event_type.to_owned(), topic: topic.topic.clone(), known: known() })
+        }
+        (_, Some(given)) => Ok(given),
+        (Some(topic), None) => Ok(topic.topic.clone()),
+        (None, None) => Err(SendError::Topic { record: file.record().to_owned() }),
+    }
+}
+
+/// Makes the record of an event whose topic [`topic_of`] said. `now_ms` is its time where the data has none.
 ///
 /// # Errors
 /// [`SendError`]
 pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Result<Outgoing, SendError> {
-    let file = schema_of(&event.event_type)?;
-    let topic = match event.topic {
-        Some(topic) => topic,
-        None => declared(file.record).ok_or(SendError::Topic { record: file.record })?.topic.clone(),
+    let Some(file) = codec.schemas().of_type(&event.event_type) else {
+        let known = codec.schemas().iter().map(SchemaFile::event_type).collect::<Vec<_>>().join(", ");
+        return Err(SendError::Type { given: event.event_type, known });
     };
+    let record = || file.record().to_owned();
+    let topic = event.topic;
     git::complete(&event.event_type, &mut event.data, now_ms);
     git::resolve(&event.event_type, &mut event.data, &event.base);
-    let schema = |error: apache_avro::Error| SendError::Schema { record: file.record, message: error.to_string() };
+    let schema = |error: apache_avro::Error| SendError::Schema { record: record(), message: error.to_string() };
     let parsed = file.parsed().map_err(schema)?;
     let value =
-        avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: file.record, source })?;
+        avro_json::to_avro(&parsed, &event.data).map_err(|source| SendError::Data { record: record(), source })?;
     let identity = git::Identity::of_data(&event.event_type, &event.data, &event.base);
     if let (Some(given), Some(identity)) = (&event.key, &identity)
         && *given != identity.key
     {
         return Err(SendError::Key { given: given.clone(), derived: identity.key.clone() });
     }
-    let subject = subject(&topic, file.record);
-    let id = codec.registered_id(&subject, file.text).await;
+    let subject = subject(&topic, file.record());
+    let id = codec.registered_id(&subject, file.text()).await;
     let schema_id = id.map_err(|source| SendError::Registry { subject, source })?;
     let mut data = vec![0];
     data.extend(schema_id.0.to_be_bytes());
@@ -120,18 +151,6 @@ pub async fn prepare(codec: &Codec, mut event: EventToSend, now_ms: i64) -> Resu
     Ok(record.into_record(&traceparent_of(&tracing::Span::current())))
 }
 
-/// Whether events of this type can be made and have a topic, before there is one.
-///
-/// # Errors
-/// [`SendError::Type`], [`SendError::Internal`], [`SendError::Topic`].
-pub fn check(event_type: &str, topic: Option<&str>) -> Result<(), SendError> {
-    let record = schema_of(event_type)?.record;
-    if topic.is_none() && declared(record).is_none() {
-        return Err(SendError::Topic { record });
-    }
-    Ok(())
-}
-
 /// Publishes one record and waits until all in-sync replicas have it.
 ///
 /// # Errors
@@ -151,46 +170,6 @@ pub async fn send(client: &ClientConfig, record: &Outgoing) -> Result<Sent, Send
     })
 }
 
-/// The schema of an event type: the file `avro/<type>.avsc`.
-fn schema_of(event_type: &str) -> Result<SchemaFile, SendError> {
-    let is_it = |file: &SchemaFile| file.file.strip_suffix(".avsc") == Some(event_type);
-    let known = || {
-        let events = schema_files().filter(|file| declared(file.record).is_none_or(|topic| topic.takes_events()));
-        events.filter_map(|file| file.file.strip_suffix(".avsc")).collect::<Vec<_>>().join(", ")
-    };
-    let given = event_type.to_owned();
-    let Some(file) = schema_files().find(is_it) else { return Err(SendError::Type { given, known: known() }) };
-    match declared(file.record) {
-        Some(topic) if !topic.takes_events() => {
-            Err(SendError::Internal { given, topic: topic.topic.clone(), known: known() })
-        }
-        _ => Ok(file),
-    }
-}
-
-/// What is of interest here of a topic's declaration.
-#[derive(serde::Deserialize)]
-struct Declared {
-    topic: String,
-    #[serde(default)]
-    schemas: Vec<String>,
-    dead_letter: Option<serde::de::IgnoredAny>,
-}
-
-impl Declared {
-    /// Events are handled, so they can fail.
-    const fn takes_events(&self) -> bool {
-        self.dead_letter.is_some()
-    }
-}
-
-/// The topic that declares the record's schema.
-fn declared(record: &str) -> Option<&'static Declared> {
-    static ALL: LazyLock<Vec<Declared>> =
-        LazyLock::new(|| topic_files().iter().filter_map(|(_, text)| crate::yaml::from_str(text).ok()).collect());
-    ALL.iter().find(|topic| topic.schemas.iter().any(|schema| schema == record))
-}
-
 fn strings(value: Option<&Value>) -> Vec<String> {
     let items = value.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -200,19 +179,27 @@ fn strings(value: Option<&Value>) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn find(event_type: &str, given: Option<&str>) -> Result<String, SendError> {
+        let declarations = crate::kafka::topics::embedded().unwrap();
+        topic_of(event_type, given.map(str::to_owned), &Schemas::built_in(), &declarations)
+    }
+
     #[test]
     fn events_are_sent_and_what_the_system_says_of_itself_is_not() {
-        for event_type in ["git.commit", "workflow.requested", "drill.step"] {
-            assert!(schema_of(event_type).is_ok(), "{event_type}");
-        }
+        assert_eq!(find("git.commit", None).unwrap(), "coafi.git");
+        assert_eq!(find("git.commit", Some("other")).unwrap(), "other");
+        assert_eq!(find("workflow.requested", None).unwrap(), "coafi.workflow");
         for internal in
             ["dlq.claim", "dlq.state", "bitt.outcome", "bitt.intervention", "replica.status", "schedule.decision"]
         {
-            let refused = schema_of(internal).expect_err(internal);
+            let refused = find(internal, Some("other")).expect_err(internal);
             assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
             assert!(refused.to_string().contains("allowed: api.request, bitt.record, "), "{refused}");
         }
-        let unknown = schema_of("git.comit").expect_err("unknown").to_string();
+        let unknown = find("git.comit", None).expect_err("unknown").to_string();
         assert!(unknown.contains("git.commit") && !unknown.contains("dlq.claim"), "{unknown}");
+        // Declared by whoever holds a game day.
+        assert!(matches!(find("drill.step", None), Err(SendError::Topic { .. })));
+        assert_eq!(find("drill.step", Some("drill")).unwrap(), "drill");
     }
 }

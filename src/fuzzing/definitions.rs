@@ -3,6 +3,7 @@
 use super::{Target, choice, text};
 use crate::dispatch::{Known, Routes};
 use crate::kafka::topics::Declaration;
+use crate::schema::Schemas;
 use crate::workflow::{Definition, mermaid};
 
 inventory::submit! { Target { name: "definitions", run } }
@@ -13,7 +14,7 @@ fn run(bytes: &[u8]) {
     match kind % 4 {
         0 => routes(text),
         1 => workflow(text),
-        2 => drop(Declaration::parse("fuzz.yaml", text)),
+        2 => drop(Declaration::parse("fuzz.yaml", text, &Schemas::built_in())),
         _ => crate::config::fuzzing::text(text),
     }
 }

@@ -5,7 +5,7 @@
 //! missing; a member that no field takes is an error, because it is most likely a typing error.
 
 use apache_avro::Schema;
-use apache_avro::schema::{NamesRef, RecordSchema, ResolvedSchema, UnionSchema};
+use apache_avro::schema::{NamesRef, RecordSchema, ResolvedSchema, UnionSchema, UuidSchema};
 use apache_avro::types::Value as Avro;
 use base64::Engine as _;
 use serde_json::Value as Json;
@@ -38,6 +38,38 @@ pub fn to_avro(schema: &Schema, json: &Json) -> Result<Avro, FieldError> {
 /// The value is not one of the schema.
 pub(crate) fn encode(schema: &Schema, value: Avro) -> Result<Vec<u8>, apache_avro::Error> {
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build()?.write_value_to_vec(value)
+}
+
+/// The first type in `schema` of which no JSON is a value here, if there is one: for those who take schemas from people.
+#[must_use]
+pub fn not_given_as_json(schema: &Schema) -> Option<&Schema> {
+    match schema {
+        Schema::Array(array) => not_given_as_json(&array.items),
+        Schema::Map(map) => not_given_as_json(&map.types),
+        Schema::Record(record) => record.fields.iter().find_map(|field| not_given_as_json(&field.schema)),
+        Schema::Union(union) => union.variants().iter().find_map(not_given_as_json),
+        Schema::Null
+        | Schema::Boolean
+        | Schema::Int
+        | Schema::Long
+        | Schema::Float
+        | Schema::Double
+        | Schema::String
+        | Schema::Bytes
+        | Schema::TimestampMillis
+        | Schema::TimestampMicros
+        | Schema::Date
+        | Schema::Uuid(UuidSchema::String)
+        | Schema::Enum(_)
+        | Schema::Ref { .. } => None,
+        other => Some(other),
+    }
+}
+
+/// Days since 1970.
+fn date(text: &str) -> Option<i32> {
+    let since_1970 = text.parse::<jiff::civil::Date>().ok()?.since(jiff::civil::date(1970, 1, 1)).ok()?;
+    Some(since_1970.get_days())
 }
 
 struct Converter<'a> {
@@ -81,11 +113,8 @@ impl Converter<'_> {
         let wrong = |what: &str| path.expected(what, json);
         let long = || json.as_i64().ok_or_else(|| wrong("a whole number"));
         let int = || long().and_then(|n| i32::try_from(n).map_err(|_| wrong("a 32-bit number")));
-        let time = |unit_per_ms: i64, what: &str| match json {
-            Json::String(text) => {
-                let time: jiff::Timestamp = text.parse().map_err(|_| wrong(what))?;
-                Ok(time.as_millisecond().saturating_mul(unit_per_ms))
-            }
+        let time = |count: fn(jiff::Timestamp) -> i64, what: &str| match json {
+            Json::String(text) => text.parse().map(count).map_err(|_| wrong(what)),
             _ => json.as_i64().ok_or_else(|| wrong(what)),
         };
         Ok(match schema {
@@ -102,8 +131,21 @@ impl Converter<'_> {
                 let decoded = json.as_str().and_then(|t| base64::engine::general_purpose::STANDARD.decode(t).ok());
                 Avro::Bytes(decoded.ok_or_else(|| wrong("base64 text"))?)
             }
-            Schema::TimestampMillis => Avro::TimestampMillis(time(1, "milliseconds since 1970 or RFC 3339 text")?),
-            Schema::TimestampMicros => Avro::TimestampMicros(time(1_000, "microseconds since 1970 or RFC 3339 text")?),
+            Schema::TimestampMillis => Avro::TimestampMillis(time(
+                jiff::Timestamp::as_millisecond,
+                "milliseconds since 1970 or RFC 3339 text",
+            )?),
+            Schema::TimestampMicros => Avro::TimestampMicros(time(
+                jiff::Timestamp::as_microsecond,
+                "microseconds since 1970 or RFC 3339 text",
+            )?),
+            Schema::Date => Avro::Date(match json {
+                Json::String(text) => date(text).ok_or_else(|| wrong("days since 1970 or a date like 2026-01-31"))?,
+                _ => int()?,
+            }),
+            Schema::Uuid(UuidSchema::String) => {
+                Avro::Uuid(json.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| wrong("a UUID"))?)
+            }
             Schema::Enum(schema) => {
                 let symbol = json.as_str().and_then(|t| schema.symbols.iter().position(|symbol| symbol == t));
                 let at = symbol.ok_or_else(|| wrong(&format!("one of {}", schema.symbols.join(", "))))?;
@@ -175,6 +217,9 @@ mod tests {
         {"name": "kind", "type": {"type": "enum", "name": "K", "symbols": ["a", "b"]}, "default": "a"},
         {"name": "note", "type": ["null", "string"], "default": null},
         {"name": "raw", "type": ["null", "bytes"], "default": null},
+        {"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}, "default": 0},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}, "default": 0},
+        {"name": "run", "type": ["null", {"type": "string", "logicalType": "uuid"}], "default": null},
         {"name": "items", "type": {"type": "array", "items": {"type": "record", "name": "I", "fields": [
             {"name": "n", "type": "int"}]}}, "default": []},
         {"name": "again", "type": ["null", "I"], "default": null}]}"#;
@@ -196,6 +241,28 @@ mod tests {
     }
 
     #[test]
+    fn times_dates_and_uuids_are_what_the_schema_counts() {
+        let schema = Schema::parse_str(SCHEMA).unwrap();
+        let at = "2026-01-31T00:00:00.123456Z";
+        let run = "6f0c1f6e-5f0e-4f0e-8f0e-000000000001";
+        let value = to_avro(&schema, &json!({"id": "x", "at": at, "micros": at, "day": "2026-01-31", "run": run}));
+        let read = Json::try_from(value.unwrap()).unwrap();
+        assert_eq!(read["at"], 1_769_817_600_123_i64);
+        assert_eq!(read["micros"], 1_769_817_600_123_456_i64);
+        assert_eq!((&read["day"], &read["run"]), (&json!(20_484), &json!(run)));
+        assert_eq!(to_avro(&schema, &json!({"id": "x", "day": 20_484})).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn types_that_no_json_is_a_value_of_are_found() {
+        let schema = Schema::parse_str(SCHEMA).unwrap();
+        assert_eq!(not_given_as_json(&schema), None);
+        let decimal = r#"{"type": "record", "name": "R", "fields": [{"name": "prices", "type": {"type": "array",
+            "items": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}]}}]}"#;
+        assert!(matches!(not_given_as_json(&Schema::parse_str(decimal).unwrap()), Some(Schema::Decimal(_))));
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         check(json!([]), Err("data: expected an object, not []"));
         check(json!({}), Err("id: it is missing"));
@@ -210,7 +277,12 @@ mod tests {
             Err("again.n: expected a 32-bit number, not 3000000000"),
         );
         check(json!({"id": "x", "raw": "?"}), Err("raw: expected base64 text, not \"?\""));
-        let allowed = "allowed: id, at, kind, note, raw, items, again";
+        check(
+            json!({"id": "x", "day": "2026-02-30"}),
+            Err("day: expected days since 1970 or a date like 2026-01-31, not \"2026-02-30\""),
+        );
+        check(json!({"id": "x", "run": "7"}), Err("run: expected a UUID, not \"7\""));
+        let allowed = "allowed: id, at, kind, note, raw, micros, day, run, items, again";
         check(json!({"id": "x", "iD": 1}), Err(&format!("iD: there is no such field; {allowed}")));
     }
 }

@@ -44,7 +44,7 @@ impl BuiltinRegistry {
     pub async fn start(entries: &[Entry]) -> io::Result<Self> {
         let mut store = Store::default();
         for Entry { subject, file } in entries {
-            store.register(subject, file.text).map_err(|refusal| io::Error::other(refusal.message))?;
+            store.register(subject, file.text()).map_err(|refusal| io::Error::other(refusal.message))?;
         }
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);

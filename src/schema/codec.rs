@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant};
 
 use super::reader::{Decoder, Generic, Reader};
 use super::registry::{Client, RegistryError};
-use super::{Encoder, Payload, SchemaId, avro_json, schema_files, subject, wire};
+use super::{Encoder, Payload, SchemaId, Schemas, avro_json, subject, wire};
 use crate::dispatch::Failure;
 use crate::engine::{Class, Dependency};
 use crate::event::Event;
@@ -33,6 +33,7 @@ pub struct Codec(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    schemas: Schemas,
     auto_register: bool,
     readers: RwLock<FxHashMap<TypeId, Arc<Reader>>>,
     decoders: RwLock<FxHashMap<(TypeId, SchemaId), Arc<Decoder>>>,
@@ -60,12 +61,19 @@ impl fmt::Debug for Codec {
 }
 
 impl Codec {
-    /// `auto_register`: a schema that the registry does not have is registered by the first one to encode with it, which is
+    /// A codec of the schemas that this program was built with. `auto_register`: a schema that the registry does not have is registered by the first one to encode with it, which is
     /// for development; otherwise `coafi schemas register` does that, after its check.
     #[must_use]
     pub fn new(client: Client, auto_register: bool) -> Self {
+        Self::of(client, Schemas::built_in(), auto_register)
+    }
+
+    /// As [`Codec::new`], of these schemas.
+    #[must_use]
+    pub fn of(client: Client, schemas: Schemas, auto_register: bool) -> Self {
         Self(Arc::new(Inner {
             client,
+            schemas,
             auto_register,
             readers: RwLock::default(),
             decoders: RwLock::default(),
@@ -74,6 +82,12 @@ impl Codec {
             ids: RwLock::default(),
             turn: Mutex::default(),
         }))
+    }
+
+    /// What it encodes JSON by.
+    #[must_use]
+    pub fn schemas(&self) -> &Schemas {
+        &self.0.schemas
     }
 
     /// The registry that it asks; for `/ready` and probes.
@@ -220,10 +234,10 @@ impl Codec {
     /// # Errors
     /// As [`Client::lookup`].
     pub async fn is_registered(&self, subject: &str) -> Result<(), RegistryError> {
-        let ours =
-            schema_files().find(|file| subject.strip_suffix(file.record).is_some_and(|rest| rest.ends_with('-')));
+        let mut files = self.0.schemas.iter();
+        let ours = files.find(|file| subject.strip_suffix(file.record()).is_some_and(|rest| rest.ends_with('-')));
         match ours {
-            Some(file) => self.0.client.lookup(subject, file.text).await.map(drop),
+            Some(file) => self.0.client.lookup(subject, file.text()).await.map(drop),
             None => Ok(()),
         }
     }
@@ -235,17 +249,17 @@ impl Codec {
     pub async fn encode_json(&self, topic: &str, event_type: &str, data: &serde_json::Value) -> Result<Bytes, Failure> {
         let unencodable =
             |error: &dyn fmt::Display| Failure::permanent("unencodable", format!("{event_type}: {error}"));
-        let Some(file) = schema_files().find(|file| file.event_type() == event_type) else {
+        let Some(file) = self.0.schemas.of_type(event_type) else {
             return Err(unencodable(&"there is no schema of this type"));
         };
         let schema = file.parsed().map_err(|error| unencodable(&error))?;
         let value = avro_json::to_avro(&schema, data).map_err(|error| unencodable(&error))?;
-        let subject = subject(topic, file.record);
+        let subject = subject(topic, file.record());
         let id = match self.cached_id(&subject) {
             Some(id) => id,
             None => {
                 let asked = Instant::now();
-                self.schema_id(&mut *self.0.turn.lock().await, asked, &subject, file.text).await?
+                self.schema_id(&mut *self.0.turn.lock().await, asked, &subject, file.text()).await?
             }
         };
         let mut encoded = wire::header(id).to_vec();

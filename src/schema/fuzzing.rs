@@ -8,7 +8,7 @@ use apache_avro::Schema;
 
 use super::payloads::*;
 use super::reader::{Decoder, Generic, Reader};
-use super::{Payload, SchemaFile, SchemaId, avro_json, compatibility, schema_files, wire};
+use super::{Payload, SchemaId, Schemas, avro_json, compatibility, wire};
 use crate::fuzzing::{Target, choice, text};
 
 const ID: SchemaId = SchemaId(1);
@@ -112,7 +112,7 @@ fn schemas(bytes: &[u8]) {
 /// The first byte says of which type the JSON is.
 fn json(bytes: &[u8]) {
     static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-        schema_files().map(|SchemaFile { text, .. }| Schema::parse_str(text).expect("our own schema")).collect()
+        Schemas::built_in().iter().map(|file| Schema::parse_str(file.text()).expect("our own schema")).collect()
     });
     let Some((kind, rest)) = choice(bytes) else { return };
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(rest) else { return };

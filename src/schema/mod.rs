@@ -1,6 +1,6 @@
 //! Schemas: the registry client, the Avro codec, JSON Schema, compatibility.
 //!
-//! `avro/*.avsc` are the truth for event data ([`embedded`](schema_files) in the binary); the registry is where other
+//! `avro/*.avsc` are the truth for event data ([built in](Schemas::built_in), beside a deployment's own); the registry is where other
 //! software finds them. Nothing here knows of routes, handlers or partitions: what does not decode is a [`Failure`] with
 //! a class, and what follows is the engine's decision.
 //!
@@ -28,6 +28,7 @@ mod file_type;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
 pub mod json;
+mod known;
 pub mod payloads;
 mod reader;
 pub mod register;
@@ -39,11 +40,10 @@ mod wire;
 
 pub use builtin::BuiltinRegistry;
 pub use codec::Codec;
-pub use embedded::{
-    SchemaFile, api_schema_files, json_schema_files, schema_file, schema_files, topic_files, workflow_files,
-};
+pub use embedded::{api_schema_files, json_schema_files, topic_files, workflow_files};
 pub use encoder::Encoder;
 pub use file_type::FileType;
+pub use known::{SchemaFile, SchemaFileError, Schemas};
 pub use shape::Shape;
 pub use wire::{AVRO_CONTENT_TYPE, SchemaId, WireError, is_framed};
 

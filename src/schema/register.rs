@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::compatibility::breaks;
 use super::registry::{BACKWARD_TRANSITIVE, Client, RegistryError};
-use super::{SchemaFile, SchemaId, schema_file, subject};
+use super::{SchemaFile, SchemaId, subject};
 use crate::kafka::topics::Declaration;
 
 /// A schema of ours under the subject that a topic gives it.
@@ -16,38 +16,21 @@ pub struct Entry {
 }
 
 /// Every schema that a topic's declaration names, under its subject.
-///
-/// # Errors
-/// A record that no file of `avro/` has: a declaration that was not parsed by [`Declaration::parse`].
-pub fn entries(declarations: &[Declaration]) -> Result<Vec<Entry>, UnknownRecord> {
-    let named = |declaration: &'_ Declaration| {
-        let topic = declaration.topic.clone();
-        declaration.schemas.clone().into_iter().map(move |record| (topic.clone(), record))
+#[must_use]
+pub fn entries(declarations: &[Declaration]) -> Vec<Entry> {
+    let entry = |declaration: &Declaration, file: &SchemaFile| Entry {
+        subject: subject(&declaration.topic, file.record()),
+        file: file.clone(),
     };
-    declarations
-        .iter()
-        .flat_map(named)
-        .map(|(topic, record)| match schema_file(&record) {
-            Some(file) => Ok(Entry { subject: subject(&topic, &record), file }),
-            None => Err(UnknownRecord { topic, record }),
-        })
-        .collect()
-}
-
-/// A topic's declaration names a record that has no schema.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("topic {topic} names schema {record:?}, which no file of avro/ has")]
-pub struct UnknownRecord {
-    pub topic: String,
-    pub record: String,
+    declarations.iter().flat_map(|declared| declared.schemas.iter().map(|file| entry(declared, file))).collect()
 }
 
 /// What a check found of one subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub subject: String,
-    /// File under `avro/`.
-    pub file: &'static str,
+    /// Name of the file, e.g. `git.commit.avsc`.
+    pub file: String,
     pub state: State,
     /// Why data of a registered version could not be read with our schema; empty unless `state` is incompatible.
     pub problems: Vec<Problem>,
@@ -87,13 +70,18 @@ pub async fn check(client: &Client, entries: &[Entry]) -> Result<Vec<Finding>, R
 }
 
 async fn check_one(client: &Client, Entry { subject, file }: &Entry) -> Result<Finding, RegistryError> {
-    let finding = |state, problems| Finding { subject: subject.clone(), file: file.file, state, problems };
+    let finding = |state, problems| Finding {
+        subject: subject.clone(),
+        file: format!("{}.avsc", file.event_type()),
+        state,
+        problems,
+    };
     let versions = match client.versions(subject).await {
         Ok(versions) => versions,
         Err(error) if error.is_absent() => return Ok(finding(State::New, Vec::new())),
         Err(error) => return Err(error),
     };
-    let ours = Schema::parse_str(file.text).expect("a test parses every file of avro/");
+    let ours = file.parsed().expect("every file was parsed before it was known");
     let mut problems = Vec::new();
     for version in versions {
         let registered = client.version(subject, version).await?;
@@ -104,7 +92,7 @@ async fn check_one(client: &Client, Entry { subject, file }: &Entry) -> Result<F
         let version = Some(version);
         problems.extend(found.into_iter().map(|(field, reason)| Problem { version, field, reason }));
     }
-    let verdict = client.compatible(subject, file.text).await?;
+    let verdict = client.compatible(subject, file.text()).await?;
     if !verdict.compatible && problems.is_empty() {
         let said =
             if verdict.messages.is_empty() { String::new() } else { format!(": {}", verdict.messages.join("; ")) };
@@ -114,7 +102,7 @@ async fn check_one(client: &Client, Entry { subject, file }: &Entry) -> Result<F
     if !problems.is_empty() {
         return Ok(finding(State::Incompatible, problems));
     }
-    match client.lookup(subject, file.text).await {
+    match client.lookup(subject, file.text()).await {
         Ok(_) => Ok(finding(State::Registered, problems)),
         Err(error) if error.is_absent() => Ok(finding(State::Changed, problems)),
         Err(error) => Err(error),
@@ -135,7 +123,7 @@ pub async fn register(client: &Client, entries: &[Entry]) -> Result<Vec<(String,
             Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
-        let id = client.register(subject, file.text).await?;
+        let id = client.register(subject, file.text()).await?;
         set_level(client, subject).await?;
         ids.push((subject.clone(), id));
     }

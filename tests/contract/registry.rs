@@ -5,7 +5,7 @@ use std::time::Duration;
 use coafi::schema::payloads::{GitCommit, SourceOffset};
 use coafi::schema::register::{self, Entry, State};
 use coafi::schema::registry::{BACKWARD_TRANSITIVE, Client, RegistryError, Settings};
-use coafi::schema::{BuiltinRegistry, Codec, Payload, SchemaId, schema_file, subject};
+use coafi::schema::{BuiltinRegistry, Codec, Payload, SchemaFile, SchemaId, Schemas, subject};
 
 const FIRST: &str = r#"{"type":"record","name":"R","namespace":"t","fields":[{"name":"a","type":"int"}]}"#;
 const COMPATIBLE: &str = r#"{"type":"record","name":"R","namespace":"t","fields":[{"name":"a","type":"int"},{"name":"b","type":"int","default":1}]}"#;
@@ -71,9 +71,13 @@ async fn versions(client: &Client) {
     assert_eq!(client.versions(&subject).await.unwrap(), [1, 2]);
 }
 
+fn file(record: &str) -> SchemaFile {
+    Schemas::built_in().of_record(record).unwrap().clone()
+}
+
 async fn check_then_register(client: &Client) {
     let topic = unique("register");
-    let entry = |record: &str| Entry { subject: subject(&topic, record), file: schema_file(record).unwrap() };
+    let entry = |record: &str| Entry { subject: subject(&topic, record), file: file(record) };
     let entries = [entry(GitCommit::RECORD_NAME), entry(SourceOffset::RECORD_NAME)];
     let states = async || {
         let found = register::check(client, &entries).await.unwrap();
@@ -99,7 +103,7 @@ async fn check_then_register(client: &Client) {
 async fn several_at_once(client: &Client) {
     for _ in 0..REGISTRATIONS {
         let topic = unique("together");
-        let entry = |record: &str| Entry { subject: subject(&topic, record), file: schema_file(record).unwrap() };
+        let entry = |record: &str| Entry { subject: subject(&topic, record), file: file(record) };
         let entries = [entry(GitCommit::RECORD_NAME), entry(SourceOffset::RECORD_NAME)];
         let register = || register::register(client, &entries);
         let (a, b, c) = tokio::try_join!(register(), register(), register()).unwrap();

@@ -274,7 +274,7 @@ async fn a_sent_event_meets_the_connector_s_and_another_key_is_refused() {
     world.codec.encoder::<GitCommit>(&world.events).await.unwrap();
     let event = EventToSend {
         event_type: "git.commit".to_owned(),
-        topic: Some(world.events.clone()),
+        topic: world.events.clone(),
         data: serde_json::json!({"commitSha": sha, "repositoryUrl": ".", "branch": "main",
             "author": "Ada <ada@example.org>", "message": "simulated"}),
         base: dir.path().to_owned(),

@@ -2,6 +2,7 @@
 
 use coafi::kafka::admin::{Admin, AdminError};
 use coafi::kafka::topics::{Change, Declaration, Plan, Topic, topics};
+use coafi::schema::Schemas;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::time::Duration;
@@ -22,7 +23,7 @@ fn declared(name: &str, partitions: i32, retention: &str, cleanup: &str) -> Vec<
          cleanup: {cleanup}, max_message_bytes: 1 MiB, retry: {{tiers: [5s], retention: 1d}}, \
          dead_letter: {{retention: 1d}}, config: {{compression.type: producer}}}}"
     );
-    topics(&[Declaration::parse("test", &text).unwrap()], Some(1))
+    topics(&[Declaration::parse("test", &text, &Schemas::built_in()).unwrap()], Some(1))
 }
 
 /// A name of a family of its own, so that topics of other tests are not mentioned.

@@ -24,6 +24,7 @@ mod ledger;
 mod load;
 mod notifications;
 mod outages;
+mod own_types;
 mod plan;
 mod process;
 mod readme;

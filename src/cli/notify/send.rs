@@ -96,7 +96,7 @@ impl Send {
             id: Some(id.clone()),
             source: Some(self.source),
             key: Some(id.clone()),
-            topic: Some(events::TOPIC.to_owned()),
+            topic: events::TOPIC.to_owned(),
             base: std::path::PathBuf::new(),
         };
         let record = prepare(&context.codec()?, event, unix_ms()).await?;

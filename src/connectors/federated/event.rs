@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::refusal::{Refusal, Refused};
 use crate::event::{Attribute, Event};
 use crate::schema::payloads::{FederatedAuthentication, FederatedMessage};
-use crate::schema::{Payload as _, schema_files};
+use crate::schema::{Payload as _, Schemas};
 
 /// Bytes of an attribute.
 const ATTRIBUTE_BYTES_MAX: usize = 1_024;
@@ -178,9 +178,10 @@ impl Message {
 }
 
 /// Types of which handlers expect that only COAFI makes such events.
-static OURS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    let types = schema_files().map(|file| file.event_type());
-    types.filter(|of_type| *of_type != FederatedMessage::EVENT_TYPE).collect()
+static OURS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let built_in = Schemas::built_in();
+    let types = built_in.iter().map(|file| file.event_type().to_owned());
+    types.filter(|of_type| of_type != FederatedMessage::EVENT_TYPE).collect()
 });
 
 fn time(text: &str) -> Result<Timestamp, Refused> {

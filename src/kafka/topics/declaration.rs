@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::amounts::{self, DURATION_ALLOWED, SIZE_ALLOWED};
-use crate::schema;
+use crate::schema::{self, SchemaFile, SchemaFileError, Schemas};
 
 /// A topic as people declare it. A value that makes no sense cannot be constructed by [`Declaration::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Declaration {
     pub replication: i32,
     /// What the records' keys are; `None` where they have none. A keyed topic keeps its number of partitions.
     pub key: Option<String>,
-    /// Full names of the Avro records of its values.
-    pub schemas: Vec<String>,
+    /// Those of its values; declared by the full names of their records.
+    pub schemas: Vec<SchemaFile>,
     pub retention: Retention,
     pub cleanup: Cleanup,
     pub max_message_bytes: u32,
@@ -72,6 +72,9 @@ pub enum TopicError {
     File { path: PathBuf, source: std::io::Error },
     #[error("{}: no *.yaml file declares a topic", .0.display())]
     Empty(PathBuf),
+    /// A schema that declarations may name.
+    #[error(transparent)]
+    Schema(#[from] SchemaFileError),
 }
 
 #[derive(Deserialize)]
@@ -122,9 +125,11 @@ const MAX_TIERS: usize = 8;
 const MAX_NAME_BYTES: usize = 200;
 
 impl Declaration {
+    /// `known`: what `schemas` may name.
+    ///
     /// # Errors
     /// [`TopicError`], which names the file, the key, the value and what is allowed.
-    pub fn parse(file: &str, text: &str) -> Result<Self, TopicError> {
+    pub fn parse(file: &str, text: &str, known: &Schemas) -> Result<Self, TopicError> {
         let raw: Raw = crate::yaml::from_str(text)
             .map_err(|e| TopicError::Syntax { file: file.to_owned(), message: e.to_string() })?;
         let check = Check { file };
@@ -136,9 +141,7 @@ impl Declaration {
         check.that(!raw.owner.trim().is_empty(), "owner", &raw.owner, "a team or component")?;
         check.count("partitions", raw.partitions, MAX_PARTITIONS)?;
         check.count("replication", raw.replication, MAX_REPLICATION)?;
-        for record in &raw.schemas {
-            check.that(schema::schema_file(record).is_some(), "schemas", record, known_records())?;
-        }
+        let schemas = check.schemas(&raw.schemas, known)?;
         for key in raw.config.keys() {
             let allowed = format!("not {}: other keys of the declaration say that", OWN_CONFIG.join(", "));
             check.that(!OWN_CONFIG.contains(&key.as_str()), "config", key, allowed)?;
@@ -156,7 +159,7 @@ impl Declaration {
             partitions: raw.partitions,
             replication: raw.replication,
             key: raw.key,
-            schemas: raw.schemas,
+            schemas,
             cleanup: raw.cleanup,
             retry,
             dead_letter,
@@ -173,6 +176,17 @@ impl Check<'_> {
     fn that(&self, ok: bool, key: &'static str, value: impl Display, allowed: impl Display) -> Result<(), TopicError> {
         let (file, value, allowed) = (self.file.to_owned(), value.to_string(), allowed.to_string());
         if ok { Ok(()) } else { Err(TopicError::Value { file, key, value, allowed }) }
+    }
+
+    fn schemas(&self, records: &[String], known: &Schemas) -> Result<Vec<SchemaFile>, TopicError> {
+        let allowed = || known.iter().map(SchemaFile::record).collect::<Vec<_>>().join(", ");
+        let mut schemas = Vec::with_capacity(records.len());
+        for record in records {
+            let schema = known.of_record(record);
+            self.that(schema.is_some(), "schemas", record, schema.map_or_else(allowed, |_| String::new()))?;
+            schemas.extend(schema.cloned());
+        }
+        Ok(schemas)
     }
 
     fn count(&self, key: &'static str, number: i32, max: i32) -> Result<(), TopicError> {
@@ -221,21 +235,18 @@ impl Check<'_> {
     }
 }
 
-fn known_records() -> String {
-    schema::schema_files().map(|file| file.record).collect::<Vec<_>>().join(", ")
-}
-
 /// Parses files given as name and text; each topic may be declared once.
 ///
 /// # Errors
 /// The first [`TopicError`].
 pub fn declarations<N: AsRef<str>, T: AsRef<str>>(
     files: impl IntoIterator<Item = (N, T)>,
+    known: &Schemas,
 ) -> Result<Vec<Declaration>, TopicError> {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut all = Vec::new();
     for (file, text) in files {
-        let declaration = Declaration::parse(file.as_ref(), text.as_ref())?;
+        let declaration = Declaration::parse(file.as_ref(), text.as_ref(), known)?;
         let second = file.as_ref().to_owned();
         if let Some(first) = seen.insert(declaration.topic.clone(), second.clone()) {
             return Err(TopicError::Twice { topic: declaration.topic, first, second });
@@ -250,14 +261,14 @@ pub fn declarations<N: AsRef<str>, T: AsRef<str>>(
 /// # Errors
 /// None in a released binary: a test parses them.
 pub fn embedded() -> Result<Vec<Declaration>, TopicError> {
-    declarations(schema::topic_files().iter().copied())
+    declarations(schema::topic_files().iter().copied(), &Schemas::built_in())
 }
 
 /// The declarations of a folder's `*.yaml` files, in order of their names.
 ///
 /// # Errors
 /// [`TopicError`]; a folder without declarations is one.
-pub fn read(folder: &Path) -> Result<Vec<Declaration>, TopicError> {
+pub fn read(folder: &Path, known: &Schemas) -> Result<Vec<Declaration>, TopicError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| TopicError::File { path, source }
@@ -277,7 +288,7 @@ pub fn read(folder: &Path) -> Result<Vec<Declaration>, TopicError> {
     for path in paths {
         files.push((path.display().to_string(), std::fs::read_to_string(&path).map_err(failed(&path))?));
     }
-    declarations(files)
+    declarations(files, known)
 }
 
 #[cfg(test)]

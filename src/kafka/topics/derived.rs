@@ -80,12 +80,13 @@ fn retention_ms(retention: Retention) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Schemas;
 
     #[test]
     fn a_source_topic_brings_its_tiers_and_its_dead_letters() {
         let text = "{topic: t, owner: o, partitions: 4, replication: 3, key: k, retention: 1d, cleanup: delete, \
                     max_message_bytes: 1 MiB, retry: {tiers: [5s, 60s], retention: 2d}, dead_letter: {retention: 3d}}";
-        let declaration = Declaration::parse("f", text).unwrap();
+        let declaration = Declaration::parse("f", text, &Schemas::built_in()).unwrap();
         let all = topics(std::slice::from_ref(&declaration), None);
         let names: Vec<&str> = all.iter().map(|topic| topic.name.as_str()).collect();
         assert_eq!(names, ["t", "t.retry.5s", "t.retry.1m", "t.dlq"]);
@@ -95,7 +96,8 @@ mod tests {
         assert_eq!(all[0].config["min.insync.replicas"], "2");
         let limit = |index: usize| all[index].config["max.message.bytes"].parse::<u32>().unwrap();
         assert!(limit(3) > limit(0) && limit(1) > limit(0), "a dead letter has more headers than its original");
-        let asked = Declaration::parse("f", &text.replace("tiers:", "partitions: 3, tiers:")).unwrap();
+        let asked =
+            Declaration::parse("f", &text.replace("tiers:", "partitions: 3, tiers:"), &Schemas::built_in()).unwrap();
         let asked = topics(&[asked], None);
         assert_eq!(asked.iter().map(|topic| topic.partitions).collect::<Vec<_>>(), [4, 3, 3, 4]);
         assert_eq!((all[1].may_have_more, asked[1].may_have_more, all[0].may_have_more), (true, false, false));

@@ -5,12 +5,15 @@ use crate::event::{Offset, RecordBuilder};
 use crate::schema::payloads::{GitCommit, Outcome, SourceOffset};
 use crate::schema::register::Entry;
 use crate::schema::registry::Settings;
-use crate::schema::{BuiltinRegistry, sample, schema_files};
+use crate::schema::{BuiltinRegistry, Schemas, sample};
 
 const TOPIC: &str = "coafi.test";
 
 async fn registry() -> BuiltinRegistry {
-    let entries: Vec<Entry> = schema_files().map(|file| Entry { subject: subject(TOPIC, file.record), file }).collect();
+    let entries: Vec<Entry> = Schemas::built_in()
+        .iter()
+        .map(|file| Entry { subject: subject(TOPIC, file.record()), file: file.clone() })
+        .collect();
     BuiltinRegistry::start(&entries).await.unwrap()
 }
 

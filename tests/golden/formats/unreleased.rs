@@ -14,7 +14,7 @@ use coafi::schema::payloads::{
     WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use coafi::schema::registry::{Client, Settings};
-use coafi::schema::{BuiltinRegistry, Codec, Payload, schema_file, schema_files};
+use coafi::schema::{BuiltinRegistry, Codec, Payload, Schemas};
 use expect_test::expect_file;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,7 +34,8 @@ async fn check<T: Payload + DeserializeOwned>(name: &str) {
     // Behind the wire format's zero and the registry's id.
     let hex: String = written[5..].iter().map(|byte| format!("{byte:02x}")).collect();
     expect_file![directory.join(format!("records/{name}.hex"))].assert_eq(&format!("{hex}\n"));
-    let schema = schema_file(T::RECORD_NAME).unwrap().text;
+    let schemas = Schemas::built_in();
+    let schema = schemas.of_record(T::RECORD_NAME).unwrap().text();
     expect_file![directory.join(format!("schemas/{}.avsc", T::EVENT_TYPE))].assert_eq(schema);
     records::check::<T>(&directory, name).await;
 }
@@ -43,7 +44,7 @@ async fn check<T: Payload + DeserializeOwned>(name: &str) {
 #[tokio::test]
 async fn records_are_written_and_read_as_before() {
     for name in names(DIRECTORY) {
-        match type_of(&name) {
+        match type_of(&name).as_str() {
             "api.reply" => check::<ApiReply>(&name).await,
             "api.request" => check::<ApiRequest>(&name).await,
             "bitt.intervention" => check::<Intervention<'static>>(&name).await,
@@ -75,8 +76,8 @@ const DRILLS: &str = "drill.step";
 #[test]
 fn every_type_has_a_golden_record() {
     let released = versions().into_iter().flat_map(|version| names(&version)).collect::<Vec<_>>();
-    let golden: BTreeSet<&str> = released.iter().chain(&names(DIRECTORY)).map(|name| type_of(name)).collect();
-    let missing: Vec<&str> = types().filter(|name| !golden.contains(name) && *name != DRILLS).collect();
+    let golden: BTreeSet<String> = released.iter().chain(&names(DIRECTORY)).map(|name| type_of(name)).collect();
+    let missing: Vec<String> = types().into_iter().filter(|name| !golden.contains(name) && name != DRILLS).collect();
     assert_eq!(missing, [""; 0], "neither a released version nor {DIRECTORY}/records has one");
 }
 
@@ -117,12 +118,13 @@ fn names(directory: impl AsRef<Path>) -> Vec<String> {
 }
 
 /// `api.reply`, …: the files of `avro/` without their ending.
-fn types() -> impl Iterator<Item = &'static str> {
-    schema_files().filter_map(|file| file.file.strip_suffix(".avsc"))
+fn types() -> Vec<String> {
+    Schemas::built_in().iter().map(|file| file.event_type().to_owned()).collect()
 }
 
 /// `schedule.decision.fired` is a `schedule.decision`.
-fn type_of(name: &str) -> &'static str {
-    let is_it = |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    types().find(is_it).unwrap_or_else(|| panic!("{name} is of no type of avro/"))
+fn type_of(name: &str) -> String {
+    let is_it =
+        |kind: &String| name.strip_prefix(kind.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    types().into_iter().find(is_it).unwrap_or_else(|| panic!("{name} is of no type of avro/"))
 }

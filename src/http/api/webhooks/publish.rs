@@ -127,11 +127,11 @@ mod tests {
     async fn written(event_type: &str, record: &str, topic: &str, key: &[&str], body: &[u8]) -> String {
         let registry = BuiltinRegistry::start(&[]).await.unwrap();
         let codec = Codec::new(Client::new(Settings::new(registry.url())).unwrap(), false);
-        let schema = crate::schema::schema_file(record).unwrap().text;
-        codec.registry().register(&subject(topic, record), schema).await.unwrap();
+        let file = codec.schemas().of_record(record).unwrap();
+        codec.registry().register(&subject(topic, record), file.text()).await.unwrap();
         let target = EventTarget {
             event_type: event_type.to_owned(),
-            topic: None,
+            topic: topic.to_owned(),
             key: key.iter().map(|&member| member.to_owned()).collect(),
         };
         let delivery = Delivery {

@@ -217,7 +217,7 @@ fn a_webhook_that_could_publish_nothing_is_refused() {
     };
     let github = |url: &str| Kind::Github(Github::new(["s"]), Some(repository(url)));
     let event = |event_type: &str| {
-        let target = EventTarget { event_type: event_type.into(), topic: None, key: Vec::new() };
+        let target = EventTarget { event_type: event_type.into(), topic: "t".into(), key: Vec::new() };
         Kind::Hmac(Hmac::new(["s"], scheme("{body}")), target)
     };
     assert!(build(github("/srv/a/.git"), watched()).is_ok());
@@ -225,8 +225,6 @@ fn a_webhook_that_could_publish_nothing_is_refused() {
     assert!(build(github("/srv/b"), watched()).unwrap_err().contains("nobody watches repository file:///srv/b"));
     assert!(build(event("api.request"), None).is_ok());
     assert!(build(event("git.push"), None).unwrap_err().contains("are the git connector's"));
-    assert!(build(event("bitt.outcome"), None).unwrap_err().contains("allowed: api.request"));
-    assert!(build(event("unheard.of"), None).unwrap_err().contains("has no schema"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ config: {compression.type: producer}
 
 #[test]
 fn a_whole_declaration() {
-    let parsed = Declaration::parse("f", WHOLE).unwrap();
+    let parsed = Declaration::parse("f", WHOLE, &Schemas::built_in()).unwrap();
     assert_eq!(parsed.retry.unwrap().tiers, [Duration::from_secs(5), Duration::from_secs(60)]);
     assert_eq!(parsed.dead_letter.unwrap().retention, Retention::Unlimited);
     assert_eq!((parsed.max_message_bytes, parsed.key.as_deref()), (1 << 20, Some("repository")));
@@ -29,7 +29,7 @@ fn check(key: &str, line: &str, said: &[&str]) {
         .lines()
         .map(|old| if old.starts_with(&format!("{key}:")) { line.to_owned() } else { old.to_owned() } + "\n")
         .collect();
-    let error = Declaration::parse("topics/x.yaml", &text).unwrap_err().to_string();
+    let error = Declaration::parse("topics/x.yaml", &text, &Schemas::built_in()).unwrap_err().to_string();
     for said in ["topics/x.yaml"].iter().chain(said) {
         assert!(error.contains(said), "{error:?} should say {said:?}");
     }
@@ -59,14 +59,16 @@ fn what_is_wrong_is_named_with_file_key_value_and_what_is_allowed() {
 #[test]
 fn only_a_keyed_topic_is_compacted() {
     let compacted = WHOLE.replace("cleanup: delete", "cleanup: compact");
-    assert!(Declaration::parse("f", &compacted).is_ok());
-    let error = Declaration::parse("f", &compacted.replace("key: repository", "")).unwrap_err().to_string();
+    assert!(Declaration::parse("f", &compacted, &Schemas::built_in()).is_ok());
+    let error = Declaration::parse("f", &compacted.replace("key: repository", ""), &Schemas::built_in())
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, r#"f: cleanup is "compact"; allowed: delete, where the records have no key"#);
 }
 
 #[test]
 fn a_topic_is_declared_once() {
-    let error = declarations([("a", WHOLE), ("b", WHOLE)]).unwrap_err().to_string();
+    let error = declarations([("a", WHOLE), ("b", WHOLE)], &Schemas::built_in()).unwrap_err().to_string();
     assert_eq!(error, r#"topic "coafi.test" is declared in a and in b"#);
 }
 
@@ -86,8 +88,8 @@ fn the_files_of_this_repository() {
     assert_eq!(find("coafi.bitt.records").retention, Retention::Unlimited);
     assert_eq!(find("coafi.connect.offsets").cleanup, Cleanup::Compact);
     // Topics of a game day are declared by whoever holds it, so that no cluster gets them by the way.
-    for file in schema::schema_files().filter(|file| file.file != "drill.step.avsc") {
-        let used = all.iter().any(|declaration| declaration.schemas.iter().any(|record| record == file.record));
-        assert!(used, "avro/{} is a schema of no topic", file.file);
+    for file in Schemas::built_in().iter().filter(|file| file.event_type() != "drill.step") {
+        let used = all.iter().any(|declaration| declaration.schemas.contains(file));
+        assert!(used, "avro/{}.avsc is a schema of no topic", file.event_type());
     }
 }
