@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::consumer::AUDIT_TOPIC;
 use super::letters::unprocessed_topic;
 use super::status_reports::STATUS_TOPIC;
+use super::workflows::workflows;
 use super::{cluster, topics};
 use crate::config::{Settings, Webhook, WebhookKind};
 use crate::connectors::bitt::BITT_TOPIC;
@@ -21,6 +22,7 @@ use crate::http::api::{API_TOPIC, INGEST_TOPIC};
 use crate::kafka::acls::{Acl, Operation, Pattern, Resource, merged};
 use crate::kafka::properties;
 use crate::kafka::topics::Declaration;
+use crate::workflow::Definition;
 
 use Operation::{Alter, AlterConfigs, Create, Delete, Describe, DescribeConfigs, Read, Write};
 
@@ -49,19 +51,28 @@ pub enum Role {
     Audit,
 }
 
-/// What the role needs in this deployment. `emits`: topics that handlers of its own write to.
-#[must_use]
+/// What the role needs in this deployment. `emits`: topics that handlers of its own write to; those of the configuration's endpoints
+/// and workflows are known.
+///
+/// # Errors
+/// Workflows that cannot be used.
 pub fn acls(
     role: Role,
     settings: &Settings,
     declarations: &[Declaration],
     routes: &Routes,
     emits: &[String],
-) -> Vec<Acl> {
+) -> anyhow::Result<Vec<Acl>> {
     let group = &settings.kafka.group_id;
     let readers = Acl { operations: vec![Describe], ..Acl::group(properties::READERS) };
     let own: Vec<Acl> = match role {
-        Role::Consume => consume(group, declarations, routes, emits).collect(),
+        Role::Consume => {
+            let workflows = workflows(settings)?;
+            let of_workflows = workflows.all().flat_map(Definition::emits).map(str::to_owned);
+            let of_endpoints = settings.endpoints.iter().flat_map(|endpoint| endpoint.emits.values().cloned());
+            let emits: Vec<String> = emits.iter().cloned().chain(of_workflows).chain(of_endpoints).collect();
+            consume(group, declarations, routes, &emits).collect()
+        }
         Role::ConnectGit => connect("git", "coafi.connect.git", &[GIT_TOPIC]).chain([reads(WAKES_TOPIC)]).collect(),
         Role::ConnectSchedule => {
             let topics = [SCHEDULE_TOPIC, LEDGER_TOPIC];
@@ -81,7 +92,7 @@ pub fn acls(
         Role::Administer => administer(declarations).collect(),
         Role::Audit => vec![reads(AUDIT_TOPIC)],
     };
-    merged(own.into_iter().chain([readers]))
+    Ok(merged(own.into_iter().chain([readers])))
 }
 
 /// The topic of a webhook whose deliveries become events.

@@ -23,7 +23,7 @@ pub(super) struct Acls {
     /// Who gets it; by default User:coafi-<ROLE>.
     #[arg(long, value_name = "TYPE:NAME", value_parser = principal)]
     principal: Option<String>,
-    /// A topic that handlers of your own, or steps of your workflows, emit to; may be repeated.
+    /// A topic that handlers of your own emit to; may be repeated. Those of workflows and endpoints are known.
     #[arg(long, value_name = "TOPIC")]
     emits: Vec<String>,
     /// What the commands connect to; by default kafka.bootstrap_servers.
@@ -44,7 +44,7 @@ impl Acls {
         let settings = context.settings();
         let declarations = app::declarations(settings).map_err(anyhow::Error::new)?;
         let routes = app::routes(settings, &declarations)?;
-        let acls = app::acls(self.role, settings, &declarations, &routes, &self.emits);
+        let acls = app::acls(self.role, settings, &declarations, &routes, &self.emits)?;
         let role = clap::ValueEnum::to_possible_value(&self.role).map(|value| value.get_name().to_owned());
         let role = role.unwrap_or_default();
         let principal = self.principal.unwrap_or_else(|| format!("User:coafi-{role}"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::git;
 use super::{EventProducer, NewSourceEvent, traceparent_of};
 use crate::event::Outgoing;
-use crate::kafka::topics::Declaration;
+use crate::kafka::topics::{self, Declaration};
 use crate::schema::avro_json::{self, FieldError};
 use crate::schema::registry::RegistryError;
 use crate::schema::{AVRO_CONTENT_TYPE, Codec, SchemaFile, Schemas, subject};
@@ -82,8 +82,12 @@ pub fn topic_of(
     declarations: &[Declaration],
 ) -> Result<String, SendError> {
     let declared = |file: &SchemaFile| declarations.iter().find(|declaration| declaration.schemas.contains(file));
+    // What COAFI says of itself is that, whether a deployment declares its topic or not.
+    let built_in = topics::embedded().unwrap_or_default();
+    let home =
+        |file: &SchemaFile| declared(file).or_else(|| built_in.iter().find(|topic| topic.schemas.contains(file)));
     // Events are handled, so they can fail.
-    let is_event = |file: &SchemaFile| declared(file).is_none_or(|topic| topic.dead_letter.is_some());
+    let is_event = |file: &SchemaFile| home(file).is_none_or(|topic| topic.dead_letter.is_some());
     let known = || {
         let events = schemas.iter().filter(|file| is_event(file));
         events.map(SchemaFile::event_type).collect::<Vec<_>>().join(", ")
@@ -91,14 +95,11 @@ pub fn topic_of(
     let Some(file) = schemas.of_type(event_type) else {
         return Err(SendError::Type { given: event_type.to_owned(), known: known() });
     };
-    match (declared(file), given) {
-        (Some(topic), _) if !is_event(file) => {
-            Err(SendError::Internal { given: event_type.to_owned(), topic: topic.topic.clone(), known: known() })
-        }
-        (_, Some(given)) => Ok(given),
-        (Some(topic), None) => Ok(topic.topic.clone()),
-        (None, None) => Err(SendError::Topic { record: file.record().to_owned() }),
+    if let Some(topic) = home(file).filter(|_| !is_event(file)) {
+        return Err(SendError::Internal { given: event_type.to_owned(), topic: topic.topic.clone(), known: known() });
     }
+    let said = given.or_else(|| declared(file).map(|topic| topic.topic.clone()));
+    said.ok_or_else(|| SendError::Topic { record: file.record().to_owned() })
 }
 
 /// Makes the record of an event whose topic [`topic_of`] said. `now_ms` is its time where the data has none.
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     fn find(event_type: &str, given: Option<&str>) -> Result<String, SendError> {
-        let declarations = crate::kafka::topics::embedded().unwrap();
+        let declarations = topics::embedded().unwrap();
         topic_of(event_type, given.map(str::to_owned), &Schemas::built_in(), &declarations)
     }
 
@@ -195,6 +196,9 @@ mod tests {
             let refused = find(internal, Some("other")).expect_err(internal);
             assert!(matches!(refused, SendError::Internal { .. }), "{refused}");
             assert!(refused.to_string().contains("allowed: api.request, bitt.record, "), "{refused}");
+            // A deployment that does not declare its topic is no way around that.
+            let undeclared = topic_of(internal, Some("other".to_owned()), &Schemas::built_in(), &[]);
+            assert!(matches!(undeclared, Err(SendError::Internal { .. })), "{undeclared:?}");
         }
         let unknown = find("git.comit", None).expect_err("unknown").to_string();
         assert!(unknown.contains("git.commit") && !unknown.contains("dlq.claim"), "{unknown}");

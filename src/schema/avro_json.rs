@@ -1,8 +1,13 @@
 //! Plain JSON as a value of an Avro schema, with errors that name the field.
 //!
-//! Plain: a union's value is written as itself, not as `{"type": value}`; bytes are base64 text; times are numbers of
-//! milliseconds (or what the logical type counts) or RFC 3339 text. A field that is not given takes its default, else it is
-//! missing; a member that no field takes is an error, because it is most likely a typing error.
+//! Plain: a union's value is written as itself, not as `{"type": value}`, and is of the first type that takes it; bytes are base64
+//! text; times are numbers of milliseconds (or what the logical type counts) or RFC 3339 text; 7.0 is as whole as 7. A field that is not
+//! given takes its default, else it is missing; a member that no field takes is an error, because it is most likely a typing error.
+//! [`to_json`] is the way back, for data of any schema.
+
+mod shown;
+
+use std::cell::Cell;
 
 use apache_avro::Schema;
 use apache_avro::schema::{NamesRef, RecordSchema, ResolvedSchema, UnionSchema, UuidSchema};
@@ -10,8 +15,15 @@ use apache_avro::types::Value as Avro;
 use base64::Engine as _;
 use serde_json::Value as Json;
 
+pub use self::shown::to_json;
+use crate::numbers;
+
 /// Deeper nesting is refused.
 const DEPTH_MAX: usize = 64;
+/// Values that may be looked at for each that there is: a union tries its types, and what is in them again for each.
+const TRIES_EACH: usize = 16;
+/// The same for data that is next to nothing.
+const TRIES_LEAST: usize = 1_000;
 
 /// What does not fit the schema, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +41,17 @@ pub struct FieldError {
 pub fn to_avro(schema: &Schema, json: &Json) -> Result<Avro, FieldError> {
     let problem = |error: apache_avro::Error| FieldError { path: "data".into(), problem: error.to_string() };
     let resolved = ResolvedSchema::try_from(schema).map_err(problem)?;
-    Converter { names: resolved.get_names() }.value(schema, json, &Path::Root, 0)
+    let tries = Cell::new(TRIES_LEAST + TRIES_EACH * size(json));
+    Converter { names: resolved.get_names(), tries: &tries, bytes: Bytes::Base64 }.value(schema, json, &Path::Root, 0)
+}
+
+/// How many values there are.
+fn size(json: &Json) -> usize {
+    1 + match json {
+        Json::Array(items) => items.iter().map(size).sum(),
+        Json::Object(members) => members.values().map(size).sum(),
+        _ => 0,
+    }
 }
 
 /// The Avro binary form of a value, without any header.
@@ -72,8 +94,20 @@ fn date(text: &str) -> Option<i32> {
     Some(since_1970.get_days())
 }
 
+#[derive(Clone, Copy)]
 struct Converter<'a> {
     names: &'a NamesRef<'a>,
+    /// What is left of them.
+    tries: &'a Cell<usize>,
+    bytes: Bytes,
+}
+
+/// How bytes are written as text.
+#[derive(Clone, Copy, PartialEq)]
+enum Bytes {
+    Base64,
+    /// In a schema's defaults: a character a byte (Avro 1.12, "Complex Types, Records").
+    CodePoints,
 }
 
 /// Where a value stands; text only once there is an error.
@@ -110,12 +144,16 @@ impl Converter<'_> {
         if depth > DEPTH_MAX {
             return Err(path.error(format!("it is nested more than {DEPTH_MAX} deep")));
         }
+        match self.tries.get().checked_sub(1) {
+            Some(left) => self.tries.set(left),
+            None => return Err(path.error("there are too many ways in which the data could fit the schema's unions")),
+        }
         let wrong = |what: &str| path.expected(what, json);
-        let long = || json.as_i64().ok_or_else(|| wrong("a whole number"));
+        let long = || numbers::whole(json).ok_or_else(|| wrong("a whole number"));
         let int = || long().and_then(|n| i32::try_from(n).map_err(|_| wrong("a 32-bit number")));
         let time = |count: fn(jiff::Timestamp) -> i64, what: &str| match json {
             Json::String(text) => text.parse().map(count).map_err(|_| wrong(what)),
-            _ => json.as_i64().ok_or_else(|| wrong(what)),
+            _ => numbers::whole(json).ok_or_else(|| wrong(what)),
         };
         Ok(match schema {
             Schema::Null if json.is_null() => Avro::Null,
@@ -127,6 +165,10 @@ impl Converter<'_> {
             Schema::Float => Avro::Float(json.as_f64().ok_or_else(|| wrong("a number"))? as f32),
             Schema::Double => Avro::Double(json.as_f64().ok_or_else(|| wrong("a number"))?),
             Schema::String => Avro::String(json.as_str().ok_or_else(|| wrong("text"))?.to_owned()),
+            Schema::Bytes if self.bytes == Bytes::CodePoints => {
+                let bytes: Option<Vec<u8>> = json.as_str().and_then(|t| t.chars().map(|c| c.try_into().ok()).collect());
+                Avro::Bytes(bytes.ok_or_else(|| wrong("text of characters up to U+00FF"))?)
+            }
             Schema::Bytes => {
                 let decoded = json.as_str().and_then(|t| base64::engine::general_purpose::STANDARD.decode(t).ok());
                 Avro::Bytes(decoded.ok_or_else(|| wrong("base64 text"))?)
@@ -184,10 +226,14 @@ impl Converter<'_> {
         let mut fields = Vec::with_capacity(schema.fields.len());
         for field in &schema.fields {
             let path = Path::Field(path, &field.name);
-            let Some(json) = members.get(&field.name).or(field.default.as_ref()) else {
-                return Err(path.error("it is missing"));
+            let value = match (members.get(&field.name), &field.default) {
+                (Some(json), _) => self.value(&field.schema, json, &path, depth + 1)?,
+                (None, Some(default)) => {
+                    Self { bytes: Bytes::CodePoints, ..*self }.value(&field.schema, default, &path, depth + 1)?
+                }
+                (None, None) => return Err(path.error("it is missing")),
             };
-            fields.push((field.name.clone(), self.value(&field.schema, json, &path, depth + 1)?));
+            fields.push((field.name.clone(), value));
         }
         Ok(Avro::Record(fields))
     }
@@ -251,6 +297,40 @@ mod tests {
         assert_eq!(read["micros"], 1_769_817_600_123_456_i64);
         assert_eq!((&read["day"], &read["run"]), (&json!(20_484), &json!(run)));
         assert_eq!(to_avro(&schema, &json!({"id": "x", "day": 20_484})).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn defaults_are_read_as_avro_writes_them() {
+        let schema = r#"{"type": "record", "name": "R", "fields": [
+            {"name": "b", "type": "bytes", "default": "abcd\u00ff"},
+            {"name": "u", "type": ["bytes", "string"], "default": "\u00ff"}]}"#;
+        let value = to_avro(&Schema::parse_str(schema).unwrap(), &json!({})).unwrap();
+        let union = Avro::Union(0, Box::new(Avro::Bytes(vec![0xff])));
+        let fields = vec![("b".to_owned(), Avro::Bytes(b"abcd\xff".to_vec())), ("u".to_owned(), union)];
+        assert_eq!(value, Avro::Record(fields));
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_again() {
+        let schema = Schema::parse_str(SCHEMA).unwrap();
+        let json = json!({"id": "x", "at": 7.0, "kind": "b", "note": null, "raw": "AAH/", "items": [{"n": 1}],
+            "again": {"n": 2}, "micros": 8, "day": 9, "run": null});
+        let value = to_avro(&schema, &json).unwrap();
+        let read = to_json(&schema, value.clone()).unwrap();
+        assert_eq!((&read["at"], &read["raw"], &read["again"]["n"]), (&json!(7), &json!("AAH/"), &json!(2)));
+        assert_eq!(to_avro(&schema, &read), Ok(value));
+    }
+
+    #[test]
+    fn a_tree_of_alike_records_is_not_tried_in_every_way() {
+        let kinds = r#"{"type": "record", "name": "And", "fields": [{"name": "args", "type": {"type": "array", "items": ["And",
+            {"type": "record", "name": "Or", "fields": [{"name": "args", "type": {"type": "array", "items": ["And", "Or", "string"]}}]},
+            "string"]}}]}"#;
+        let schema = Schema::parse_str(kinds).unwrap();
+        let tree = |leaf: Json| (0..DEPTH_MAX / 4).fold(leaf, |within, _| json!({"args": [within]}));
+        assert!(to_avro(&schema, &tree(json!("leaf"))).is_ok());
+        let refused = to_avro(&schema, &tree(json!(1))).unwrap_err().problem;
+        assert!(refused.contains("too many ways"), "{refused}");
     }
 
     #[test]

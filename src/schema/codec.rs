@@ -153,7 +153,7 @@ impl Codec {
             return generic.decode(id, datum);
         }
         let writer = self.writer(&mut turn, id, asked).await?;
-        let generic = Arc::new(Generic::new(id, &writer)?);
+        let generic = Arc::new(Generic::new(id, &writer, &self.0.schemas)?);
         insert(&self.0.generic, MAX_CACHED_DECODERS, id, Arc::clone(&generic));
         generic.decode(id, datum)
     }

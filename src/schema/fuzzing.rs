@@ -68,7 +68,7 @@ impl Known {
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Self {
             reader: Arc::new(Reader::new::<T>().expect("our own schema")),
-            generic: Arc::new(Generic::new(ID, T::SCHEMA).expect("our own schema")),
+            generic: Arc::new(Generic::new(ID, T::SCHEMA, &Schemas::built_in()).expect("our own schema")),
             fast: Arc::new(T::SCHEMA.parse().expect("our own schema")),
         };
         all.entry(TypeId::of::<T>()).or_insert_with(new).clone()
@@ -98,7 +98,7 @@ fn schemas(bytes: &[u8]) {
     let (schema, datum) = bytes.split_at(end);
     let Some(schema) = text(schema) else { return };
     let datum = datum.get(1..).unwrap_or_default();
-    if let Ok(generic) = Generic::new(ID, schema) {
+    if let Ok(generic) = Generic::new(ID, schema, &Schemas::built_in()) {
         let _decoded = generic.decode(ID, datum);
     }
     static READER: LazyLock<Arc<Reader>> = LazyLock::new(|| Arc::new(Reader::new::<GitTag>().expect("our own schema")));
@@ -119,6 +119,7 @@ fn json(bytes: &[u8]) {
     let schema = &SCHEMAS[usize::from(kind) % SCHEMAS.len()];
     let Ok(avro) = avro_json::to_avro(schema, &value) else { return };
     let datum = avro_json::encode(schema, avro).expect("what fits the schema is encoded");
-    let generic = Generic::new(ID, &serde_json::to_string(schema).expect("a schema is JSON")).expect("our own schema");
+    let generic = Generic::new(ID, &serde_json::to_string(schema).expect("a schema is JSON"), &Schemas::built_in())
+        .expect("our own schema");
     assert!(generic.decode(ID, &datum).is_ok());
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use apache_avro::Schema;
+use apache_avro::schema::ResolvedSchema;
 
 use super::avro_json::not_given_as_json;
 use super::embedded::AVRO;
@@ -141,6 +142,12 @@ impl Schemas {
     }
 }
 
+/// An error and what lies behind it, such as the line of a JSON error.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 fn error(path: &Path, message: impl Display) -> SchemaFileError {
     SchemaFileError { path: path.to_owned(), message: message.to_string() }
 }
@@ -150,7 +157,9 @@ fn avsc_files(folder: &Path) -> Result<Vec<PathBuf>, SchemaFileError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| error(folder, e))? {
         let path = entry.map_err(|e| error(folder, e))?.path();
-        if path.extension().is_some_and(|extension| extension == "avsc") {
+        // What editors and file systems put beside a file begins with a dot.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "avsc") {
             paths.push(path);
         }
         if paths.len() > FILES_MAX {
@@ -165,7 +174,11 @@ fn avsc_files(folder: &Path) -> Result<Vec<PathBuf>, SchemaFileError> {
 }
 
 fn read(path: &Path) -> Result<SchemaFile, SchemaFileError> {
-    let bytes = std::fs::metadata(path).map_err(|e| error(path, e))?.len();
+    let metadata = std::fs::metadata(path).map_err(|e| error(path, e))?;
+    if !metadata.is_file() {
+        return Err(error(path, "it is no file"));
+    }
+    let bytes = metadata.len();
     if bytes > FILE_BYTES_MAX {
         return Err(error(path, format!("it has {bytes} bytes; allowed: at most {FILE_BYTES_MAX}")));
     }
@@ -182,7 +195,10 @@ fn read(path: &Path) -> Result<SchemaFile, SchemaFileError> {
             ),
         ));
     }
-    let schema = Schema::parse_str(&text).map_err(|e| error(path, format!("no Avro schema: {e}")))?;
+    let wrong = |e: apache_avro::Error| error(path, format!("no Avro schema: {}", with_causes(&e)));
+    let schema = Schema::parse_str(&text).map_err(wrong)?;
+    // Every name is there, and once.
+    ResolvedSchema::try_from(&schema).map_err(wrong)?;
     let record = match &schema {
         Schema::Record(record) if record.name.namespace().is_some() => record.name.fullname(None),
         _ => {
@@ -237,6 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("orders.placed.avsc"), PLACED).unwrap();
         std::fs::write(folder.path().join("README.md"), "no schema").unwrap();
+        std::fs::write(folder.path().join("._orders.placed.avsc"), "of a file system").unwrap();
         let schemas = Schemas::built_in().with_own(folder.path()).unwrap();
         let file = schemas.of_type("orders.placed").unwrap();
         assert_eq!((file.record(), file.text()), ("shop.Placed", PLACED));
@@ -260,7 +277,17 @@ mod tests {
         );
         check("b.avsc", &PLACED.replace("Placed", "A"), "record shop.A is that of type a already");
         check("b c.avsc", PLACED, "named after no event type");
-        check("b.avsc", "{", "no Avro schema");
+        check(
+            "b.avsc",
+            "{\n}}",
+            "no Avro schema: Failed to parse schema from JSON: trailing characters at line 2 column 2",
+        );
+        let twice = PLACED.replace(
+            r#""string"}"#,
+            r#""string"}, {"name": "a", "type": {"type": "enum", "name": "E", "symbols": ["x"]}},
+            {"name": "b", "type": {"type": "enum", "name": "E", "symbols": ["y"]}}"#,
+        );
+        check("b.avsc", &twice, "E");
         check("b.avsc", "\"string\"", "no record with a namespace");
         check("b.avsc", &PLACED.replace(r#", "namespace": "shop""#, ""), "no record with a namespace");
         check("b.avsc", &PLACED.replace(r#""string""#, r#""shop.Elsewhere""#), "no Avro schema");

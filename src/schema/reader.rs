@@ -1,13 +1,14 @@
 //! How data of one writer's schema becomes a value of one of our types.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 
-use super::{Payload, SchemaId, compatibility};
+use super::{Payload, SchemaId, Schemas, avro_json, compatibility};
 use crate::dispatch::Failure;
 
 /// Nesting of a datum: ours have four levels.
@@ -25,31 +26,44 @@ pub(super) struct Reader {
 /// Decodes what was written with one schema into one type. Made once per (type, schema id).
 pub(super) enum Decoder {
     /// The writer's schema is ours: straight into the type, nothing in between.
-    Same(std::sync::Arc<Reader>),
+    Same(Arc<Reader>),
     /// Resolved by Avro's rules, through a generic value: for as long as older or newer writers are about.
-    Resolved { writer: Box<Schema>, reader: std::sync::Arc<Reader> },
+    Resolved { writer: Box<Schema>, reader: Arc<Reader> },
     /// No datum of that schema can be read.
     Incompatible(String),
 }
 
 /// Data of any schema as JSON: what filters and people look at.
-pub(super) struct Generic(Schema);
+pub(super) struct Generic {
+    writer: Schema,
+    /// Ours of the same record, where it differs and reads the writer's: its defaults and aliases hold then.
+    reader: Option<Arc<Schema>>,
+}
 
 impl Generic {
-    pub(super) fn new(id: SchemaId, writer: &str) -> Result<Self, Failure> {
+    /// `known`: what of the same record may be ours.
+    pub(super) fn new(id: SchemaId, writer: &str, known: &Schemas) -> Result<Self, Failure> {
         limit_allocations();
-        let parsed = Schema::parse_str(writer).map(Self);
-        parsed.map_err(|e| Failure::poison("incompatible_schema", format!("schema id {id} is not an Avro schema: {e}")))
+        let writer = Schema::parse_str(writer).map_err(|e| {
+            Failure::poison("incompatible_schema", format!("schema id {id} is not an Avro schema: {e}"))
+        })?;
+        let ours = writer.name().and_then(|name| known.of_record(&name.fullname(None)));
+        let ours = ours.and_then(|file| file.parsed().ok());
+        let reads = |ours: &Arc<Schema>| {
+            ours.canonical_form() != writer.canonical_form() && compatibility::breaks(&writer, ours).is_empty()
+        };
+        Ok(Self { reader: ours.filter(reads), writer })
     }
 
-    /// Bytes become arrays of numbers, enums their symbol, a union the value in it.
+    /// See [`avro_json::to_json`].
     pub(super) fn decode(&self, id: SchemaId, datum: &[u8]) -> Result<serde_json::Value, Failure> {
         let mut rest = datum;
-        let name = || self.0.name().map_or_else(|| "datum".to_owned(), |name| name.fullname(None));
-        let value = GenericDatumReader::builder(&self.0)
+        let name = || self.writer.name().map_or_else(|| "datum".to_owned(), |name| name.fullname(None));
+        let value = GenericDatumReader::builder(&self.writer)
+            .maybe_reader_schema(self.reader.as_deref())
             .build()
             .and_then(|decoder| decoder.read_value(&mut rest))
-            .and_then(serde_json::Value::try_from)
+            .and_then(|value| avro_json::to_json(self.reader.as_deref().unwrap_or(&self.writer), value))
             .map_err(|e| undecodable(&name(), id, datum, &e))?;
         if rest.is_empty() { Ok(value) } else { Err(trailing(&name(), id, datum, rest.len() as u64)) }
     }
@@ -73,7 +87,7 @@ impl Reader {
 }
 
 impl Decoder {
-    pub(super) fn new(reader: std::sync::Arc<Reader>, id: SchemaId, writer: &str) -> Self {
+    pub(super) fn new(reader: Arc<Reader>, id: SchemaId, writer: &str) -> Self {
         let ours = || reader.schema.name().map_or(Cow::Borrowed("?"), |name| name.fullname(None).into());
         let writer = match Schema::parse_str(writer) {
             Ok(writer) => writer,

@@ -57,7 +57,7 @@ impl std::fmt::Debug for Auth {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The registry says so itself: 404 with one of its own error codes.
-    #[error("schema registry {url} has no {what} ({message})")]
+    #[error("schema registry {url} does not have {what} ({message})")]
     Absent { url: String, what: String, message: String },
     /// The registry understood and refuses: 409 incompatible, 422 not a schema.
     #[error("schema registry {url} refuses {what}: {message} (error code {code})")]

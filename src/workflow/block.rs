@@ -28,6 +28,11 @@ impl Block {
             .collect()
     }
 
+    /// As [`Block::all`], and what undoes them.
+    pub fn all_and_undoing(&self) -> impl Iterator<Item = &Step> {
+        self.all().into_iter().flat_map(|step| [Some(step), step.compensate.as_deref()]).flatten()
+    }
+
     /// Ids of all that must have succeeded before this step of the block.
     #[must_use]
     pub fn before(&self, id: &str) -> BTreeSet<&str> {

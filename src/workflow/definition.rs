@@ -193,6 +193,14 @@ pub struct ForEach {
 }
 
 impl Definition {
+    /// Topics that its steps emit to.
+    pub fn emits(&self) -> impl Iterator<Item = &str> {
+        self.steps.all_and_undoing().filter_map(|step| match &step.kind {
+            Kind::Emit(emit) => Some(emit.topic.as_str()),
+            _ => None,
+        })
+    }
+
     /// The step of this id, wherever it is.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&Step> {

@@ -104,6 +104,8 @@ fn a_type_of_ones_own_is_sent_handled_and_emitted() {
         let subject = format!("{}-shop.orders.{record}", shop.orders);
         assert!(registered["registered"][&subject].is_number(), "{registered}");
     }
+    let acls = shop.run(&["acls", "consume", "--output", "json"]).json().to_string();
+    assert!(acls.contains(&format!("\"{}\"", shop.orders)), "the workflow writes there: {acls}");
     let mut replica = Process::start(shop.command(&["consume"]));
     replica.until_ready();
     for (order, amount) in [("o-1", 7), ("o-2", 7_000)] {
@@ -152,6 +154,30 @@ fn what_is_wrong_with_a_type_of_ones_own_is_said_where_it_is_used() {
     }
     std::fs::remove_dir_all(shop.world.path("avro")).unwrap();
     refused(&["consume"], &["avro", "No such file"]);
+}
+
+/// What was written before a field was there is read with its default.
+#[test]
+fn an_older_event_is_read_by_the_schema_of_today() {
+    let shop = Shop::new();
+    shop.run(&["topics", "apply", "--replication-factor", "1"]).well();
+    shop.run(&["schemas", "register"]).well();
+    // Makes the group's position, so that what comes while nobody is there is not passed over.
+    Process::start(shop.command(&["consume", "--exit-when-idle", "1s"])).ended().well();
+    let data = json!({"order": "o-1", "amount": 7.0, "placedAt": 0}).to_string();
+    shop.run(&["event", "send", "--type", "orders.placed", "--data", &data]).well();
+    let file = shop.world.path("avro/orders.placed.avsc");
+    let vip = r#"{"name": "vip", "type": "boolean", "default": true}, {"name": "note""#;
+    std::fs::write(&file, PLACED.replace(r#"{"name": "note""#, vip)).unwrap();
+    let flow = shop.world.path("workflows/confirm.yaml");
+    let text = std::fs::read_to_string(&flow).unwrap();
+    std::fs::write(&flow, text.replace("data.amount < 1000", "data.vip")).unwrap();
+    shop.run(&["schemas", "register"]).well();
+    let mut replica = Process::start(shop.command(&["consume"]));
+    replica.until_ready();
+    eventually("the older order is confirmed", || !shop.events("orders.confirmed").is_empty());
+    replica.terminate();
+    replica.ended().well();
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Within {
             return Ok(found);
         }
         let text = format!("there is no record {} (any more)", missing.join(", "));
-        Err(Failure::failed(text).next("`coafi dlq list` names those that are there"))
+        Err(Failure::failed(text).next("`coafi dlq list` and `coafi unprocessed list` name those that are there"))
     }
 }
 

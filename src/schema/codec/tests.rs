@@ -218,7 +218,10 @@ async fn any_data_can_be_looked_at_as_json() {
     let data = codec.encode(TOPIC, &sample::git_commit()).await.unwrap();
     for _ in 0..2 {
         let json = codec.decode_json(&avro(&data)).await.unwrap();
-        assert_eq!(json, serde_json::to_value(sample::git_commit()).unwrap());
+        let mut expected = serde_json::to_value(sample::git_commit()).unwrap();
+        expected["changedFiles"][0]["pathBytes"] = "ZG9jcy//Lm1k".into();
+        expected["changedFiles"][0]["oldPathBytes"] = "ZG9jcy/+LnR4dA==".into();
+        assert_eq!(json, expected);
     }
     let check = async |data: &[u8], class: &str| {
         assert_eq!(codec.decode_json(&avro(data)).await.unwrap_err().class.name(), class);

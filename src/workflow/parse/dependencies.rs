@@ -35,7 +35,7 @@ pub(super) fn of(
         }
         all.insert(name.clone());
     }
-    for step in steps.all().into_iter().flat_map(|step| [Some(step), step.compensate.as_deref()]).flatten() {
+    for step in steps.all_and_undoing() {
         match &step.kind {
             Kind::Http(http) => all.extend([format!("{HTTP_ENDPOINT}{}", http.endpoint)]),
             Kind::Notify(notify) => all.extend(notify.channels().map(|channel| format!("{NOTIFY}{channel}"))),
