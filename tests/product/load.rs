@@ -196,7 +196,6 @@ pub(crate) fn outlasts(
         },
     );
     let grown = grown.get();
-    assert!(grown < MAX_PEAK_BYTES, "{grown} bytes more than at the beginning");
     let outcomes = world.outcomes();
     let resumed = resumed_ms(&outcomes, back_ms);
     println!(
@@ -204,6 +203,7 @@ pub(crate) fn outlasts(
          partitions resumed after {resumed:?} ms, and had committed after {committed_ms:?} ms",
         outage_seconds()
     );
+    assert!(grown < MAX_PEAK_BYTES, "{grown} bytes more than at the beginning");
     assert_eq!(resumed.len(), usize::try_from(PARTITIONS).unwrap(), "every partition goes on: {resumed:?}");
     let late = resumed.values().any(|after| u128::try_from(*after).unwrap() > RESUMES_WITHIN.as_millis());
     assert!(!late, "partitions resumed after {resumed:?} ms:\n{}", replica.log());
