@@ -102,7 +102,9 @@ fn a_killed_run_leaves_nothing() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // Held to the end: `tail` ends by itself once nobody reads what it says, and the run with it.
+    let mut output = BufReader::new(run.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
     let (postgres, command_pid) = line.trim().split_once(' ').unwrap();
     let port: u16 = postgres.rsplit_once(':').unwrap().1.trim_end_matches("/coafi").parse().unwrap();
     // One probe is bounded more tightly than a busy machine may answer.
@@ -110,6 +112,7 @@ fn a_killed_run_leaves_nothing() {
 
     run.kill().unwrap();
     run.wait().unwrap();
+    drop(output);
     eventually("the command ends", || !Path::new("/proc").join(command_pid).exists());
     eventually("Postgres ends", || TcpStream::connect(("127.0.0.1", port)).is_err());
     let prefix = format!("coafi-{}-", run.id());
