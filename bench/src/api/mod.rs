@@ -23,7 +23,7 @@ const SECONDS: u64 = 8;
 const ROUNDS: usize = 3;
 /// Events of one request.
 const BATCH: u64 = 50;
-/// Of webhooks, and for how long.
+/// Of webhooks, and for how long, in each round; the one with the median p99 counts.
 const WEBHOOKS_PER_S: u64 = 500;
 const WEBHOOK_SECONDS: u64 = 10;
 
@@ -94,8 +94,14 @@ pub(crate) fn measure(options: &Options, json: bool) -> anyhow::Result<()> {
         });
     }
     drop(bare);
-    let hooks = runtime.block_on(load::open(&api.target, load::Kind::Webhook, WEBHOOKS_PER_S, WEBHOOK_SECONDS))?;
-    let mut waited = vec![Waited::of("webhook", WEBHOOKS_PER_S, &hooks)];
+    let mut hooks = Vec::new();
+    for round in 1..=ROUNDS {
+        let answered = load::open(&api.target, load::Kind::Webhook, WEBHOOKS_PER_S, WEBHOOK_SECONDS);
+        hooks.push(Waited::of("webhook", WEBHOOKS_PER_S, &runtime.block_on(answered)?));
+        eprintln!("webhook: round {round} of {ROUNDS}: p99 {:.1} ms", hooks[round - 1].p99_ms);
+    }
+    hooks.sort_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
+    let mut waited = vec![hooks.swap_remove(ROUNDS / 2)];
     for (name, delivery) in [("trip", "transactional"), ("trip_at_least_once", "at_least_once")] {
         let answered = trip::measure(&setup, &runtime, &api.target, delivery).context(name)?;
         waited.push(Waited::of(name, trip::PER_S, &answered));
