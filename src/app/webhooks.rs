@@ -17,7 +17,8 @@ use crate::schema::Schemas;
 /// lists none, the connector may have been told of them on its command line, and is woken for any.
 ///
 /// # Errors
-/// An address that is none, a secret that cannot be used, an event that has no schema or no topic, and what [`Webhooks::new`] refuses.
+/// An address that is none, a secret that cannot be used, an event that has no schema or no topic, and what
+/// [`Webhooks::new`] refuses.
 pub fn webhooks(settings: &Settings) -> anyhow::Result<Webhooks> {
     let watched: BTreeSet<RepositoryId> =
         addresses(&settings.git.repositories)?.into_iter().map(|address| address.id).collect();

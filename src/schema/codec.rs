@@ -61,8 +61,9 @@ impl fmt::Debug for Codec {
 }
 
 impl Codec {
-    /// A codec of the schemas that this program was built with. `auto_register`: a schema that the registry does not have is registered by the first one to encode with it, which is
-    /// for development; otherwise `coafi schemas register` does that, after its check.
+    /// A codec of the schemas that this program was built with. `auto_register`: a schema that the registry does not have is
+    /// registered by the first one to encode with it, which is for development; otherwise `coafi schemas register` does that,
+    /// after its check.
     #[must_use]
     pub fn new(client: Client, auto_register: bool) -> Self {
         Self::of(client, Schemas::built_in(), auto_register)

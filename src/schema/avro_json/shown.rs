@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 const DECIMAL_BYTES_MAX: usize = 512;
 const DECIMAL_SCALE_MAX: usize = 1_000;
 
-/// A value of `schema` as [`super::to_avro`] takes it. What that does not take is text too: fixed is base64, a decimal its digits (an enormous one base64), and a number
-/// that is none of JSON's is `NaN`, `Infinity` or `-Infinity`.
+/// A value of `schema` as [`super::to_avro`] takes it. What that does not take is text too: fixed is base64, a decimal its
+/// digits (an enormous one base64), and a number that is none of JSON's is `NaN`, `Infinity` or `-Infinity`.
 ///
 /// # Errors
 /// The schema names an unknown type.
