@@ -22,7 +22,7 @@ use super::waiting::Waiting;
 use super::workflows::workflows;
 use crate::config::{Artifacts, Settings};
 use crate::connectors::git::Repositories;
-use crate::dispatch::Services;
+use crate::dispatch::{Outages, Services};
 use crate::outgoing::Endpoints;
 use crate::schema::json::{JsonSchemas, SchemaRule, SchemaSource};
 use crate::schema::{Codec, registry};
@@ -65,6 +65,7 @@ impl Backing {
                 told if places.reaches_others => told,
                 others => others.silenced(),
             }),
+            outages: Outages::default(),
         };
         Ok(Self { services: Arc::new(services), registry, requests })
     }

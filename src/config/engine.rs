@@ -32,6 +32,7 @@ pub struct Circuit {
     pub failures: u32,
     pub decide_within: Duration,
     pub same_error_lanes: u32,
+    pub looks_every: Duration,
     pub probe_initial: Duration,
     pub probe_cap: Duration,
     pub escalate_after: Duration,
@@ -94,6 +95,7 @@ impl Engine {
                 decide_within: self.circuit.decide_within,
                 same_error_lanes: self.circuit.same_error_lanes,
                 probe: Backoff { initial: self.circuit.probe_initial, cap: self.circuit.probe_cap },
+                looks_every: self.circuit.looks_every,
                 escalate_after: self.circuit.escalate_after,
             },
         }
@@ -109,6 +111,7 @@ impl Circuit {
             same_error_lanes: section.integer("same_error_lanes", 10, 2..=10_000),
             probe_initial: section.duration("probe_initial", ms(500), ms(10)..=minutes(10)),
             probe_cap: section.duration("probe_cap", ms(1_000), ms(10)..=minutes(60)),
+            looks_every: section.duration("looks_every", ms(30_000), ms(100)..=minutes(10)),
             escalate_after: section.duration("escalate_after", minutes(5), ms(100)..=minutes(24 * 60)),
         };
         if circuit.probe_cap < circuit.probe_initial {

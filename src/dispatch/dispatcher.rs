@@ -1,6 +1,6 @@
 //! The application behind the driver: ties classification, workers, audit and rendering together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -225,6 +225,10 @@ impl Application for Dispatcher {
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
         let now = self.shared.clock.unix_ms(self.shared.clock.now());
         vec![self.renderer.audit().lost(source, from, to, now)]
+    }
+
+    fn down(&self, dependencies: BTreeSet<Dependency>) {
+        self.shared.services.outages.are(dependencies);
     }
 
     /// The task is bounded by [`probe::PROBE_TIMEOUT`]; its result is the answer.

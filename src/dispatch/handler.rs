@@ -71,6 +71,8 @@ pub struct Services {
     pub registries: Arc<crate::registry::Rules>,
     /// Channels that people are told by.
     pub notifier: Arc<crate::notify::Notifier>,
+    /// What is down.
+    pub outages: super::Outages,
 }
 
 /// How a handler registers itself.
@@ -242,7 +244,7 @@ impl Failure {
     }
 
     /// `dependency`: a constant of [`Dependency`], or a name of the handler's own. From then on its outage stops the route,
-    /// declared or not.
+    /// declared or not; that of one of many ([`Dependency::is_one_of_many`]) only the events that fail for want of it.
     #[must_use]
     pub fn systemic(dependency: &str, code: &'static str, message: impl std::fmt::Display) -> Self {
         Self::new(Class::Systemic(Dependency::new(dependency)), code, message)

@@ -14,6 +14,7 @@ pub mod hop;
 pub mod job;
 mod letter_notices;
 pub mod once;
+mod outages;
 mod probe;
 mod rate;
 mod record_limits;
@@ -44,6 +45,7 @@ pub use handler::{
     Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
 };
 pub use letter_notices::{LetterNotices, NOTIFICATIONS_TOPIC};
+pub use outages::Outages;
 pub use probe::{DEPENDENCIES, ask};
 pub use record_limits::RecordLimits;
 pub use registry::Handlers;

@@ -116,6 +116,7 @@ impl<P: Clone, R> Engine<P, R> {
             receipts: position,
             in_flight: 0,
             outdated: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
             parked: 0,
             wants_place: false,
             buffered: Budget::default(),
@@ -301,5 +302,6 @@ impl<P: Clone, R> Engine<P, R> {
         self.changed.retain(|changed| *changed != id);
         self.exclusive.take_if(|(exclusive, ..)| *exclusive == id);
         self.transaction.pending.retain(|output| output.ticket.partition != id);
+        self.forget_those_of(partition.awaiting);
     }
 }

@@ -134,6 +134,7 @@ mod tests {
             decide_within: Duration::from_millis(100),
             same_error_lanes: 5,
             probe: Backoff { initial: Duration::from_millis(10), cap: Duration::from_secs(1) },
+            looks_every: Duration::from_secs(30),
             escalate_after: Duration::from_secs(60),
         }
     }

@@ -86,6 +86,13 @@ impl Dependency {
         Self(format!("{}{subject}", Self::SCHEMA).into())
     }
 
+    /// Whether there are many of its kind, of which each record needs its own: `http:` with an endpoint, `git:` with a host,
+    /// `notify:` with a channel, `schema:` with a subject. The others, such as `database`, are what a handler works with.
+    #[must_use]
+    pub fn is_one_of_many(&self) -> bool {
+        self.0.contains(':')
+    }
+
     /// The subject, if it is a schema.
     #[must_use]
     pub fn schema_subject(&self) -> Option<&str> {

@@ -71,8 +71,9 @@ impl<P: Clone, R> Engine<P, R> {
         let transaction = self.transaction.committing();
         let mut offsets = Vec::new();
         let mut lost = Vec::new();
+        let stands_still = self.stands_still();
         for id in std::mem::take(&mut self.changed) {
-            if let Some(commit) = self.partition_commit(id, transaction) {
+            if let Some(commit) = self.partition_commit(id, transaction, stands_still) {
                 offsets.push(commit);
             }
             if let Some(partition) = self.partition(id) {
@@ -96,8 +97,12 @@ impl<P: Clone, R> Engine<P, R> {
         all
     }
 
-    fn partition_commit(&mut self, id: PartitionId, transaction: TransactionId) -> Option<PartitionCommit> {
-        let circuit_open = !self.down.is_empty();
+    fn partition_commit(
+        &mut self,
+        id: PartitionId,
+        transaction: TransactionId,
+        stands_still: bool,
+    ) -> Option<PartitionCommit> {
         let max_bytes = self.settings.max_metadata_bytes;
         let partition = self.partition(id)?;
         partition.changed = false;
@@ -117,7 +122,7 @@ impl<P: Clone, R> Engine<P, R> {
             attempts,
             ..OffsetMap::default()
         };
-        partition.suspicion.write(&mut map, position, clean, circuit_open);
+        partition.suspicion.write(&mut map, position, clean, stands_still);
         let metadata = map.encode(partition.identity, position, max_bytes);
         Some(PartitionCommit { partition: id, epoch: partition.epoch, position, metadata })
     }

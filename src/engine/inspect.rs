@@ -125,7 +125,10 @@ impl<P: Clone, R> Engine<P, R> {
         match entry.state {
             State::Resolved => None,
             State::Halted => Some(Hold::Halted),
-            State::Parked => Some(Hold::Parked { until: None }),
+            State::Parked => {
+                let down = partition.awaiting.get(&sequence).filter(|awaited| self.down.contains(*awaited));
+                Some(down.map_or(Hold::Parked { until: None }, |dependency| self.outage(dependency)))
+            }
             State::Suspected => Some(Hold::Undecided),
             State::Pending | State::Staged(_) => {
                 Some(self.without_the_ledger().unwrap_or(match self.transaction.stage {

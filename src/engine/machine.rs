@@ -76,6 +76,8 @@ impl<R> Route<R> {
 pub(super) enum Timer {
     /// A parked record is due.
     Due(Ticket),
+    /// A record that waits alone looks again.
+    Looks(Ticket),
     /// A tenant's rate has something left again.
     Replenished(RouteId, u64),
     /// It is time to decide what a held-back failure was.
@@ -174,6 +176,7 @@ impl<P: Clone, R> Engine<P, R> {
         while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
                 Timer::Due(ticket) => self.unpark(ticket),
+                Timer::Looks(ticket) => self.look_again(ticket),
                 Timer::Replenished(route, tenant) => {
                     self.routes[route.0 as usize].ready.replenished(tenant);
                 }

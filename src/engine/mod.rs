@@ -7,6 +7,7 @@
 //! What it keeps: I1–I8 of `docs/invariants.md`.
 
 mod admission;
+mod alone;
 mod api;
 mod assignment;
 mod census;

@@ -10,7 +10,7 @@ use super::tracker::State;
 use super::{Class, Dependency, Effect, Engine, Incident, PartitionId, RouteId, Ticket, Time};
 
 /// Dependencies that a route may be found to have besides those it declares.
-const MAX_DEPENDENCIES: usize = 16;
+pub(super) const MAX_DEPENDENCIES: usize = 16;
 
 /// A failed attempt that is held back.
 #[derive(Debug)]
@@ -92,27 +92,35 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
-    /// The record waits at the head of its lane until the dependency answers.
+    /// The record waits at the head of its lane until the dependency answers: as its whole route does, unless it is one that
+    /// only some of its records need.
     pub(super) fn wait_for_dependency(&mut self, ticket: Ticket, route: RouteId, dependency: Dependency) {
-        let (now, random) = (self.now, self.random());
-        let settings = self.settings.circuit.clone();
+        if self.waits_alone(route, &dependency) {
+            return self.wait_alone(ticket, dependency);
+        }
+        let probe = self.settings.circuit.probe;
         let declared = &mut self.routes[route.0 as usize].policy.dependencies;
         if !declared.contains(&dependency) {
             if declared.len() >= MAX_DEPENDENCIES {
                 // A handler that makes names up has circuits enough: this record waits alone, without one.
-                self.delay(ticket.partition, ticket.sequence, now + settings.probe.cap);
+                self.delay(ticket.partition, ticket.sequence, self.now + probe.cap);
                 return;
             }
             declared.push(dependency.clone());
         }
-        let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
-        let change = circuit.failed(now, &settings, random);
-        let open = circuit.is_open();
-        self.circuit_changed(&dependency, change);
-        if !open {
+        self.note_systemic(&dependency);
+        if !self.circuits[&dependency].is_open() {
             // Not decided yet: the same record asks again soon, which decides it.
-            self.delay(ticket.partition, ticket.sequence, now + settings.probe.initial);
+            self.delay(ticket.partition, ticket.sequence, self.now + probe.initial);
         }
+    }
+
+    /// Somebody found it down.
+    pub(super) fn note_systemic(&mut self, dependency: &Dependency) {
+        let (now, random) = (self.now, self.random());
+        let circuit = self.circuits.entry(dependency.clone()).or_insert_with(Circuit::new);
+        let change = circuit.failed(now, &self.settings.circuit, random);
+        self.circuit_changed(dependency, change);
     }
 
     /// Holds a transient failure back until it is decided what it was.
@@ -237,14 +245,23 @@ impl<P: Clone, R> Engine<P, R> {
         }
     }
 
+    /// Whether a route, or everything, waits for something that is down. Records that wait alone stop nothing else: what dies
+    /// beside them was not waiting.
+    pub(super) fn stands_still(&self) -> bool {
+        self.down.iter().any(|dependency| self.stops_a_route(dependency))
+    }
+
     fn circuit_changed(&mut self, dependency: &Dependency, change: Change) {
-        let was_down = !self.down.is_empty();
+        let stood_still = self.stands_still();
         match change {
             Change::None => return,
             Change::Opened => self.down.insert(dependency.clone()),
             Change::Closed => self.down.remove(dependency),
         };
-        if was_down == self.down.is_empty() {
+        if change == Change::Closed {
+            self.ask_again(dependency);
+        }
+        if stood_still != self.stands_still() {
             // The dirty marks change with it: an outage condemns no record.
             let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
             ids.into_iter().for_each(|id| self.note_change(id));

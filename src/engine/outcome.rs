@@ -6,7 +6,7 @@
 //! | failed | poison, invalid, permanent, crash | dead letter |
 //! | failed | transient | retry in place, then by the tiers' topics, then `exhausted` |
 //! | failed | panic, deadline | as transient, at most `fault_attempts` |
-//! | failed | systemic | none: the record waits for its dependency, no attempt is used |
+//! | failed | systemic | none: the record waits for its dependency, alone or with its route, no attempt is used |
 //! | failed | transient, with a time before which nobody should come again | as transient, and not before that |
 //! | not started, cancelled | | none: the record waits, no attempt is used |
 
@@ -52,6 +52,7 @@ impl<P: Clone, R> Engine<P, R> {
             }
             route.ended(tenant, self.now);
         }
+        self.has_asked(id, sequence, &finished.verdict);
         match finished.verdict {
             verdict if route == NO_ROUTE => self.end_unrouted_attempt(id, sequence, &verdict, finished.report),
             Attempt::Succeeded => {
@@ -60,6 +61,9 @@ impl<P: Clone, R> Engine<P, R> {
                 self.note_success(route);
             }
             Attempt::Filtered => self.end(id, sequence, Disposition::Filtered, finished.report),
+            // It asks again under the routes that are in force, which may not need it.
+            Attempt::Failed { class: Class::Systemic(dependency), .. }
+                if outdated.is_some() && dependency.is_one_of_many() => {}
             Attempt::Failed { class: Class::Systemic(dependency), .. } => {
                 self.wait_for_dependency(finished.ticket, route, dependency);
             }
@@ -302,7 +306,9 @@ impl<P: Clone, R> Engine<P, R> {
         let Some(partition) = self.partition(id) else { return };
         let Some((sequence, entry)) = partition.tracker.head() else { return };
         let retried = entry.attempts > entry.inherited;
-        if entry.state != State::Parked || !retried || entry.lane == NO_LANE {
+        // An outage takes nothing from its place.
+        let awaits = partition.awaiting.contains_key(&sequence);
+        if entry.state != State::Parked || !retried || awaits || entry.lane == NO_LANE {
             return;
         }
         let (route, lane) = (entry.route, entry.lane);

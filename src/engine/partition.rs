@@ -11,7 +11,7 @@ use super::machine::Budget;
 use super::offset_map::Attempted;
 use super::suspicion::Suspicion;
 use super::tracker::{State, Tracker};
-use super::{Epoch, HandlerList, PartitionId, Time, TransactionId, Verdict};
+use super::{Dependency, Epoch, HandlerList, PartitionId, Time, TransactionId, Verdict};
 use crate::event::{Identity, NextOffset, Offset};
 
 /// Where an assignment stands.
@@ -61,6 +61,8 @@ pub(super) struct Partition<P> {
     pub(super) in_flight: usize,
     /// Of those, the ones that began under earlier routes, and the handlers that they began with.
     pub(super) outdated: BTreeMap<u64, HandlerList>,
+    /// Records that wait alone for something that is down, or ask again for it.
+    pub(super) awaiting: BTreeMap<u64, Dependency>,
     /// Records parked or suspected, and halted ones: those whose attempts the offset map has, or will have.
     pub(super) parked: usize,
     /// A lane was put aside because the offset map has no place for the attempts of its head.

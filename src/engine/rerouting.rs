@@ -3,7 +3,7 @@
 //! | record | what follows |
 //! |---|---|
 //! | waiting, parked | stands where the new routes put it; its attempts stay, and the new policy's limit counts; handlers that are done stay done if the route has the same ones in the same order |
-//! | held back as suspected | runs again, as after a revocation: no attempt is used |
+//! | held back as suspected, waiting alone for what is down | runs again, as after a revocation: no attempt is used |
 //! | in flight | ends under the routes that it began with, and stands in its new lane until then |
 //! | taken by no route any more | `coafi.unprocessed`; one in flight only if it does not succeed |
 //! | ended | as it ended |
@@ -86,6 +86,7 @@ impl<P: Clone, R> Engine<P, R> {
         self.withdraw_exclusive();
         self.forget_done_in_outputs();
         self.routes = routes.into_iter().map(Route::new).collect();
+        self.forget_awaited();
         self.next_route = 0;
         let ids: Vec<PartitionId> = self.partitions.iter().flatten().map(|partition| partition.id).collect();
         for id in ids {

@@ -47,6 +47,8 @@ pub struct CircuitSettings {
     /// Distinct lanes failing with the same transient code, none succeeding in between, that count as systemic.
     pub same_error_lanes: u32,
     pub probe: retry::Backoff,
+    /// How long a record waits alone for a dependency before its handler looks whether it still needs it.
+    pub looks_every: Duration,
     /// An outage longer than this is escalated, once.
     pub escalate_after: Duration,
 }

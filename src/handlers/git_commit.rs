@@ -65,6 +65,9 @@ impl Handler for GitCommitHandler {
         if let Some(success) = once::earlier(event, context).await? {
             return Ok(success);
         }
+        if let Some(host) = context.services.repositories.host_of(&commit.repository_url) {
+            context.services.outages.check(&host)?;
+        }
         let files = files::RepositoryCommit {
             repositories: Arc::clone(&context.services.repositories),
             url: commit.repository_url.clone(),

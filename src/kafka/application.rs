@@ -1,5 +1,7 @@
 //! What the driver needs from the rest: everything between a polled record and the records to produce.
 
+use std::collections::BTreeSet;
+
 use super::Trouble;
 use crate::engine::{Arrival, Dependency, Epoch, Job, Output, PartitionId, Rerouted};
 use crate::event::{Identity, NextOffset, Offset, Outgoing, Record, TopicPartition};
@@ -79,6 +81,9 @@ pub trait Application: Send + Sync + 'static {
 
     /// An audit record for offsets that retention took away (I10).
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing>;
+
+    /// These dependencies are down from now on, and no others. On the poll thread, before what follows from it.
+    fn down(&self, _dependencies: BTreeSet<Dependency>) {}
 
     /// Asks a dependency whether it answers; calls `answer` once, from any thread.
     fn probe(&self, dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>);

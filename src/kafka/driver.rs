@@ -102,6 +102,8 @@ pub(super) struct State<A: Application> {
     pub(super) shutdown_deadline: Option<Time>,
     /// How attempts failed, for the status.
     pub(super) troubles: Troubles,
+    /// What the application was told to be down.
+    pub(super) said_down: BTreeSet<Dependency>,
     /// Under which member id the partitions were given that there are.
     pub(super) member: Option<String>,
     /// When this static member was last fenced.
@@ -138,6 +140,7 @@ impl<A: Application> State<A> {
             left: Vec::new(),
             shutdown_deadline: None,
             troubles: Troubles::default(),
+            said_down: BTreeSet::new(),
             member: None,
             fenced_at: None,
             failed: None,

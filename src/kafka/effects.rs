@@ -21,6 +21,7 @@ impl<A: Application> Driver<A> {
     /// Until the engine has nothing more to do; true if there was anything.
     pub(super) fn carry_out(&mut self) -> Result<bool, DriverError> {
         let mut any = false;
+        self.say_what_is_down();
         while let Some(effect) = self.engine.poll_effect() {
             any = true;
             if !matches!(effect, Effect::Stage(_)) {
@@ -53,6 +54,13 @@ impl<A: Application> Driver<A> {
         }
         self.flush_staged();
         Ok(any)
+    }
+
+    fn say_what_is_down(&mut self) {
+        if !self.engine.open_circuits().eq(&self.state.said_down) {
+            self.state.said_down = self.engine.open_circuits().cloned().collect();
+            self.application.down(self.state.said_down.clone());
+        }
     }
 
     fn flush_staged(&mut self) {

@@ -28,8 +28,8 @@ pub use registries::{
 };
 pub use requests::{KnownRequest, NewRequest, Requests, Reserved, Together};
 pub use workflows::{
-    DueTimer, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep, WaitingStep,
-    Workflows,
+    CancelAsked, DueTimer, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, StoredRun, StoredStep,
+    WaitingStep, Workflows,
 };
 
 use std::time::Duration;

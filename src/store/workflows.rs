@@ -21,6 +21,15 @@ pub struct RunChange {
     pub timers: Vec<NewTimer>,
     /// All that its steps wait for from now on; `None`: what they waited for before.
     pub waits: Option<Vec<NewWait>>,
+    /// Other runs of the group, which are to end with it.
+    pub cancels: Vec<(String, CancelAsked)>,
+}
+
+/// Somebody wants a run to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelAsked {
+    pub by: String,
+    pub reason: String,
 }
 
 /// A run as its group keeps it.
@@ -147,6 +156,13 @@ pub trait Workflows: Send + Sync {
         value: &str,
         limit: u32,
     ) -> Result<Vec<WaitingStep>, StoreError>;
+
+    /// From now on [`Workflows::cancel_asked`] has it, until the run has another status than it has now. Nothing where no run
+    /// of this id goes on.
+    async fn ask_to_cancel(&self, group: &str, workflow_id: &str, asked: &CancelAsked) -> Result<(), StoreError>;
+
+    /// Who wants the run to end, the last of them.
+    async fn cancel_asked(&self, group: &str, workflow_id: &str) -> Result<Option<CancelAsked>, StoreError>;
 
     /// Deletes at most `limit` runs that ended longer ago than this, with all that belongs to them, and says how many.
     async fn purge_workflow_runs(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError>;

@@ -16,6 +16,8 @@ pub enum Input {
     Decide { step: Path, approved: bool, by: String, reason: String },
     /// Somebody wants it to end.
     Cancel { fault: Fault },
+    /// Nobody waits for this attempt any more, which undoes a step: it has failed, whatever the step's `retry` says.
+    GiveUp { step: Path, attempt: u32, fault: Fault },
     /// Somebody wants an ended run to go on: what failed or was cancelled is tried again.
     Retry,
 }
@@ -167,6 +169,12 @@ pub fn advance(definition: &Definition, run: &Run, input: Input) -> Result<Advan
                 return Err(Refused::Status { status: run.status, allowed: "running" });
             }
             settling.end(RunStatus::Cancelled, Some(fault));
+        }
+        Input::GiveUp { step, attempt, fault } => {
+            if !step.is_undo() || !run.awaits(&step, attempt) {
+                return Err(Refused::NotAwaited { step, attempt });
+            }
+            settling.undoing_ended(&step, Some(fault));
         }
         Input::Retry => {
             if !matches!(run.status, RunStatus::Failed | RunStatus::Cancelled) {

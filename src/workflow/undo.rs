@@ -31,6 +31,11 @@ impl Settling<'_> {
         {
             return;
         }
+        self.undoing_ended(path, fault);
+    }
+
+    /// There is no other attempt: it is undone, or, with a fault, it is not.
+    pub(super) fn undoing_ended(&mut self, path: &Path, fault: Option<Fault>) {
         let Some(state) = self.run.steps.get_mut(path) else { return };
         // What it gives nobody reads.
         let (status, kind) = match fault {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coafi::store::{
-    Committed, Fence, InboxKey, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, Store, StoreError,
-    UnitOfWork,
+    CancelAsked, Committed, Fence, InboxKey, NewTimer, NewWait, RunChange, RunFilter, RunRecord, StepRecord, Store,
+    StoreError, UnitOfWork,
 };
 
 use crate::store::databases::on_every_store;
@@ -29,7 +29,7 @@ pub(crate) fn change(id: &str, expected_seq: i64, status: &str) -> RunChange {
         tenant_id: None,
         utids: Some("u".into()),
     };
-    RunChange { run, expected_seq, steps: Vec::new(), timers: Vec::new(), waits: None }
+    RunChange { run, expected_seq, steps: Vec::new(), timers: Vec::new(), waits: None, cancels: Vec::new() }
 }
 
 fn inbox(event: &str) -> InboxKey {
@@ -140,6 +140,36 @@ async fn who_waits_for_an_event_is_found_until_the_run_says_otherwise() {
         let rest = Some(vec![wait("b", "data.x", "2")]);
         store.commit(work(&fence, "3", RunChange { waits: rest, ..change("wf", 2, "running") })).await.unwrap();
         assert_eq!((waiting("1").await.len(), waiting("2").await.len(), by("a.b").await.len()), (0, 1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn that_a_run_is_to_end_is_known_until_its_status_is_another() {
+    on_every_store(|store| async move {
+        let fence = fence(&*store).await;
+        let asked = |by: &str| CancelAsked { by: by.into(), reason: "r".into() };
+        let known = async |id: &str| store.cancel_asked(GROUP, id).await.unwrap().map(|asked| asked.by);
+        store.ask_to_cancel(GROUP, "none", &asked("ada")).await.unwrap();
+        assert_eq!(known("none").await, None, "there is no such run");
+        store.commit(work(&fence, "1", change("wf", 0, "running"))).await.unwrap();
+        store.ask_to_cancel("other", "wf", &asked("ada")).await.unwrap();
+        assert_eq!(known("wf").await, None, "runs are a group's own");
+        for by in ["ada", "grace"] {
+            store.ask_to_cancel(GROUP, "wf", &asked(by)).await.unwrap();
+            assert_eq!(known("wf").await.as_deref(), Some(by), "the last of them");
+        }
+        store.commit(work(&fence, "2", change("wf", 1, "running"))).await.unwrap();
+        assert_eq!(known("wf").await.as_deref(), Some("grace"), "another of its steps has ended");
+        store.commit(work(&fence, "3", change("wf", 2, "compensating"))).await.unwrap();
+        assert_eq!(known("wf").await, None);
+
+        let cancels = ["wf", "none"].map(|id| (id.to_owned(), asked("parent"))).into();
+        store.commit(work(&fence, "4", RunChange { cancels, ..change("parent", 0, "cancelled") })).await.unwrap();
+        assert_eq!((known("wf").await.as_deref(), known("none").await), (Some("parent"), None));
+        store.commit(work(&fence, "5", change("wf", 3, "cancelled"))).await.unwrap();
+        store.ask_to_cancel(GROUP, "wf", &asked("ada")).await.unwrap();
+        assert_eq!(known("wf").await, None, "it has ended");
     })
     .await;
 }

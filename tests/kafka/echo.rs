@@ -205,6 +205,7 @@ pub(crate) fn settings() -> Settings {
             decide_within: Duration::from_millis(500),
             same_error_lanes: 1_000,
             probe: Backoff { initial: Duration::from_millis(50), cap: Duration::from_secs(1) },
+            looks_every: Duration::from_secs(30),
             escalate_after: Duration::from_secs(60),
         },
     }

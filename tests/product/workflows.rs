@@ -1,6 +1,7 @@
 //! Workflows: a run goes to its end, whoever dies when, and no step has its effect twice.
 
 mod asking;
+mod away;
 mod dev;
 mod waiting;
 

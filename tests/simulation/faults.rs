@@ -261,11 +261,11 @@ pub(crate) fn apply(simulation: &mut Simulation, fault: Fault) {
             simulation.world.broker.init_producer(slot);
         }
         Fault::Outage { dependency, lasts } => {
-            simulation.world.services.down.insert(dependency.clone());
+            simulation.world.services.goes_down(&dependency);
             simulation.world.schedule_fault(now + lasts, Fault::Recovery { dependency });
         }
         Fault::Recovery { dependency } => {
-            simulation.world.services.down.remove(&dependency);
+            simulation.world.services.comes_back(&dependency);
         }
         Fault::SlowReceipts { delay, lasts } => {
             simulation.world.receipt_delay = delay;

@@ -63,6 +63,8 @@ pub(crate) enum Behaviour {
     },
     /// Fails with the same error as every other record of this kind while the artifact store is down.
     SameError,
+    /// Asks [`SHOP`], which its route does not declare.
+    AsksTheShop,
     Permanent,
     Invalid,
     Poison,
@@ -75,6 +77,9 @@ pub(crate) enum Behaviour {
         failures: [u32; 3],
     },
 }
+
+/// One server of many, which only some records need. Behind the same network as the artifact store.
+pub(crate) const SHOP: &str = "http:shop";
 
 impl Behaviour {
     /// The attempts that fail before one succeeds.
@@ -109,6 +114,16 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    pub(crate) fn goes_down(&mut self, dependency: &Dependency) {
+        self.down.insert(dependency.clone());
+        self.down.extend((&*dependency.0 == Dependency::ARTIFACTS).then(|| Dependency::new(SHOP)));
+    }
+
+    pub(crate) fn comes_back(&mut self, dependency: &Dependency) {
+        let shop = &*dependency.0 == Dependency::ARTIFACTS;
+        self.down.retain(|down| down != dependency && !(shop && &*down.0 == SHOP));
+    }
+
     /// Takes a partition's database claim for a new owner.
     pub(crate) fn claim(&mut self, partition: PartitionId) -> i64 {
         let row = self.owners.entry(partition).or_default();
@@ -169,6 +184,9 @@ impl Services {
             Behaviour::Transient { failures } if job.attempt <= failures => return failed(Class::Transient, own_code),
             Behaviour::Panic { failures } if job.attempt <= failures => return failed(Class::Panic, own_code),
             Behaviour::Hang { failures } if job.attempt <= failures => return failed(Class::Deadline, own_code),
+            Behaviour::AsksTheShop if self.down.contains(&Dependency::new(SHOP)) => {
+                return failed(Class::Systemic(Dependency::new(SHOP)), 1);
+            }
             Behaviour::SameError if self.down.contains(&Dependency::new(Dependency::ARTIFACTS)) => {
                 return failed(Class::Transient, 7);
             }

@@ -49,6 +49,8 @@ pub(crate) struct Profile {
     pub(crate) trouble: bool,
     /// Percent of the records that fail whatever is tried.
     pub(crate) hopeless: u64,
+    /// Some records need a server that their routes do not declare.
+    pub(crate) shopping: bool,
 }
 
 impl Profile {
@@ -98,6 +100,7 @@ impl Profile {
             continue_after_loss,
             trouble: random.chance(85),
             hopeless: 0,
+            shopping: false,
         }
     }
 
@@ -115,6 +118,7 @@ impl Profile {
         if random.chance(30) {
             self.narrow_brokers = random.between(1, 2) as u32;
         }
+        self.shopping = random.chance(50);
     }
 
     /// More keys stand still for good, in one partition, than the offset map has places for.
@@ -187,6 +191,7 @@ impl Profile {
             continue_after_loss: true,
             trouble: false,
             hopeless: 0,
+            shopping: false,
         }
     }
 
@@ -210,6 +215,7 @@ fn circuit() -> CircuitSettings {
         decide_within: Duration::from_millis(200),
         same_error_lanes: 3,
         probe: Backoff { initial: Duration::from_millis(50), cap: Duration::from_secs(1) },
+        looks_every: Duration::from_secs(3),
         escalate_after: Duration::from_secs(2),
     }
 }

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::coordinator::{MemberId, Sync};
 use crate::custody::Custody;
-use crate::handlers::{Payload, Report};
+use crate::handlers::{Payload, Report, SHOP};
 use crate::ledger::{self, Receipt};
 use crate::polling::Batch;
 use crate::working::Running;
@@ -277,7 +277,11 @@ impl Process {
 
     /// Carries out what the engine wants, then arranges to be woken.
     pub(crate) fn settle(&mut self, world: &mut World) -> Checked {
-        self.saw_outage |= self.engine.open_circuits().next().is_some();
+        // A server that a route does not declare stops nothing.
+        self.saw_outage |= self.engine.open_circuits().any(|dependency| &*dependency.0 != SHOP);
+        if self.engine.open_circuits().any(|dependency| &*dependency.0 == SHOP) {
+            world.sighted("what only some records need was down");
+        }
         while let Some(effect) = self.engine.poll_effect() {
             self.carry_out(effect, world)?;
         }

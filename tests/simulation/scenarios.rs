@@ -6,7 +6,7 @@ use coafi_core::engine::{Dependency, PartitionId, Verdict};
 use coafi_core::event::NextOffset;
 
 use crate::faults::{self, Fault};
-use crate::handlers::{Behaviour, Origin};
+use crate::handlers::{Behaviour, Origin, SHOP};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::simulation::Simulation;
@@ -46,11 +46,11 @@ pub(crate) fn ended(simulation: &Simulation, end: &str) -> u64 {
 }
 
 fn outage(simulation: &mut Simulation, dependency: &str) {
-    simulation.world.services.down.insert(Dependency::new(dependency));
+    simulation.world.services.goes_down(&Dependency::new(dependency));
 }
 
 fn recovery(simulation: &mut Simulation, dependency: &str) {
-    simulation.world.services.down.remove(&Dependency::new(dependency));
+    simulation.world.services.comes_back(&Dependency::new(dependency));
 }
 
 pub(crate) const A_MOMENT: Duration = Duration::from_millis(100);
@@ -174,6 +174,29 @@ fn the_same_error_across_keys_is_an_outage() {
     recovery(&mut simulation, Dependency::ARTIFACTS);
     simulation.settle();
     assert_eq!(ended(&simulation, "processed"), 12);
+}
+
+/// A server that only some records need is away: the others of their route go on, and a death beside it is counted. Behind a
+/// record that waits, its key waits.
+#[test]
+fn what_is_down_and_not_declared_holds_only_what_needs_it() {
+    let mut simulation = ready(Profile::quiet());
+    outage(&mut simulation, SHOP);
+    let need_it = publish_each(&mut simulation, 0..6, Behaviour::AsksTheShop);
+    let behind = simulation.publish(50, 0, Behaviour::Succeed);
+    simulation.pass(Duration::from_secs(5));
+    let others = publish_each(&mut simulation, 10..20, Behaviour::Succeed);
+    simulation.until("the others are handled", |simulation| {
+        others.iter().all(|record| simulation.end_of(*record) == Some("processed"))
+    });
+    simulation.pass(Duration::from_secs(5));
+    let starts: u32 = need_it.iter().map(|record| simulation.starts_of(*record)).sum();
+    // Two or three to find out, and one in every three seconds to see whether it is still wanted.
+    assert!((12..=48).contains(&starts), "{starts} starts of 6 records");
+    assert_eq!((simulation.starts_of(behind), ended(&simulation, "escalated outage")), (0, 1));
+    recovery(&mut simulation, SHOP);
+    simulation.settle();
+    assert_eq!((ended(&simulation, "processed"), ended(&simulation, "retry in place")), (17, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What has to happen in a run over many seeds: a world in which one of these never occurs proves less than it claims.
 
 /// Situations, besides the faults and the ends that have lists of their own.
-pub(crate) const ALL: [&str; 30] = [
+pub(crate) const ALL: [&str; 31] = [
     // The group.
     "several replicas",
     "a zombie woke after its partitions had moved",
@@ -29,6 +29,8 @@ pub(crate) const ALL: [&str; 30] = [
     "a clock leapt",
     "a due time was read by a slower clock",
     "a handler said when to try again",
+    // Dependencies.
+    "what only some records need was down",
     // The offset map's window.
     "a window was full",
     "a window was full and moved on",

@@ -262,6 +262,7 @@ fn any_behaviour(profile: &Profile, random: &mut Random) -> Behaviour {
         110..=209 => Behaviour::Transient { failures },
         210..=229 => Behaviour::Panic { failures },
         230..=244 => Behaviour::Hang { failures },
+        245..=274 if profile.shopping => Behaviour::AsksTheShop,
         245..=274 => Behaviour::SameError,
         275..=289 => Behaviour::Permanent,
         290..=299 => Behaviour::Invalid,

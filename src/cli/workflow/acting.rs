@@ -6,12 +6,14 @@ use serde_json::json;
 use super::super::dlq::{Acting, actor};
 use super::super::{Answer, Context, Exit, Failure};
 use super::{open, publish, stored};
+use crate::dlq::Actor;
 use crate::handlers::workflow::{APPROVE, CANCEL, REJECT, RETRY};
 use crate::schema::payloads::WorkflowCommand;
-use crate::store::Requests;
+use crate::store::{CancelAsked, Requests, RunRecord};
 use crate::workflow::{Kind, Run, RunStatus, StepStatus};
 
-/// End a run: nothing of it is begun any more. What it has done stays, but for steps that say how they are undone.
+/// End a run: nothing of it is begun any more. What it has done stays, but for steps that say how they are undone. While it is
+/// being undone: not to wait any longer for a server that the undoing needs and that cannot be reached.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   coafi workflow cancel wf-1b9d --reason 'a wrong input'
@@ -120,40 +122,63 @@ impl Deciding {
 
 impl Cancel {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        act(context, &self.run, &self.acting, CANCEL, &[RunStatus::Running]).await
+        let store = open(context).await?;
+        let run = allowed(context, &*store, &self.run, CANCEL, &[RunStatus::Running, RunStatus::Compensating]).await?;
+        let (action, event) = match run.status == RunStatus::Running.name() {
+            true => (CANCEL, Some(publish_command(context, &self.run, &self.acting, CANCEL, String::new()).await?)),
+            false => ("no longer waiting for the undoing", None),
+        };
+        // The command comes in order. A step that waits for what cannot be reached finds this, and waits no longer.
+        let Actor { by, reason } = actor(&self.acting);
+        let asked = CancelAsked { by, reason: reason.unwrap_or_default() };
+        let asked = store.ask_to_cancel(&context.settings().kafka.group_id, &self.run, &asked).await;
+        asked.map_err(anyhow::Error::new)?;
+        said(context, &self.run, action, event)
     }
 }
 
 impl Retry {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        act(context, &self.run, &self.acting, RETRY, &[RunStatus::Failed, RunStatus::Cancelled]).await
+        let (store, run) = (open(context).await?, &self.run);
+        let stored = allowed(context, &*store, run, RETRY, &[RunStatus::Failed, RunStatus::Cancelled]).await?;
+        if serde_json::from_str::<Run>(&stored.state).is_ok_and(|run| run.is_undone()) {
+            let undone = format!("what run {run} had done is undone: it is over");
+            return Err(Failure::failed(undone).next("start another with `coafi workflow start`"));
+        }
+        send(context, run, &self.acting, RETRY, String::new()).await
     }
 }
 
 /// The consumer decides; what it would refuse by now is said at once.
-async fn act(
+async fn allowed(
     context: &Context,
+    store: &dyn Requests,
     run: &str,
-    acting: &Acting,
     action: &str,
     allowed: &[RunStatus],
-) -> Result<Exit, Failure> {
-    let store = open(context).await?;
-    let stored = stored(context, &*store, run).await?.run;
-    let status = stored.status;
+) -> Result<RunRecord, Failure> {
+    let stored = stored(context, store, run).await?.run;
+    let status = &stored.status;
     if allowed.iter().all(|allowed| allowed.name() != status) {
         let allowed = allowed.iter().map(|allowed| allowed.name()).collect::<Vec<_>>().join(", ");
         return Err(Failure::failed(format!("run {run} is {status}; {action} takes one that is {allowed}")));
     }
-    let is_undone = serde_json::from_str::<Run>(&stored.state).is_ok_and(|run| run.is_undone());
-    if action == RETRY && is_undone {
-        let undone = format!("what run {run} had done is undone: it is over");
-        return Err(Failure::failed(undone).next("start another with `coafi workflow start`"));
-    }
-    send(context, run, acting, action, String::new()).await
+    Ok(stored)
 }
 
 async fn send(context: &Context, run: &str, acting: &Acting, action: &str, step: String) -> Result<Exit, Failure> {
+    let sent = publish_command(context, run, acting, action, step).await?;
+    said(context, run, action, Some(sent))
+}
+
+/// Gives the event's id.
+async fn publish_command(
+    context: &Context,
+    run: &str,
+    acting: &Acting,
+    action: &str,
+    step: String,
+) -> Result<String, Failure> {
     let actor = actor(acting);
     let command = WorkflowCommand {
         workflow_id: run.to_owned(),
@@ -163,7 +188,10 @@ async fn send(context: &Context, run: &str, acting: &Acting, action: &str, step:
         reason: actor.reason.unwrap_or_default(),
     };
     let id = format!("{run}/{action}/{}", uuid::Uuid::new_v4().simple());
-    let sent = publish(context, id, run, &command).await?;
+    Ok(publish(context, id, run, &command).await?.id)
+}
+
+fn said(context: &Context, run: &str, action: &str, event: Option<String>) -> Result<Exit, Failure> {
     let text = format!("{action} of {run} is asked for; see `coafi workflow show {run}`");
-    context.output().answer(&Answer { json: json!({"workflowId": run, "eventId": sent.id}), text, yes: true })
+    context.output().answer(&Answer { json: json!({"workflowId": run, "eventId": event}), text, yes: true })
 }

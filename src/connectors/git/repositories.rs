@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::fetches::{Fetches, Interrupt};
+use super::hosts::GIT_HOST;
 use super::hosts::Hosts;
 use super::mirror::{self, Upstream};
 use super::{Address, Blob, ChangedFile, GitError, Handle, Location, Patterns, RepositoryId};
@@ -165,6 +166,15 @@ impl Repositories {
         match self.0.fetch(address)? {
             Some(fetch) => self.0.fetches.fresh(&address.id, fetch).await,
             None => Ok(()),
+        }
+    }
+
+    /// The configured server that this repository is fetched from, as a dependency: `git:https://host`.
+    #[must_use]
+    pub fn host_of(&self, url: &str) -> Option<String> {
+        match self.resolve(url).ok()?.location {
+            Location::Remote(remote) => self.0.hosts.of(&remote.url).map(|origin| format!("{GIT_HOST}{origin}")),
+            Location::Directory(_) | Location::Unreadable { .. } => None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::{Known, MAX_HANDLERS, MAX_ROUTES, Patterns, RateLimit, Route, Routes,
 use crate::dispatch::{DEPENDENCIES, Filter, delay};
 use crate::engine::retry::{Backoff, Policy};
 use crate::engine::{Dependency, Exhausted, HandlerList, Ordering, Overflow, RoutePolicy, TenantPolicy, TenantQuota};
+use crate::outgoing::HTTP_ENDPOINT;
 
 const ATTEMPTS: u32 = 3;
 const MAX_ATTEMPTS: u32 = 100;
@@ -239,10 +240,7 @@ fn policy(
         )?,
         concurrency: at.number("concurrency", raw.concurrency.as_ref(), CONCURRENCY, 1..=MAX_CONCURRENCY)? as usize,
         tenant: tenant(at, raw.tenant.as_ref())?,
-        dependencies: match &raw.dependencies {
-            Some(value) => dependencies(at, value)?,
-            None => Vec::new(),
-        },
+        dependencies: dependencies(at, raw.dependencies.as_ref(), handlers)?,
         write_ahead: at.choice(
             "audit",
             raw.audit.as_ref(),
@@ -252,13 +250,15 @@ fn policy(
     })
 }
 
-fn dependencies(at: At<'_>, value: &Value) -> Result<Vec<Dependency>, RoutesError> {
+/// What is declared, and the endpoints that all events of the route go to.
+fn dependencies(at: At<'_>, value: Option<&Value>, handlers: &[String]) -> Result<Vec<Dependency>, RoutesError> {
     const KEY: &str = "dependencies";
-    let names = at.texts(KEY, value)?;
-    match names.iter().find(|name| !DEPENDENCIES.contains(&name.as_str())) {
-        Some(unknown) => Err(at.refuse(KEY, format!("{unknown:?}"), DEPENDENCIES.join(", "))),
-        None => Ok(names.iter().map(|name| Dependency::new(name)).collect()),
+    let mut names = value.map_or_else(|| Ok(Vec::new()), |value| at.texts(KEY, value))?;
+    if let Some(unknown) = names.iter().find(|name| !DEPENDENCIES.contains(&name.as_str())) {
+        return Err(at.refuse(KEY, format!("{unknown:?}"), DEPENDENCIES.join(", ")));
     }
+    names.extend(handlers.iter().filter(|name| name.starts_with(HTTP_ENDPOINT)).cloned());
+    Ok(names.iter().map(|name| Dependency::new(name)).collect())
 }
 
 /// What cannot stay parked goes on to a retry topic where there is one; under strict order the lane halts.

@@ -15,8 +15,8 @@ use crate::dispatch::delivery::Delivery;
 use crate::dispatch::shared::Shared;
 use crate::dispatch::workers::{Submit, Workers};
 use crate::dispatch::{
-    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Report, Routes, Routing, Services, Success,
-    classify, once,
+    Context, DispatcherSettings, Failure, Handler, Handlers, Known, Outages, Report, Routes, Routing, Services,
+    Success, classify, once,
 };
 use crate::engine::{Class, Epoch, Finished, Job, PartitionId, RouteId, Ticket};
 use crate::event::{Event, Offset, Record, RecordBuilder};
@@ -26,9 +26,9 @@ use crate::schema::json::JsonSchemas;
 use crate::schema::registry::{Client, Settings as RegistrySettings};
 use crate::schema::{BuiltinRegistry, Codec};
 use crate::store::{
-    Committed, DueNotices, DueTimer, EntriesPage, Entry, EntryFilter, EntryStanding, Fence, Figures, HistoryKept,
-    InboxKey, Notices, Period, Registries, RegistrySummary, RunFilter, RunsOfStatus, Said, Store, StoreError,
-    StoredEntry, StoredRun, StoredStep, StoredVersion, Unchanged, UnitOfWork, WaitingStep, Workflows,
+    CancelAsked, Committed, DueNotices, DueTimer, EntriesPage, Entry, EntryFilter, EntryStanding, Fence, Figures,
+    HistoryKept, InboxKey, Notices, Period, Registries, RegistrySummary, RunFilter, RunsOfStatus, Said, Store,
+    StoreError, StoredEntry, StoredRun, StoredStep, StoredVersion, Unchanged, UnitOfWork, WaitingStep, Workflows,
 };
 
 /// Real services but for the database; the tests here use only the codec and the inbox.
@@ -56,6 +56,7 @@ impl Backing {
             endpoints: Arc::default(),
             registries: Arc::default(),
             notifier: Arc::new(Notifier::silent()),
+            outages: Outages::default(),
         };
         Self { services: Arc::new(services), _registry: registry, _directory: directory }
     }
@@ -263,6 +264,14 @@ impl Workflows for Results {
 
     async fn waiting_steps(&self, _: &str, _: &str, _: &str, _: &str, _: u32) -> Result<Vec<WaitingStep>, StoreError> {
         self.answer(Vec::new())
+    }
+
+    async fn ask_to_cancel(&self, _: &str, _: &str, _: &CancelAsked) -> Result<(), StoreError> {
+        self.answer(())
+    }
+
+    async fn cancel_asked(&self, _: &str, _: &str) -> Result<Option<CancelAsked>, StoreError> {
+        self.answer(None)
     }
 
     async fn purge_workflow_runs(&self, _: Duration, _: u32) -> Result<u64, StoreError> {

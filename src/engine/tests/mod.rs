@@ -1,5 +1,6 @@
 //! The engine's way of working, one behaviour a test. `tests/simulation` puts it under stress.
 
+mod alone;
 mod bounds;
 mod committing;
 mod inspection;
@@ -45,6 +46,7 @@ fn settings() -> Settings {
             decide_within: Duration::from_millis(50),
             same_error_lanes: 4,
             probe: Backoff { initial: Duration::from_millis(10), cap: Duration::from_secs(1) },
+            looks_every: Duration::from_secs(30),
             escalate_after: Duration::from_secs(60),
         },
     }

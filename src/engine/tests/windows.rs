@@ -68,6 +68,28 @@ fn a_head_that_is_parked_already_leaves_when_the_window_is_full() {
 }
 
 #[test]
+fn a_head_that_waits_for_what_is_down_is_not_sent_away_whatever_it_has_tried() {
+    let away = || Attempt::Failed { class: Class::Systemic(Dependency::new("http:shop")), code: 1 };
+    let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
+    bench.poll(&[(0, 1)]);
+    bench.finish(0, panicked());
+    bench.pass(milliseconds(10));
+    for _ in 0..3 {
+        bench.finish(0, away());
+        bench.pass(milliseconds(10));
+    }
+    assert!(bench.running().is_empty() && bench.engine.open_circuits().next().is_some());
+    poll_through(&mut bench, 1..WINDOW + 3);
+    bench.pass(milliseconds(100));
+    assert!(bench.engine.window_is_full(P0));
+    let left = |(record, _, end): &(i64, u32, Disposition)| *record == 0 && end.resolves();
+    assert!(!bench.ends.iter().any(left) && bench.staged.is_empty());
+    bench.engine.probed(bench.now, &Dependency::new("http:shop"), true);
+    bench.settle();
+    assert!(bench.running.iter().any(|job| (job.ticket.offset.0, job.attempt) == (0, 2)));
+}
+
+#[test]
 fn a_head_that_fails_behind_a_full_window_leaves_at_once() {
     let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
     bench.poll(&[(0, 1), (1, 1)]);

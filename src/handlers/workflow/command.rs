@@ -15,16 +15,18 @@ pub const APPROVE: &str = "approve";
 /// See [`CANCEL`].
 pub const REJECT: &str = "reject";
 
+pub(super) fn cancelled(by: &str, reason: &str) -> Fault {
+    let reason = if reason.is_empty() { "no reason was given" } else { reason };
+    Fault::new("cancelled", format_args!("cancelled by {by}: {reason}"))
+}
+
 pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Success, Failure> {
     let command: WorkflowCommand = context.services.codec.decode(event).await?;
     if let Some(success) = once::earlier(event, context).await? {
         return Ok(success);
     }
     let input = match command.action.as_str() {
-        CANCEL => {
-            let reason = if command.reason.is_empty() { "no reason was given" } else { &command.reason };
-            Input::Cancel { fault: Fault::new("cancelled", format_args!("cancelled by {}: {reason}", command.by)) }
-        }
+        CANCEL => Input::Cancel { fault: cancelled(&command.by, &command.reason) },
         RETRY => Input::Retry,
         decided @ (APPROVE | REJECT) => Input::Decide {
             step: Path::of(&command.step),

@@ -10,6 +10,7 @@ use crate::schema::payloads::{
     WorkflowArrived, WorkflowCalled, WorkflowCommand, WorkflowCompleted, WorkflowFailed, WorkflowStep,
 };
 use crate::schema::{Codec, Payload};
+use crate::store::CancelAsked;
 use crate::workflow::{Caller, Fault, Path, Run, RunStatus};
 
 /// Of a workflow and an id that are none.
@@ -59,14 +60,25 @@ pub(super) async fn called(codec: &Codec, called: &WorkflowCalled, hops: u32) ->
     about(codec, of_child, format!("{}/{}", called.workflow_id, called.group), called).await
 }
 
-/// Nobody waits for the end of a run any more.
-pub(super) async fn cancelled(codec: &Codec, run: &Run, step: &Path, child: &str) -> Result<NewEvent, Failure> {
+/// Nobody waits any more for the end of a run that this step has started.
+pub(super) fn no_longer_awaited(run: &Run, step: &Path) -> CancelAsked {
+    let reason = format!("step {step} of run {}, which called it, does not wait any more", run.id);
+    CancelAsked { by: source(&run.workflow), reason }
+}
+
+/// A run that this one has started is to end.
+pub(super) async fn cancelled(
+    codec: &Codec,
+    run: &Run,
+    child: &str,
+    asked: &CancelAsked,
+) -> Result<NewEvent, Failure> {
     let command = WorkflowCommand {
         workflow_id: child.to_owned(),
         action: CANCEL.to_owned(),
         step: String::new(),
-        by: source(&run.workflow),
-        reason: format!("step {step} of run {}, which called it, does not wait any more", run.id),
+        by: asked.by.clone(),
+        reason: asked.reason.clone(),
     };
     let of_child = About { workflow: &run.workflow, workflow_id: child, hops: Some(run.hops) };
     about(codec, of_child, format!("{child}/cancel/{}/{}", run.id, run.ends), &command).await

@@ -12,7 +12,7 @@ use crate::engine::Class;
 use crate::event::incoming::header_value;
 use crate::event::{Attribute, Event};
 use crate::handlers::http_endpoint::{unanswered, verdict};
-use crate::outgoing::Message;
+use crate::outgoing::{HTTP_ENDPOINT, Message};
 use crate::workflow::{Fault, Run};
 
 /// What is asked of whom.
@@ -26,7 +26,7 @@ pub(super) struct Asked<'a> {
 /// What was answered, as JSON; null for nothing. `event`: the attempt's.
 ///
 /// # Errors
-/// Systemic: the endpoint cannot be reached.
+/// Systemic: the endpoint cannot be reached, or is known to be away.
 pub(super) async fn post(
     context: &Context<'_>,
     event: &Event,
@@ -41,6 +41,7 @@ pub(super) async fn post(
     if endpoints.are_silent() {
         return Ok(Ok(Value::Null));
     }
+    context.services.outages.check(&format!("{HTTP_ENDPOINT}{name}"))?;
     let called = match endpoints.post(endpoint, message(event, run, asked)).await {
         Ok(called) => called,
         Err(error) => return fault(unanswered(context.services, name, &error).await),

@@ -1,8 +1,10 @@
 //! `workflow.step`: an attempt of a step.
 
 use super::perform::perform;
-use super::turn;
+use super::turn::{self, Effects, Loaded};
+use super::command;
 use crate::dispatch::{Context, Failure, Success, once};
+use crate::engine::Class;
 use crate::event::Event;
 use crate::schema::payloads::WorkflowStep;
 use crate::workflow::{self, Fault, Input, Path};
@@ -26,12 +28,40 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
             Ok(Err(Fault::new("timeout", format!("attempt {attempt} took longer than {} ms", timeout.as_millis()))))
         }),
         None => performing.await,
-    }?;
+    };
+    let performed = match performed {
+        Err(failure) if matches!(failure.class, Class::Systemic(_)) => {
+            return give_up(event, context, &loaded, (step, attempt), failure).await;
+        }
+        performed => performed?,
+    };
     let (result, effects) = match performed {
         Ok((output, effects)) => (Ok(output), effects),
-        Err(fault) => (Err(fault), turn::Effects::default()),
+        Err(fault) => (Err(fault), Effects::default()),
     };
     let advanced = workflow::advance(&loaded.definition, &loaded.run, Input::Finished { step, attempt, result });
     let advanced = advanced.map_err(|refused| Failure::permanent("step_refused", refused))?;
     turn::commit(event, context, &loaded.definition, Some(&loaded), advanced, effects).await
+}
+
+/// What the attempt needs is away, so that it has had no effect. The event waits; unless somebody wants the run to end, whose
+/// command waits behind it.
+async fn give_up(
+    event: &Event,
+    context: &Context<'_>,
+    loaded: &Loaded,
+    (step, attempt): (Path, u32),
+    failure: Failure,
+) -> Result<Success, Failure> {
+    let Some(asked) = context.services.store.cancel_asked(&context.fence.group, &loaded.run.id).await? else {
+        return Err(failure);
+    };
+    let fault = command::cancelled(&asked.by, &format!("{}; it waited: {}", asked.reason, failure.message));
+    let input = match step.is_undo() {
+        true => Input::GiveUp { step, attempt, fault },
+        false => Input::Cancel { fault },
+    };
+    let advanced = workflow::advance(&loaded.definition, &loaded.run, input);
+    let advanced = advanced.map_err(|refused| Failure::permanent("step_refused", refused))?;
+    turn::commit(event, context, &loaded.definition, Some(loaded), advanced, Effects::default()).await
 }

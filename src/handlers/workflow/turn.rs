@@ -62,7 +62,7 @@ pub(super) async fn commit(
 ) -> Result<Success, Failure> {
     let Advanced { run, commands, changes } = advanced;
     let Effects { changes: entries, mut emit } = effects;
-    let mut timers = Vec::new();
+    let (mut timers, mut cancels) = (Vec::new(), Vec::new());
     for command in &commands {
         match command {
             Command::Run { step, attempt, delay } if delay.is_zero() => {
@@ -89,7 +89,9 @@ pub(super) async fn commit(
                 emit.push(events::called(&context.services.codec, &called, run.hops).await?);
             }
             Command::CancelChild { step, child } => {
-                emit.push(events::cancelled(&context.services.codec, &run, step, child).await?);
+                let asked = events::no_longer_awaited(&run, step);
+                emit.push(events::cancelled(&context.services.codec, &run, child, &asked).await?);
+                cancels.push((child.clone(), asked));
             }
             Command::End => {
                 let utids = event.utids().map(str::to_owned).collect();
@@ -118,6 +120,7 @@ pub(super) async fn commit(
         steps,
         timers,
         waits: waits(before.map(|loaded| &loaded.run), &run),
+        cancels,
     };
     once::commit_run(event, context, entries, change, success).await
 }

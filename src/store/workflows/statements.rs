@@ -58,7 +58,9 @@ macro_rules! over {
 
             use super::{RunRow, StepRow, millis, run_of, step_of};
             use crate::store::StoreError;
-            use crate::store::workflows::{DueTimer, RunChange, RunFilter, StoredRun, StoredStep, WaitingStep, Workflows};
+            use crate::store::workflows::{
+                CancelAsked, DueTimer, RunChange, RunFilter, StoredRun, StoredStep, WaitingStep, Workflows,
+            };
 
             const COLUMNS: &str = concat!(
                 "SELECT workflow_id, workflow, version, digest, definition, status, state, seq, correlation_id, ",
@@ -109,6 +111,16 @@ macro_rules! over {
                 " RETURNING event_id, workflow_id, step, attempt",
             );
             const DELETE_TIMER: &str = "DELETE FROM workflow_timer WHERE consumer_group = $1 AND event_id = $2";
+            const ASK_TO_CANCEL: &str = concat!(
+                "INSERT INTO workflow_cancel (consumer_group, workflow_id, asked_by, reason, asked_at) ",
+                "SELECT consumer_group, workflow_id, $3, $4, ", $now, " FROM workflow_run ",
+                "WHERE consumer_group = $1 AND workflow_id = $2 AND status IN ('running', 'compensating') ",
+                "ON CONFLICT (consumer_group, workflow_id) DO UPDATE ",
+                "SET asked_by = excluded.asked_by, reason = excluded.reason, asked_at = excluded.asked_at",
+            );
+            const CANCEL_ASKED: &str =
+                "SELECT asked_by, reason FROM workflow_cancel WHERE consumer_group = $1 AND workflow_id = $2";
+            const DELETE_CANCEL: &str = "DELETE FROM workflow_cancel WHERE consumer_group = $1 AND workflow_id = $2";
             const PURGE: &str = concat!(
                 "DELETE FROM workflow_run WHERE (consumer_group, workflow_id) IN (",
                 "SELECT consumer_group, workflow_id FROM workflow_run WHERE status NOT IN ('running', 'compensating') AND updated_at < ", $now,
@@ -152,6 +164,13 @@ macro_rules! over {
                         let insert = insert.bind(i32::try_from(wait.attempt).unwrap_or(i32::MAX)).bind(&wait.event_type);
                         insert.bind(&wait.correlate).bind(&wait.value).execute(&mut **transaction).await?;
                     }
+                }
+                if run.status != "running" {
+                    sqlx::query(DELETE_CANCEL).bind(group).bind(&run.workflow_id).execute(&mut **transaction).await?;
+                }
+                for (child, asked) in &change.cancels {
+                    let ask = sqlx::query(ASK_TO_CANCEL).bind(group).bind(child).bind(&asked.by).bind(&asked.reason);
+                    ask.execute(&mut **transaction).await?;
                 }
                 Ok(true)
             }
@@ -258,6 +277,17 @@ macro_rules! over {
                         attempt: attempt.unsigned_abs(),
                     };
                     Ok(rows.into_iter().map(waiting).collect())
+                }
+
+                async fn ask_to_cancel(&self, group: &str, id: &str, asked: &CancelAsked) -> Result<(), StoreError> {
+                    let ask = sqlx::query(ASK_TO_CANCEL).bind(group).bind(id).bind(&asked.by).bind(&asked.reason);
+                    ask.execute(&self.$writer).await.map(drop).map_err(|e| self.errors.map(&e))
+                }
+
+                async fn cancel_asked(&self, group: &str, id: &str) -> Result<Option<CancelAsked>, StoreError> {
+                    let select = sqlx::query_as(CANCEL_ASKED).bind(group).bind(id).fetch_optional(&self.$readers).await;
+                    let row: Option<(String, String)> = select.map_err(|e| self.errors.map(&e))?;
+                    Ok(row.map(|(by, reason)| CancelAsked { by, reason }))
                 }
 
                 async fn purge_workflow_runs(&self, older_than: Duration, limit: u32) -> Result<u64, StoreError> {

@@ -78,6 +78,24 @@ fn a_cancelled_run_is_undone_and_cannot_be_cancelled_twice() {
 }
 
 #[test]
+fn undoing_that_nobody_waits_for_any_more_is_not_tried_again_and_the_rest_is_undone() {
+    let (definition, run) = failing();
+    let failed = done(&definition, &run, "ship").run;
+    let give_up = |run: &Run, step: &str, attempt| {
+        let fault = Fault::new("cancelled", "by ada");
+        advance(&definition, run, Input::GiveUp { step: Path::of(step), attempt, fault })
+    };
+    assert!(give_up(&failed, "ship", 1).is_err() && give_up(&failed, "both/pay~undo", 2).is_err());
+    let next = give_up(&failed, "both/pay~undo", 1).unwrap();
+    assert_eq!(commands(&next), ["reserve~undo 1"]);
+    let ended = give_up(&next.run, "reserve~undo", 1).unwrap();
+    assert_eq!((commands(&ended), ended.run.status), (vec!["end".to_owned()], RunStatus::Failed), "it would try twice");
+    let message = ended.run.fault.unwrap().message;
+    let expected = "; not undone: both/pay~undo: cancelled: by ada; reserve~undo: cancelled: by ada";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[test]
 fn what_cannot_be_undone_is_tried_again_and_then_said() {
     let (definition, run) = failing();
     let failed = done(&definition, &run, "ship").run;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::handlers::git_commit::*;
 use crate::connectors::git::Repositories;
-use crate::dispatch::{NewEvent, Place, Services};
+use crate::dispatch::{NewEvent, Outages, Place, Services};
 use crate::event::{Offset, RecordBuilder};
 use crate::notify::Notifier;
 use crate::registry::documents::{Document, REGISTRY};
@@ -86,6 +86,7 @@ impl World {
             endpoints: Arc::default(),
             registries: Arc::default(),
             notifier: Arc::new(Notifier::silent()),
+            outages: Outages::default(),
         };
         Self { directory, repository, _registry: registry, services, store, fence, run: String::new(), branch: "main", offset: 0 }
     }

@@ -7,6 +7,7 @@ use object_store::local::LocalFileSystem;
 use super::*;
 use crate::dispatch::artifact::Artifact;
 use crate::engine::{Class, Dependency};
+use crate::store::CancelAsked;
 use crate::workflow::Run;
 
 const PAGE: &str = "name: Page
@@ -99,6 +100,24 @@ async fn a_run_waits_for_the_artifact_store() {
     std::fs::remove_file(&in_the_way).unwrap();
     handle(&world, "workflow.step", &due("page")).await.unwrap();
     assert_eq!(status(&world, "wf-1").await, "completed", "the attempt was not used up");
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_end_does_not_wait() {
+    let mut world = started().await;
+    let asked = CancelAsked { by: "ada".into(), reason: "never mind".into() };
+    world.store.ask_to_cancel(&world.fence.group, "wf-1", &asked).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("generated"), "").unwrap();
+    world.services.artifacts = Arc::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap());
+    handle(&world, "workflow.step", &due("page")).await.unwrap();
+    let stored = world.store.workflow_run(&world.fence.group, "wf-1").await.unwrap().unwrap();
+    assert_eq!(stored.run.status, "cancelled");
+    assert!(stored.run.state.contains("cancelled by ada: never mind; it waited: "), "{}", stored.run.state);
+    world.offset += 1;
+    let command = json!({"workflowId": "wf-1", "action": "cancel", "by": "ada", "reason": "never mind"});
+    let said = handle(&world, "workflow.command", &command).await.unwrap();
+    assert!(said.message.starts_with("nothing is done: "), "{}", said.message);
 }
 
 #[tokio::test]
