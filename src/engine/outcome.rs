@@ -232,6 +232,7 @@ impl<P: Clone, R> Engine<P, R> {
         report: Option<R>,
     ) {
         let Some(partition) = self.partition(id) else { return };
+        debug_assert!(!partition.awaiting.contains_key(&sequence), "what ends waits for nothing");
         partition.tracker.start(sequence);
         let Some(entry) = partition.tracker.entry_mut(sequence) else { return };
         entry.state = State::Pending;

@@ -199,20 +199,26 @@ fn those_of_one_group_are_one_message_though_the_replica_dies() {
 #[test]
 fn a_channel_that_is_away_is_told_when_it_is_back_and_no_attempt_is_used() {
     let mut told = Told::new("notify_away");
-    let (chat, hook) = (told.channel("chat"), told.channel("hook"));
+    let (chat, hook, alerts) = (told.channel("chat"), told.channel("hook"), told.channel("alerts"));
     told.chat.stop();
+    told.alerts.stop();
     let replica = told.replica();
     let ids: Vec<String> = (0..3).map(|n| told.say(&format!("n{n}"), &["--channel", &chat])).collect();
-    let open = format!(r#"coafi_circuit{{dependency="notify:{chat}",state="open"}}"#);
-    eventually("the channel's outage is seen", || replica.metric(&open) > 0.0);
-    // Another kind of channel goes on.
+    told.say("an alert", &["--channel", &alerts]);
+    for away in [&chat, &alerts] {
+        let open = format!(r#"coafi_circuit{{dependency="notify:{away}",state="open"}}"#);
+        eventually("the channel's outage is seen", || replica.metric(&open) > 0.0);
+    }
+    // One of the same route as an alert's, which is at another server, goes on.
     told.say("meanwhile", &["--channel", &hook]);
     assert_eq!(titles(&told.hook.until(1)[0]), ["meanwhile"]);
     ids.iter().for_each(|id| assert_eq!(told.outcome_of(id).outcome, "processed", "who asked is done"));
     assert!(told.chat.all().is_empty());
     told.chat.resume();
     told.chat.until(3);
-    eventually("every message is done", || told.of_deliveries().len() == 4);
+    told.alerts.resume();
+    told.alerts.until(1);
+    eventually("every message is done", || told.of_deliveries().len() == 5);
     for outcome in told.of_deliveries() {
         assert_eq!((outcome.outcome.as_str(), outcome.attempt), ("processed", 1), "{outcome:?}");
     }

@@ -44,8 +44,8 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
     turn::commit(event, context, &loaded.definition, Some(&loaded), advanced, effects).await
 }
 
-/// What the attempt needs is away, so that it has had no effect. The event waits; unless somebody wants the run to end, whose
-/// command waits behind it.
+/// What the attempt needs is away: as far as the run goes, it has had no effect. The event waits; unless somebody wants the run
+/// to end, whose command waits behind it.
 async fn give_up(
     event: &Event,
     context: &Context<'_>,
