@@ -33,7 +33,7 @@ one, 2 the configuration or a declaration is wrong, 3 the schema registry does n
 
 impl Schemas {
     /// # Errors
-    /// The registry does not answer, or refuses to register ([`crate::schema::registry::RegistryError`]).
+    /// The registry does not answer ([`crate::schema::registry::RegistryError`]), or refuses one ([`register::NotRegistered`]).
     pub(crate) async fn run(self, settings: Settings, declarations: &[Declaration]) -> anyhow::Result<Answer> {
         let client = Client::new(settings)?;
         let entries = register::entries(declarations);
@@ -111,5 +111,23 @@ mod tests {
             assert_eq!(broken.json["registered"], json!({}));
         }
         assert_eq!(client.versions(subject).await.unwrap(), [1]);
+    }
+
+    #[tokio::test]
+    async fn what_was_registered_before_one_was_refused_is_said() {
+        let declarations = crate::kafka::topics::embedded().unwrap();
+        let registry = BuiltinRegistry::start(&[]).await.unwrap();
+        let mut entries = register::entries(&declarations);
+        let (first, second) = (entries[0].clone(), entries[1].clone());
+        entries.truncate(2);
+        // Under one subject, the second is no version of the first.
+        entries[1].subject = first.subject.clone();
+        assert_ne!(first.file.text(), second.file.text());
+        let client = Client::new(Settings::new(registry.url())).unwrap();
+        let error = register::register(&client, &entries).await.unwrap_err();
+        let expected = format!("subject {} is not registered; 1 of 2 are, those before it", first.subject);
+        assert_eq!(error.to_string(), expected);
+        let failure = super::super::Failure::from(anyhow::Error::new(error));
+        assert_eq!(failure.exit(), super::super::Exit::No, "it is there, and refuses");
     }
 }

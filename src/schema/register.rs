@@ -109,25 +109,46 @@ async fn check_one(client: &Client, Entry { subject, file }: &Entry) -> Result<F
     }
 }
 
+/// The registry refuses one, or does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("subject {subject} is not registered; {registered} of {all} are, those before it")]
+pub struct NotRegistered {
+    subject: String,
+    registered: usize,
+    all: usize,
+    #[source]
+    error: RegistryError,
+}
+
 /// Registers every entry and sets its subject's level to BACKWARD_TRANSITIVE. To be called after a [`check`] without
 /// incompatible findings; the registry's own check applies all the same.
 ///
 /// # Errors
-/// The registry refuses or does not answer; entries before the failed one are registered.
-pub async fn register(client: &Client, entries: &[Entry]) -> Result<Vec<(String, SchemaId)>, RegistryError> {
+/// [`NotRegistered`].
+pub async fn register(client: &Client, entries: &[Entry]) -> Result<Vec<(String, SchemaId)>, NotRegistered> {
     let mut ids = Vec::with_capacity(entries.len());
-    for Entry { subject, file } in entries {
-        // Before, so that the registry checks this very version; after, for registries that want the subject first.
-        match set_level(client, subject).await {
-            Ok(()) => {}
-            Err(error) if error.is_absent() => {}
-            Err(error) => return Err(error),
-        }
-        let id = client.register(subject, file.text()).await?;
-        set_level(client, subject).await?;
-        ids.push((subject.clone(), id));
+    for entry in entries {
+        let id = register_one(client, entry).await.map_err(|error| NotRegistered {
+            subject: entry.subject.clone(),
+            registered: ids.len(),
+            all: entries.len(),
+            error,
+        })?;
+        ids.push((entry.subject.clone(), id));
     }
     Ok(ids)
+}
+
+async fn register_one(client: &Client, Entry { subject, file }: &Entry) -> Result<SchemaId, RegistryError> {
+    // Before, so that the registry checks this very version; after, for registries that want the subject first.
+    match set_level(client, subject).await {
+        Ok(()) => {}
+        Err(error) if error.is_absent() => {}
+        Err(error) => return Err(error),
+    }
+    let id = client.register(subject, file.text()).await?;
+    set_level(client, subject).await?;
+    Ok(id)
 }
 
 /// Asked for by two at once, Apicurio makes the level for one and refuses the other, "already exists"; asked again, it changes it.

@@ -113,8 +113,9 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 /// Beyond the seeds of a default run: the first two dispatched an empty run, the next six condemned a record that killed nothing,
-/// the last two released a partition that was lost.
-const FOUND: [u64; 11] = [17_267, 19_775, 16_489, 27_499, 32_095, 45_064, 57_780, 78_468, 56_351, 78_737, 49_849];
+/// the next two released a partition that was lost, and of the last two the model was wrong about zombies.
+const FOUND: [u64; 12] =
+    [17_267, 19_775, 16_489, 27_499, 32_095, 45_064, 57_780, 78_468, 56_351, 78_737, 49_849, 63_150];
 
 #[test]
 fn seeds_that_have_failed_keep_the_invariants() {

@@ -66,7 +66,8 @@ impl Process {
         let epoch = self.engine.assigned(self.clock.engine(world.now), &assignment);
         world.note(|| format!("p{} assigned  {} at {} epoch {}", self.id, partition.0, committed.position, epoch.0));
         let map = OffsetMap::decode(&committed.metadata, map_identity(partition), committed.position);
-        if committed.by_a_stranger {
+        // What a zombie begins from is nobody's: the owner's next commit undoes it.
+        if committed.by_a_stranger && world.coordinator.owner(partition) == Some(self.member) {
             world.sighted(match &map {
                 Some(_) => "an older position with its own map was read",
                 None if committed.metadata.starts_with("coafi1:") => "a map of another position was read",
