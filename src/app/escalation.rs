@@ -5,7 +5,7 @@
 //! themselves need is down without Kafka or the database: then the channels marked `direct` are told at once, best effort. What
 //! cannot be published waits until it can.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Escalation {
                 () = tokio::time::sleep(INTERVAL) => {}
             }
             let status = self.watch.status();
-            let mut all = follow(&mut outages, &down(&status), Instant::now(), self.after);
+            let mut all = follow(&mut outages, &down(&status), &unneeded(&status), Instant::now(), self.after);
             let counts = status.incidents.by_kind();
             all.extend(incidents(&counted, &counts));
             counted = counts;
@@ -250,10 +250,15 @@ fn down(status: &Status) -> BTreeMap<String, String> {
     down
 }
 
+fn unneeded(status: &Status) -> BTreeSet<String> {
+    status.unneeded.iter().map(|dependency| dependency.0.to_string()).collect()
+}
+
 /// What there is to say now: each outage once when it has lasted, and once when it is over.
 fn follow(
     known: &mut BTreeMap<String, Outage>,
     down: &BTreeMap<String, String>,
+    unneeded: &BTreeSet<String>,
     now: Instant,
     after: Duration,
 ) -> Vec<Said> {
@@ -274,7 +279,9 @@ fn follow(
     }
     let over: Vec<String> = known.keys().filter(|dependency| !down.contains_key(*dependency)).cloned().collect();
     for dependency in over {
-        if known.remove(&dependency).is_some_and(|outage| outage.told) {
+        let told = known.remove(&dependency).is_some_and(|outage| outage.told);
+        // What nothing here waits for any more may still be down.
+        if told && !unneeded.contains(&dependency) {
             let text = "What waited for it goes on.".to_owned();
             said.push(of_outage(&dependency, format!("{dependency} answers again"), text, true));
         }
@@ -316,9 +323,10 @@ mod tests {
     fn an_outage_is_said_once_when_it_lasts_and_once_when_it_is_over() {
         let (begun, after) = (Instant::now(), Duration::from_secs(60));
         let mut known = BTreeMap::new();
+        let unneeded = BTreeSet::from(["http:shop".to_owned()]);
         let mut at = |seconds: u64, down: &[&str]| {
             let down = down.iter().map(|name| ((*name).to_owned(), "refused".to_owned())).collect();
-            let said = follow(&mut known, &down, begun + Duration::from_secs(seconds), after);
+            let said = follow(&mut known, &down, &unneeded, begun + Duration::from_secs(seconds), after);
             said.into_iter().map(|said| (said.title, said.resolved, said.direct)).collect::<Vec<_>>()
         };
         let said = |title: &str, resolved, direct| vec![(title.to_owned(), resolved, direct)];
@@ -335,6 +343,9 @@ mod tests {
             at(182, &["database"]),
             [said("database is down", false, true), said("artifacts answers again", true, false)].concat()
         );
+        assert_eq!(at(183, &["http:shop"]), said("database answers again", true, true));
+        assert_eq!(at(243, &["http:shop"]), said("http:shop is down", false, false));
+        assert_eq!(at(244, &[]), [], "nothing here waits for it any more: that it answers nobody knows");
     }
 
     #[test]

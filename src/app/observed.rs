@@ -1,5 +1,6 @@
 //! The dispatcher with a tally and timers at its side: counts and measures what is committed, changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -143,6 +144,10 @@ impl Application for Observed {
 
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
         self.dispatcher.events_lost(source, from, to)
+    }
+
+    fn down(&self, dependencies: BTreeSet<Dependency>) {
+        self.dispatcher.down(dependencies);
     }
 
     fn probe(&self, dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>) {

@@ -29,7 +29,7 @@ use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
 use super::{
-    Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace,
+    Asking, Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace,
 };
 use crate::engine::{Attempt, Class, Dependency, Job};
 use crate::event::Event;
@@ -202,12 +202,19 @@ async fn handle(
     let started = shared.clock.now();
     let Subject { event, place, attempt, fence } = subject;
     let (services, handler_name, run) = (&*shared.services, &*route.handlers[index], &*shared.run);
-    let context = Context { services, attempt, handler: handler_name, run, place, fence };
+    let asking = Asking::default();
+    let context = Context { services, attempt, handler: handler_name, run, place, fence, asking };
     let answer = match contain(|| handler.handle(event, &context)) {
         Ok(future) => within(route.deadline, Contain(future)).await,
         Err(panicked) => Some(Err(panicked)),
     };
-    let hung = if answer.is_none() { hung(services, route).await } else { None };
+    let hung = if answer.is_none() {
+        let asked = context.asking.last();
+        let dependencies = route.policy.dependencies.iter().chain(&asked);
+        probe::hanging(services, dependencies, route.deadline).await
+    } else {
+        None
+    };
     let result = match hung.map_or_else(|| outcome(answer, route.deadline), |failure| Err(failure.into())) {
         Err(refusal) if may_come_after_the_effect(&refusal.failure) => match once::earlier(event, &context).await {
             Ok(earlier) => earlier.ok_or(refusal),
@@ -220,18 +227,6 @@ async fn handle(
         took: shared.clock.now() - started,
         result: result.and_then(|success| producible(success, shared.max_record_bytes)),
     }
-}
-
-/// What kept a handler, if it was a dependency of its route: one that takes requests and answers none is as much away as one that
-/// refuses them, and that is no fault of the event.
-async fn hung(services: &Services, route: &Route) -> Option<Failure> {
-    let ask = async |dependency: &Dependency| {
-        probe::ask(services, dependency).await.err().map(|error| (dependency.clone(), error))
-    };
-    let silent = join_all(route.policy.dependencies.iter().map(ask)).await;
-    let (dependency, error) = silent.into_iter().flatten().next()?;
-    let message = format!("no answer within {:?}, and {dependency} does not answer: {error}", route.deadline);
-    Some(Failure::systemic(&dependency.0, "dependency_hangs", message))
 }
 
 /// Not what depends on the event alone, since no run of it can have got on; nor what is repeated without using up an attempt.

@@ -1,12 +1,13 @@
 //! What a handler is. A new handler is a new file in `src/handlers/` with an [`inventory::submit!`] of a
 //! [`Registration`]; no list names it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::probe;
 use crate::engine::{Class, Dependency};
 use crate::event::Event;
 use crate::schema::Codec;
@@ -43,6 +44,35 @@ pub struct Context<'a> {
     pub place: Place<'a>,
     /// Proof of ownership for database writes (I4).
     pub fence: &'a Fence,
+    /// What it asks.
+    pub asking: Asking,
+}
+
+/// The dependency that a handler has asked last.
+#[derive(Debug, Default)]
+pub struct Asking(Mutex<Option<Dependency>>);
+
+impl Asking {
+    pub(super) fn last(&self) -> Option<Dependency> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Context<'_> {
+    /// Before a dependency is asked that may be away: should the handler be given up while it waits for it, that is its fault.
+    ///
+    /// # Errors
+    /// Systemic: it is down, and not to be asked.
+    pub fn asks(&self, dependency: &str) -> Result<(), Failure> {
+        self.services.outages.check(dependency)?;
+        *self.asking.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Dependency::new(dependency));
+        Ok(())
+    }
+
+    /// Why there is no answer within `waited`, if it is that what was asked last is away.
+    pub async fn hangs(&self, waited: Duration) -> Option<Failure> {
+        probe::hanging(self.services, self.asking.last().iter(), waited).await
+    }
 }
 
 /// A record's place in a source topic. A record on a retry topic has that of its origin.

@@ -42,7 +42,8 @@ pub use dispatcher::{Dispatcher, Parts as DispatcherParts, Settings as Dispatche
 
 pub use filter::{Filter, FilterError};
 pub use handler::{
-    Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step, Success,
+    Asking, Context, Failure, Family, Handler, HandlerError, NewEvent, Place, Registration, Reply, Services, Step,
+    Success,
 };
 pub use letter_notices::{LetterNotices, NOTIFICATIONS_TOPIC};
 pub use outages::Outages;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use object_store::{ObjectStoreExt as _, path::Path};
 
-use super::{Services, artifact};
+use super::{Failure, Services, artifact};
 use crate::connectors::git::GIT_HOST;
 use crate::engine::Dependency;
 use crate::notify::NOTIFY;
@@ -50,6 +51,21 @@ pub async fn ask(services: &Services, dependency: &Dependency) -> Result<(), Str
         true => within(HOST_PROBE_TIMEOUT, again_and_again(|| ask_once(services, dependency))).await,
         false => within(PROBE_TIMEOUT, ask_once(services, dependency)).await,
     }
+}
+
+/// Which of these keeps a handler: one that takes requests and answers none is as much away as one that refuses them, and that is no
+/// fault of the event.
+pub(super) async fn hanging(
+    services: &Services,
+    dependencies: impl Iterator<Item = &Dependency>,
+    waited: Duration,
+) -> Option<Failure> {
+    let ask =
+        async |dependency: &Dependency| ask(services, dependency).await.err().map(|error| (dependency.clone(), error));
+    let silent = join_all(dependencies.map(ask)).await;
+    let (dependency, error) = silent.into_iter().flatten().next()?;
+    let message = format!("no answer within {waited:?}, and {dependency} does not answer: {error}");
+    Some(Failure::systemic(&dependency.0, "dependency_hangs", message))
 }
 
 async fn ask_once(services: &Services, dependency: &Dependency) -> Result<(), String> {

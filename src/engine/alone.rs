@@ -100,8 +100,8 @@ impl<P: Clone, R> Engine<P, R> {
                 }
             }
         }
-        let alone: BTreeSet<Dependency> = self.circuits.keys().filter(|d| !self.stops_a_route(d)).cloned().collect();
-        self.close_circuits(|dependency| alone.contains(dependency));
+        let alone: Vec<Dependency> = self.circuits.keys().filter(|d| !self.stops_a_route(d)).cloned().collect();
+        alone.iter().for_each(|dependency| self.forget_circuit(dependency));
     }
 
     /// What records of a partition that is gone have waited for.
@@ -114,7 +114,20 @@ impl<P: Clone, R> Engine<P, R> {
     fn forget_if_unneeded(&mut self, dependency: &Dependency) {
         let mut awaited = self.partitions.iter().flatten().flat_map(|partition| partition.awaiting.values());
         if !awaited.any(|awaited| awaited == dependency) && !self.stops_a_route(dependency) {
-            self.close_circuits(|gone| gone == dependency);
+            self.forget_circuit(dependency);
         }
+    }
+
+    /// Whether it is back is not known.
+    fn forget_circuit(&mut self, dependency: &Dependency) {
+        if self.down.contains(dependency) && self.unneeded.len() < CIRCUITS_MAX {
+            self.unneeded.insert(dependency.clone());
+        }
+        self.close_circuits(|gone| gone == dependency);
+    }
+
+    /// Dependencies of which the circuit was open when nothing waited for it any more, and has not opened since.
+    pub fn unneeded(&self) -> impl Iterator<Item = &Dependency> {
+        self.unneeded.iter()
     }
 }

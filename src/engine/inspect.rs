@@ -125,10 +125,11 @@ impl<P: Clone, R> Engine<P, R> {
         match entry.state {
             State::Resolved => None,
             State::Halted => Some(Hold::Halted),
-            State::Parked => {
-                let down = partition.awaiting.get(&sequence).filter(|awaited| self.down.contains(*awaited));
-                Some(down.map_or(Hold::Parked { until: None }, |dependency| self.outage(dependency)))
-            }
+            State::Parked => Some(match partition.awaiting.get(&sequence) {
+                Some(dependency) if self.down.contains(dependency) => self.outage(dependency),
+                Some(_) => Hold::Undecided,
+                None => Hold::Parked { until: None },
+            }),
             State::Suspected => Some(Hold::Undecided),
             State::Pending | State::Staged(_) => {
                 Some(self.without_the_ledger().unwrap_or(match self.transaction.stage {
@@ -143,8 +144,10 @@ impl<P: Clone, R> Engine<P, R> {
                 if lane.queue.front() != Some(&sequence) {
                     return None;
                 }
+                let down = partition.awaiting.get(&sequence).filter(|awaited| self.down.contains(*awaited));
                 Some(match (entry.state, lane.state) {
-                    (State::InFlight, _) => Hold::Handler,
+                    // It looks whether it still needs it.
+                    (State::InFlight, _) => down.map_or(Hold::Handler, |dependency| self.outage(dependency)),
                     (_, LaneState::Held) if partition.waits_for_an_end(entry.lane) => Hold::Commit,
                     (_, LaneState::Held) if partition.is_receipted(entry.offset) => Hold::WindowFull,
                     (_, LaneState::Held) => self.without_the_ledger().unwrap_or(Hold::Receipt),

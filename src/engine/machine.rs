@@ -31,6 +31,8 @@ pub struct Engine<P, R> {
     pub(super) circuits: BTreeMap<Dependency, Circuit>,
     /// Dependencies whose circuit is open.
     pub(super) down: BTreeSet<Dependency>,
+    /// Those that were down when nothing waited for them any more.
+    pub(super) unneeded: BTreeSet<Dependency>,
     /// Partitions that were revoked together are released together.
     pub(super) revocations: Vec<BTreeSet<PartitionId>>,
     pub(super) totals: Census,
@@ -123,6 +125,7 @@ impl<P: Clone, R> Engine<P, R> {
             changed: Vec::new(),
             circuits: BTreeMap::new(),
             down: BTreeSet::new(),
+            unneeded: BTreeSet::new(),
             revocations: Vec::new(),
             totals: Census::default(),
             in_flight: 0,

@@ -255,7 +255,10 @@ impl<P: Clone, R> Engine<P, R> {
         let stood_still = self.stands_still();
         match change {
             Change::None => return,
-            Change::Opened => self.down.insert(dependency.clone()),
+            Change::Opened => {
+                self.unneeded.remove(dependency);
+                self.down.insert(dependency.clone())
+            }
             Change::Closed => self.down.remove(dependency),
         };
         if change == Change::Closed {

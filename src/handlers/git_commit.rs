@@ -66,7 +66,7 @@ impl Handler for GitCommitHandler {
             return Ok(success);
         }
         if let Some(host) = context.services.repositories.host_of(&commit.repository_url) {
-            context.services.outages.check(&host)?;
+            context.asks(&host)?;
         }
         let files = files::RepositoryCommit {
             repositories: Arc::clone(&context.services.repositories),

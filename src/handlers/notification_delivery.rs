@@ -36,7 +36,7 @@ impl Handler for NotificationDeliveryHandler {
             let message = format!("{} is not told in an isolated replay", delivery.channel);
             return Ok(Success { message, ..Success::default() });
         }
-        context.services.outages.check(&format!("{NOTIFY}{}", delivery.channel))?;
+        context.asks(&format!("{NOTIFY}{}", delivery.channel))?;
         let sent = context.services.notifier.send(event.id(), &delivery).await;
         let sent = sent.map_err(|error| failure(&delivery.channel, error))?;
         let count = delivery.notifications.len();

@@ -83,7 +83,7 @@ pub trait Application: Send + Sync + 'static {
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing>;
 
     /// These dependencies are down from now on, and no others. On the poll thread, before what follows from it.
-    fn down(&self, _dependencies: BTreeSet<Dependency>) {}
+    fn down(&self, dependencies: BTreeSet<Dependency>);
 
     /// Asks a dependency whether it answers; calls `answer` once, from any thread.
     fn probe(&self, dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>);

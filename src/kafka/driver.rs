@@ -352,12 +352,14 @@ impl<A: Application> Driver<A> {
         let settling = self.state.is_settling();
         let (census, buffered_bytes) = (self.engine.census(), self.engine.buffered_bytes() as u64);
         let open_circuits: Vec<Dependency> = self.engine.open_circuits().cloned().collect();
+        let unneeded: Vec<Dependency> = self.engine.unneeded().cloned().collect();
         let outages = self.state.troubles.outages();
-        self.tell_of_outages(&open_circuits);
+        self.tell_of_outages(&open_circuits, &unneeded);
         self.status.update(|status| {
             (status.assignment, status.settling) = (assignment, settling);
             (status.unplaced, status.looked_at, status.outages) = (unplaced, now, outages);
-            (status.census, status.buffered_bytes, status.open_circuits) = (census, buffered_bytes, open_circuits);
+            (status.census, status.buffered_bytes) = (census, buffered_bytes);
+            (status.open_circuits, status.unneeded) = (open_circuits, unneeded);
             status.counts += Counts { polled, ..Counts::default() };
         });
     }

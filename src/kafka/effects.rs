@@ -129,7 +129,7 @@ impl<A: Application> Driver<A> {
     fn escalate(&mut self, incident: &Incident) {
         match incident {
             Incident::Outage { dependency, lasted } => {
-                error!(%dependency, ?lasted, "dependency is down; the routes that need it stand still");
+                error!(%dependency, ?lasted, "dependency is down; what needs it waits");
             }
             Incident::Halted { partition, offset, class } => {
                 let source = &self.partitions.by_id(*partition).source;

@@ -99,14 +99,17 @@ impl<A: Application> Driver<A> {
     }
 
     /// Says once of each outage that it has begun and that it is over.
-    pub(super) fn tell_of_outages(&self, down: &[Dependency]) {
+    pub(super) fn tell_of_outages(&self, down: &[Dependency], unneeded: &[Dependency]) {
         let known = self.status.snapshot().open_circuits;
         for dependency in down.iter().filter(|dependency| !known.contains(dependency)) {
             let error = self.state.troubles.dependencies.get(dependency).map(|trouble| &*trouble.message);
             warn!(%dependency, error, "a dependency is down: what needs it waits, no attempt is used");
         }
         for dependency in known.iter().filter(|dependency| !down.contains(dependency)) {
-            info!(%dependency, "a dependency answers again");
+            match unneeded.contains(dependency) {
+                true => info!(%dependency, "nothing here waits for a dependency any more that was down"),
+                false => info!(%dependency, "a dependency answers again"),
+            }
         }
     }
 

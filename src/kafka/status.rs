@@ -124,6 +124,8 @@ pub struct Status {
     pub buffered_bytes: u64,
     /// Dependencies that are down.
     pub open_circuits: Vec<Dependency>,
+    /// Those that were open when nothing here waited for them any more: whether they answer is not known.
+    pub unneeded: Vec<Dependency>,
     /// How they failed first, where a handler said so.
     pub outages: BTreeMap<Dependency, Trouble>,
     pub incidents: Incidents,

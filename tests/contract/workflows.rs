@@ -167,7 +167,9 @@ async fn that_a_run_is_to_end_is_known_until_its_status_is_another() {
         let cancels = ["wf", "none"].map(|id| (id.to_owned(), asked("parent"))).into();
         store.commit(work(&fence, "4", RunChange { cancels, ..change("parent", 0, "cancelled") })).await.unwrap();
         assert_eq!((known("wf").await.as_deref(), known("none").await), (Some("parent"), None));
-        store.commit(work(&fence, "5", change("wf", 3, "cancelled"))).await.unwrap();
+        store.commit(work(&fence, "5", change("wf", 3, "compensating"))).await.unwrap();
+        assert_eq!(known("wf").await.as_deref(), Some("parent"), "another of its steps is undone");
+        store.commit(work(&fence, "6", change("wf", 4, "cancelled"))).await.unwrap();
         store.ask_to_cancel(GROUP, "wf", &asked("ada")).await.unwrap();
         assert_eq!(known("wf").await, None, "it has ended");
     })

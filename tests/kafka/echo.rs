@@ -1,7 +1,7 @@
 //! The smallest application that the driver can run: every record is routed by its key to one handler, which succeeds,
 //! unless the record's value says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -168,6 +168,8 @@ impl Application for Echo {
     fn events_lost(&self, source: &TopicPartition, from: Offset, to: NextOffset) -> Vec<Outgoing> {
         vec![outgoing(&self.outcomes, None, format!("lost {source} {from} {to}"), Headers::default())]
     }
+
+    fn down(&self, _dependencies: BTreeSet<Dependency>) {}
 
     fn probe(&self, _dependency: &Dependency, answer: Box<dyn FnOnce(bool) + Send>) {
         answer(true);

@@ -142,7 +142,7 @@ impl Retry {
         let (store, run) = (open(context).await?, &self.run);
         let stored = allowed(context, &*store, run, RETRY, &[RunStatus::Failed, RunStatus::Cancelled]).await?;
         if serde_json::from_str::<Run>(&stored.state).is_ok_and(|run| run.is_undone()) {
-            let undone = format!("what run {run} had done is undone: it is over");
+            let undone = format!("what run {run} had done is undone, as far as it could be: it is over");
             return Err(Failure::failed(undone).next("start another with `coafi workflow start`"));
         }
         send(context, run, &self.acting, RETRY, String::new()).await

@@ -126,6 +126,17 @@ fn people_are_told_what_it_waits_for() {
     let outage = Hold::Outage { dependency: Dependency::new(SHOP), since: Time(1) };
     let waiting = reasons.iter().find(|reason| reason.hold == outage);
     assert_eq!(waiting.map(|reason| reason.records), Some(3), "{reasons:?}");
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1)]);
+    bench.finish(0, away(SHOP));
+    assert_eq!(bench.engine.inspect()[0].reasons[0].hold, Hold::Undecided);
+    (0..2).for_each(|_| {
+        bench.pass(milliseconds(10));
+        bench.finish(0, away(SHOP));
+    });
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(running(&bench), [0], "it looks again");
+    assert!(matches!(bench.engine.inspect()[0].reasons[0].hold, Hold::Outage { .. }));
 }
 
 #[test]
@@ -160,6 +171,15 @@ fn nobody_asks_whether_it_is_back_when_no_record_waits() {
     );
     bench.pass(Duration::from_secs(100));
     assert_eq!(bench.count(|effect| matches!(effect, Effect::Probe(_))), 0);
+    let unneeded = |bench: &Bench| bench.engine.unneeded().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(unneeded(&bench), [SHOP], "whether it answers is not known");
+    bench.assign(&assignment(P0, 0, ""));
+    bench.poll(&[(0, 1), (1, 2), (2, 3)]);
+    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    assert_eq!((open(&bench), unneeded(&bench)), (vec![SHOP.to_owned()], vec![]));
+    bench.engine.probed(bench.now, &Dependency::new(SHOP), true);
+    bench.settle();
+    assert_eq!(unneeded(&bench), [] as [String; 0], "it answers");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) async fn post(
     if endpoints.are_silent() {
         return Ok(Ok(Value::Null));
     }
-    context.services.outages.check(&format!("{HTTP_ENDPOINT}{name}"))?;
+    context.asks(&format!("{HTTP_ENDPOINT}{name}"))?;
     let called = match endpoints.post(endpoint, message(event, run, asked)).await {
         Ok(called) => called,
         Err(error) => return fault(unanswered(context.services, name, &error).await),

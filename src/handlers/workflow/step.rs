@@ -1,5 +1,7 @@
 //! `workflow.step`: an attempt of a step.
 
+use std::time::Duration;
+
 use super::perform::perform;
 use super::turn::{self, Effects, Loaded};
 use super::command;
@@ -24,9 +26,10 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
     let timeout = loaded.definition.step_at(&step).and_then(|step| step.timeout);
     let performing = perform(context, event, &loaded.definition, &loaded.run, &step);
     let performed = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, performing).await.unwrap_or_else(|_| {
-            Ok(Err(Fault::new("timeout", format!("attempt {attempt} took longer than {} ms", timeout.as_millis()))))
-        }),
+        Some(timeout) => match tokio::time::timeout(timeout, performing).await {
+            Ok(performed) => performed,
+            Err(_) => took_too_long(context, attempt, timeout).await,
+        },
         None => performing.await,
     };
     let performed = match performed {
@@ -44,6 +47,17 @@ pub(super) async fn handle(event: &Event, context: &Context<'_>) -> Result<Succe
     turn::commit(event, context, &loaded.definition, Some(&loaded), advanced, effects).await
 }
 
+/// The step's time-out is for a server that is there.
+async fn took_too_long<T>(context: &Context<'_>, attempt: u32, timeout: Duration) -> Result<Result<T, Fault>, Failure> {
+    match context.hangs(timeout).await {
+        Some(away) => Err(away),
+        None => {
+            let message = format!("attempt {attempt} took longer than {} ms", timeout.as_millis());
+            Ok(Err(Fault::new("timeout", message)))
+        }
+    }
+}
+
 /// What the attempt needs is away: as far as the run goes, it has had no effect. The event waits; unless somebody wants the run
 /// to end, whose command waits behind it.
 async fn give_up(
@@ -56,10 +70,10 @@ async fn give_up(
     let Some(asked) = context.services.store.cancel_asked(&context.fence.group, &loaded.run.id).await? else {
         return Err(failure);
     };
-    let fault = command::cancelled(&asked.by, &format!("{}; it waited: {}", asked.reason, failure.message));
+    let reason = format!("{}; it waited: {}", asked.reason, failure.message);
     let input = match step.is_undo() {
-        true => Input::GiveUp { step, attempt, fault },
-        false => Input::Cancel { fault },
+        true => Input::GiveUp { step, attempt, fault: Fault::new("given_up", format_args!("by {}: {reason}", asked.by)) },
+        false => Input::Cancel { fault: command::cancelled(&asked.by, &reason) },
     };
     let advanced = workflow::advance(&loaded.definition, &loaded.run, input);
     let advanced = advanced.map_err(|refused| Failure::permanent("step_refused", refused))?;

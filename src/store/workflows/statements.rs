@@ -120,7 +120,10 @@ macro_rules! over {
             );
             const CANCEL_ASKED: &str =
                 "SELECT asked_by, reason FROM workflow_cancel WHERE consumer_group = $1 AND workflow_id = $2";
-            const DELETE_CANCEL: &str = "DELETE FROM workflow_cancel WHERE consumer_group = $1 AND workflow_id = $2";
+            const DELETE_CANCEL: &str = concat!(
+                "DELETE FROM workflow_cancel WHERE consumer_group = $1 AND workflow_id = $2 AND EXISTS (SELECT 1 ",
+                "FROM workflow_run WHERE consumer_group = $1 AND workflow_id = $2 AND status <> $3)",
+            );
             const PURGE: &str = concat!(
                 "DELETE FROM workflow_run WHERE (consumer_group, workflow_id) IN (",
                 "SELECT consumer_group, workflow_id FROM workflow_run WHERE status NOT IN ('running', 'compensating') AND updated_at < ", $now,
@@ -134,6 +137,11 @@ macro_rules! over {
                 change: &RunChange,
             ) -> Result<bool, sqlx::Error> {
                 let run = &change.run;
+                if run.status != "running" {
+                    // Before it is written: what was wanted of the status that it had is over.
+                    let delete = sqlx::query(DELETE_CANCEL).bind(group).bind(&run.workflow_id).bind(&run.status);
+                    delete.execute(&mut **transaction).await?;
+                }
                 let written = if change.expected_seq == 0 {
                     let insert = sqlx::query(INSERT_RUN).bind(group).bind(&run.workflow_id).bind(&run.workflow);
                     let insert = insert.bind(i32::try_from(run.version).unwrap_or(i32::MAX)).bind(&run.digest);
@@ -164,9 +172,6 @@ macro_rules! over {
                         let insert = insert.bind(i32::try_from(wait.attempt).unwrap_or(i32::MAX)).bind(&wait.event_type);
                         insert.bind(&wait.correlate).bind(&wait.value).execute(&mut **transaction).await?;
                     }
-                }
-                if run.status != "running" {
-                    sqlx::query(DELETE_CANCEL).bind(group).bind(&run.workflow_id).execute(&mut **transaction).await?;
                 }
                 for (child, asked) in &change.cancels {
                     let ask = sqlx::query(ASK_TO_CANCEL).bind(group).bind(child).bind(&asked.by).bind(&asked.reason);

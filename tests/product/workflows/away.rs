@@ -47,7 +47,7 @@ fn only_the_runs_that_need_it_wait_and_they_can_be_cancelled() {
     flows.workflow(&["cancel", &ids[0], "--by", "ada", "--reason", "by hand"]).well();
     let cancelled = flows.until(&ids[0], "cancelled");
     let message = cancelled["state"]["fault"]["message"].as_str().unwrap();
-    assert!(message.contains("; not undone: reserve~undo: cancelled: cancelled by ada: by hand"), "{cancelled}");
+    assert!(message.contains("; not undone: reserve~undo: given_up: by ada: by hand"), "{cancelled}");
 
     shop.restart();
     for id in &ids[1..] {
@@ -59,4 +59,45 @@ fn only_the_runs_that_need_it_wait_and_they_can_be_cancelled() {
     replica.ended().well();
     let asked: Vec<String> = shop.calls().iter().map(|call| call.header("ce-subject").to_owned()).collect();
     assert_eq!((asked.len(), asked.contains(&ids[0])), (2, false), "{asked:?}");
+}
+
+/// One step has a time-out of its own, the other none but its route's: for both, a server that takes requests and answers none is away.
+#[test]
+fn a_server_that_hangs_uses_no_attempt() {
+    let steps = ["timeout: 1s", "retry: {attempts: 1}"].map(|more| {
+        format!("steps: [{{id: order, http: {{endpoint: shop, type: part.ordered, data: {{}}}}, {more}}}]\n")
+    });
+    let [quick, patient] = ["Quick", "Patient"].map(|name| format!("name: {name}\nversion: 1\ninput: {{}}\n"));
+    let mut shop = Server::start(|_, _| Some(StatusCode::NO_CONTENT.into_response()));
+    let flows = Flows::with("hangs", &[("quick", &(quick + &steps[0])), ("patient", &(patient + &steps[1]))]);
+    flows.world.change_routes(|routes| routes.replace("handler: workflow\n", "handler: workflow\n    deadline: 3s\n"));
+    let address = format!("127.0.0.1:{}", shop.port());
+    let endpoint = format!("{{name: shop, url: 'http://{address}', unsigned: true, timeout: 30s}}");
+    let settings = format!("outgoing: {{allow: [127.0.0.1]}}\nendpoints: [{endpoint}]\n");
+    std::fs::write(flows.world.path("coafi.yaml"), settings).unwrap();
+    shop.stop();
+    let hangs = coafi_testcontainers::listen(address.parse().unwrap()).unwrap();
+    let mut command = flows.world.command(&["consume"]);
+    command.env("COAFI__KAFKA__START", "latest").env("COAFI__ENGINE__CIRCUIT__LOOKS_EVERY", "1s");
+    let mut replica = Process::start(command);
+    replica.until_ready();
+    let ids = ["Quick", "Patient"].map(|name| flows.start(name, name, &json!({})));
+    let open = r#"coafi_circuit{dependency="http:shop",state="open"}"#;
+    eventually("its circuit opens", || replica.metric(open) > 0.0);
+    eventually("both wait", || {
+        let why = flows.world.why().to_string();
+        why.contains("http:shop") && ids.iter().all(|id| flows.shown(id).is_some())
+    });
+    drop(hangs);
+    shop.restart();
+    for id in &ids {
+        let completed = flows.until(id, "completed");
+        assert_eq!(completed["attempts"].as_array().unwrap().len(), 1, "{completed}");
+    }
+    let (outcomes, order) = (flows.world.outcomes(), ids.clone().map(|id| format!("{id}/order/1")));
+    let of_orders = outcomes.iter().filter(|o| o.event_id.as_ref().is_some_and(|event| order.contains(event)));
+    let ends: Vec<_> = of_orders.map(|outcome| (outcome.outcome.as_str(), outcome.attempt)).collect();
+    assert_eq!(ends, [("processed", 1); 2]);
+    replica.terminate();
+    replica.ended().well();
 }

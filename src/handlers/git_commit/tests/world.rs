@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::handlers::git_commit::*;
 use crate::connectors::git::Repositories;
-use crate::dispatch::{NewEvent, Outages, Place, Services};
+use crate::dispatch::{Asking, NewEvent, Outages, Place, Services};
 use crate::event::{Offset, RecordBuilder};
 use crate::notify::Notifier;
 use crate::registry::documents::{Document, REGISTRY};
@@ -216,7 +216,7 @@ impl World {
         let event = Event::parse(builder.build(FENCED_TOPIC.into(), 0, Offset(self.offset), None)).unwrap();
         let run = &self.run;
         let place = Place { topic: FENCED_TOPIC, partition: 0, offset: self.offset };
-        let context = Context { services: &self.services, attempt: 1, handler: "tested", run, place, fence };
+        let context = Context { services: &self.services, attempt: 1, handler: "tested", run, place, fence, asking: Asking::default() };
         handler.handle(&event, &context).await
     }
 
