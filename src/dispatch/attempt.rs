@@ -28,10 +28,8 @@ use super::delivery::Delivery;
 use super::ending::Admission;
 use super::report::{HandlerRun, Refusal, Report};
 use super::shared::Shared;
-use super::{
-    Asking, Context, Failure, Handler, NewEvent, Place, Route, Routed, Services, Success, once, probe, replies, trace,
-};
-use crate::engine::{Attempt, Class, Dependency, Job};
+use super::{Asking, Context, Failure, Handler, NewEvent, Place, Route, Routed, Success, once, probe, replies, trace};
+use crate::engine::{Attempt, Class, Job};
 use crate::event::Event;
 use crate::store::Fence;
 
