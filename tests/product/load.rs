@@ -165,7 +165,7 @@ pub(crate) fn outlasts(
     assert_eq!(replica.page("/health").status, 200);
     assert_eq!(replica.metric(&open), 1.0);
     assert_eq!(replica.metric(r#"coafi_incidents_total{kind="outage"}"#), 1.0, "escalated once");
-    assert_eq!(replica.log().matches("the routes that need it stand still").count(), 1, "{}", replica.log());
+    assert_eq!(replica.log().matches("dependency is down; what needs it waits").count(), 1, "{}", replica.log());
     let said = world.why();
     let standing: Vec<_> =
         said["partitions"].as_array().unwrap().iter().filter(|p| p["topic"] == *world.topic).collect();
