@@ -15,8 +15,11 @@ pub const APPROVE: &str = "approve";
 /// See [`CANCEL`].
 pub const REJECT: &str = "reject";
 
+/// Where whoever acts says nothing of it.
+pub(super) const NO_REASON: &str = "no reason was given";
+
 pub(super) fn cancelled(by: &str, reason: &str) -> Fault {
-    let reason = if reason.is_empty() { "no reason was given" } else { reason };
+    let reason = if reason.is_empty() { NO_REASON } else { reason };
     Fault::new("cancelled", format_args!("cancelled by {by}: {reason}"))
 }
 

@@ -70,7 +70,8 @@ async fn give_up(
     let Some(asked) = context.services.store.cancel_asked(&context.fence.group, &loaded.run.id).await? else {
         return Err(failure);
     };
-    let reason = format!("{}; it waited: {}", asked.reason, failure.message);
+    let said = if asked.reason.is_empty() { command::NO_REASON } else { &asked.reason };
+    let reason = format!("{said}; it waited: {}", failure.message);
     let input = match step.is_undo() {
         true => Input::GiveUp { step, attempt, fault: Fault::new("given_up", format_args!("by {}: {reason}", asked.by)) },
         false => Input::Cancel { fault: command::cancelled(&asked.by, &reason) },

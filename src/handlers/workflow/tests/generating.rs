@@ -105,7 +105,7 @@ async fn a_run_waits_for_the_artifact_store() {
 #[tokio::test]
 async fn a_run_that_is_to_end_does_not_wait() {
     let mut world = started().await;
-    let asked = CancelAsked { by: "ada".into(), reason: "never mind".into() };
+    let asked = CancelAsked { by: "ada".into(), reason: String::new() };
     world.store.ask_to_cancel(&world.fence.group, "wf-1", &asked).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("generated"), "").unwrap();
@@ -113,7 +113,7 @@ async fn a_run_that_is_to_end_does_not_wait() {
     handle(&world, "workflow.step", &due("page")).await.unwrap();
     let stored = world.store.workflow_run(&world.fence.group, "wf-1").await.unwrap().unwrap();
     assert_eq!(stored.run.status, "cancelled");
-    assert!(stored.run.state.contains("cancelled by ada: never mind; it waited: "), "{}", stored.run.state);
+    assert!(stored.run.state.contains("cancelled by ada: no reason was given; it waited: "), "{}", stored.run.state);
     world.offset += 1;
     let command = json!({"workflowId": "wf-1", "action": "cancel", "by": "ada", "reason": "never mind"});
     let said = handle(&world, "workflow.command", &command).await.unwrap();
