@@ -93,6 +93,25 @@ fn failures_before_it_is_decided_count_as_long_as_somebody_asks() {
     bench.pass(milliseconds(100));
     assert_eq!(open(&bench), [] as [String; 0], "nobody asked any more, so that the first failure is this one");
     assert_eq!(running(&bench), [2], "it asks again");
+    assert_eq!(bench.engine.unneeded().count(), 0, "it was never known to be down");
+}
+
+#[test]
+fn each_is_asked_for_as_long_as_a_record_waits_for_it() {
+    const OTHER: &str = "http:other";
+    let mut bench = Bench::new();
+    bench.poll(&[(0, 1), (1, 2)]);
+    for _ in 0..3 {
+        bench.finish(0, away(SHOP));
+        bench.finish(1, away(OTHER));
+        bench.pass(milliseconds(10));
+    }
+    assert_eq!(open(&bench), [OTHER, SHOP]);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(running(&bench), [0, 1]);
+    bench.finish(0, Attempt::Filtered);
+    assert_eq!(open(&bench), [OTHER]);
+    assert_eq!(bench.engine.unneeded().map(ToString::to_string).collect::<Vec<_>>(), [SHOP]);
 }
 
 #[test]
@@ -107,9 +126,14 @@ fn a_route_that_declares_it_waits_as_a_whole() {
     bench.poll_arrivals(vec![arrival(3, 4), of_other(4, 5)]);
     assert_eq!(running(&bench), [4], "the other route goes on without its record 2");
     bench.finish(4, Attempt::Succeeded);
+    bench.pass(milliseconds(100));
+    assert_eq!(bench.map().dirty, 0, "a route stands still");
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(running(&bench), [2], "the other route's looks again");
+    bench.finish(2, Attempt::Succeeded);
+    assert_eq!(open(&bench), [SHOP], "the route that declares it waits on");
     probed(&mut bench, true);
-    bench.pass(milliseconds(10));
-    assert_eq!(running(&bench), [0, 1, 2, 3]);
+    assert_eq!(running(&bench), [0, 1, 3]);
 }
 
 #[test]
