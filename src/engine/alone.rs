@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::circuit::Circuit;
 use super::machine::Timer;
 use super::outages::MAX_DEPENDENCIES;
 use super::tracker::State;
@@ -39,8 +38,8 @@ impl<P: Clone, R> Engine<P, R> {
             return self.delay(id, sequence, self.now + probe.cap);
         }
         self.note_systemic(&dependency);
-        let is_open = self.circuits.get(&dependency).is_some_and(Circuit::is_open);
-        self.set_timer(self.now + if is_open { looks_every } else { probe.initial }, Timer::Looks(ticket));
+        let looks_after = if self.circuits[&dependency].is_open() { looks_every } else { probe.initial };
+        self.set_timer(self.now + looks_after, Timer::Looks(ticket));
         let Some(partition) = self.partition(id) else { return };
         partition.awaiting.insert(sequence, dependency);
         if let Some(entry) = partition.tracker.entry_mut(sequence) {
@@ -94,8 +93,7 @@ impl<P: Clone, R> Engine<P, R> {
     pub(super) fn forget_awaited(&mut self) {
         for partition in self.partitions.iter_mut().flatten() {
             for sequence in std::mem::take(&mut partition.awaiting).into_keys() {
-                let parked = partition.tracker.entry_mut(sequence).filter(|entry| entry.state == State::Parked);
-                if let Some(entry) = parked {
+                if let Some(entry) = partition.tracker.entry_mut(sequence).filter(|e| e.state == State::Parked) {
                     entry.state = State::Waiting;
                 }
             }

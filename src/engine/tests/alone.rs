@@ -4,14 +4,6 @@ use super::*;
 
 const SHOP: &str = "http:shop";
 
-fn away(name: &str) -> Attempt {
-    Attempt::Failed { class: Class::Systemic(Dependency::new(name)), code: 1 }
-}
-
-fn open(bench: &Bench) -> Vec<String> {
-    bench.engine.open_circuits().map(ToString::to_string).collect()
-}
-
 fn running(bench: &Bench) -> Vec<i64> {
     let mut offsets = bench.running();
     offsets.sort_unstable();
@@ -27,7 +19,7 @@ fn probed(bench: &mut Bench, up: bool) {
 fn down() -> Bench {
     let mut bench = Bench::new();
     bench.poll(&[(0, 1), (1, 2), (2, 3)]);
-    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..3).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     assert_eq!(open(&bench), [SHOP]);
     bench
 }
@@ -42,12 +34,12 @@ fn the_others_of_the_route_go_on_and_those_behind_it_wait() {
     // The first two had a time to ask again, before it was known to be down.
     bench.pass(milliseconds(10));
     assert_eq!(running(&bench), [0, 1]);
-    (0..2).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..2).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     bench.pass(Duration::from_secs(29));
     assert!(running(&bench).is_empty(), "all of them wait until it answers");
     bench.pass(Duration::from_secs(1));
     assert_eq!(running(&bench), [0, 1, 2, 4], "now and then they look whether they still want it");
-    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..3).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     bench.finish(4, Attempt::NotStarted);
     assert!(running(&bench).is_empty());
     probed(&mut bench, false);
@@ -61,19 +53,19 @@ fn the_others_of_the_route_go_on_and_those_behind_it_wait() {
 fn one_that_is_down_again_after_a_probe_is_one_outage_and_a_success_ends_it() {
     let mut bench = down();
     bench.pass(milliseconds(10));
-    (0..2).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..2).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     bench.pass(Duration::from_secs(59));
     probed(&mut bench, true);
-    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..3).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     assert_eq!(open(&bench), [SHOP]);
     bench.pass(Duration::from_secs(1));
     let lasted = |effect: &Effect<i64, ()>| matches!(effect, Effect::Escalate(Incident::Outage { .. }));
     assert_eq!(bench.count(lasted), 1, "since the first of its openings");
-    (0..2).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..2).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     probed(&mut bench, true);
     (0..3).for_each(|offset| bench.finish(offset, Attempt::Succeeded));
     bench.poll(&[(3, 4)]);
-    bench.finish(3, away(SHOP));
+    bench.finish(3, systemic(SHOP));
     assert_eq!(open(&bench), [] as [String; 0], "counted from the beginning");
 }
 
@@ -81,15 +73,15 @@ fn one_that_is_down_again_after_a_probe_is_one_outage_and_a_success_ends_it() {
 fn failures_before_it_is_decided_count_as_long_as_somebody_asks() {
     let mut bench = Bench::new();
     bench.poll(&[(0, 1), (1, 2)]);
-    (0..2).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..2).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     bench.pass(milliseconds(10));
     bench.finish(0, Attempt::Succeeded);
-    bench.finish(1, away(SHOP));
+    bench.finish(1, systemic(SHOP));
     assert_eq!(open(&bench), [] as [String; 0], "the success has made the two before it none");
     bench.pass(milliseconds(10));
     bench.finish(1, transient(3));
     bench.poll(&[(2, 3)]);
-    bench.finish(2, away(SHOP));
+    bench.finish(2, systemic(SHOP));
     bench.pass(milliseconds(100));
     assert_eq!(open(&bench), [] as [String; 0], "nobody asked any more, so that the first failure is this one");
     assert_eq!(running(&bench), [2], "it asks again");
@@ -102,8 +94,8 @@ fn each_is_asked_for_as_long_as_a_record_waits_for_it() {
     let mut bench = Bench::new();
     bench.poll(&[(0, 1), (1, 2)]);
     for _ in 0..3 {
-        bench.finish(0, away(SHOP));
-        bench.finish(1, away(OTHER));
+        bench.finish(0, systemic(SHOP));
+        bench.finish(1, systemic(OTHER));
         bench.pass(milliseconds(10));
     }
     assert_eq!(open(&bench), [OTHER, SHOP]);
@@ -121,7 +113,7 @@ fn a_route_that_declares_it_waits_as_a_whole() {
     let of_other =
         |offset, lane| Arrival { verdict: Verdict::Routed { route: RouteId(1), lane }, ..arrival(offset, 0) };
     bench.poll_arrivals(vec![arrival(0, 1), arrival(1, 2), of_other(2, 3)]);
-    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..3).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     assert_eq!(open(&bench), [SHOP]);
     bench.poll_arrivals(vec![arrival(3, 4), of_other(4, 5)]);
     assert_eq!(running(&bench), [4], "the other route goes on without its record 2");
@@ -152,11 +144,11 @@ fn people_are_told_what_it_waits_for() {
     assert_eq!(waiting.map(|reason| reason.records), Some(3), "{reasons:?}");
     let mut bench = Bench::new();
     bench.poll(&[(0, 1)]);
-    bench.finish(0, away(SHOP));
+    bench.finish(0, systemic(SHOP));
     assert_eq!(bench.engine.inspect()[0].reasons[0].hold, Hold::Undecided);
     (0..2).for_each(|_| {
         bench.pass(milliseconds(10));
-        bench.finish(0, away(SHOP));
+        bench.finish(0, systemic(SHOP));
     });
     bench.pass(Duration::from_secs(30));
     assert_eq!(running(&bench), [0], "it looks again");
@@ -167,7 +159,7 @@ fn people_are_told_what_it_waits_for() {
 fn other_routes_have_their_records_ask() {
     let mut bench = down();
     bench.pass(milliseconds(10));
-    (0..2).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..2).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     bench.poll(&[(3, 4)]);
     let as_before = |payload: &i64| Rerouted {
         verdict: Verdict::Routed { route: RouteId(0), lane: u64::try_from(*payload).unwrap() + 1 },
@@ -177,7 +169,7 @@ fn other_routes_have_their_records_ask() {
     bench.settle();
     assert_eq!((open(&bench), running(&bench)), (vec![], vec![0, 1, 2, 3]));
     // This one began before. It is tried again at once: what it found down, its route may not need any more.
-    bench.finish(3, away(SHOP));
+    bench.finish(3, systemic(SHOP));
     assert_eq!(running(&bench), [0, 1, 2, 3]);
     (0..3).for_each(|offset| bench.finish(offset, Attempt::Succeeded));
     bench.finish(3, Attempt::Succeeded);
@@ -199,7 +191,7 @@ fn nobody_asks_whether_it_is_back_when_no_record_waits() {
     assert_eq!(unneeded(&bench), [SHOP], "whether it answers is not known");
     bench.assign(&assignment(P0, 0, ""));
     bench.poll(&[(0, 1), (1, 2), (2, 3)]);
-    (0..3).for_each(|offset| bench.finish(offset, away(SHOP)));
+    (0..3).for_each(|offset| bench.finish(offset, systemic(SHOP)));
     assert_eq!((open(&bench), unneeded(&bench)), (vec![SHOP.to_owned()], vec![]));
     bench.engine.probed(bench.now, &Dependency::new(SHOP), true);
     bench.settle();
@@ -211,16 +203,16 @@ fn a_handler_that_makes_names_up_has_its_records_wait_without_a_circuit() {
     let mut bench = Bench::new();
     for number in 0..64 {
         bench.poll(&[(number, u64::try_from(number).unwrap())]);
-        bench.finish(number, away(&format!("http:number-{number}")));
+        bench.finish(number, systemic(&format!("http:number-{number}")));
     }
     bench.poll(&[(64, 64)]);
-    bench.finish(64, away("http:one-too-many"));
+    bench.finish(64, systemic("http:one-too-many"));
     bench.pass(milliseconds(10));
     assert_eq!(running(&bench).len(), 64);
     (0..64).for_each(|offset| bench.finish(offset, Attempt::Succeeded));
     bench.pass(milliseconds(990));
     assert_eq!(running(&bench), [64], "as late as a probe may be");
-    bench.finish(64, away("http:one-too-many"));
+    bench.finish(64, systemic("http:one-too-many"));
     bench.pass(milliseconds(10));
     assert_eq!(running(&bench), [64], "it has a circuit now");
 }

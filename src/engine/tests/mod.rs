@@ -293,6 +293,15 @@ fn ranges(ends: &[(i64, i64)]) -> Vec<std::ops::Range<i64>> {
     ends.iter().map(|(start, end)| *start..*end).collect()
 }
 
+fn systemic(name: &str) -> Attempt {
+    Attempt::Failed { class: Class::Systemic(Dependency::new(name)), code: 1 }
+}
+
+/// Dependencies whose circuit is open.
+fn open(bench: &Bench) -> Vec<String> {
+    bench.engine.open_circuits().map(ToString::to_string).collect()
+}
+
 fn transient(code: u64) -> Attempt {
     Attempt::Failed { class: Class::Transient, code }
 }

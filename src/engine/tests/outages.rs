@@ -2,14 +2,6 @@
 
 use super::*;
 
-fn systemic(name: &str) -> Attempt {
-    Attempt::Failed { class: Class::Systemic(Dependency::new(name)), code: 1 }
-}
-
-fn open(bench: &Bench) -> Vec<String> {
-    bench.engine.open_circuits().map(ToString::to_string).collect()
-}
-
 fn attempts_running(bench: &Bench) -> Vec<(i64, u32)> {
     bench.running.iter().map(|job| (job.ticket.offset.0, job.attempt)).collect()
 }

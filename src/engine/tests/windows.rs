@@ -69,16 +69,15 @@ fn a_head_that_is_parked_already_leaves_when_the_window_is_full() {
 
 #[test]
 fn a_head_that_waits_for_what_is_down_is_not_sent_away_whatever_it_has_tried() {
-    let away = || Attempt::Failed { class: Class::Systemic(Dependency::new("http:shop")), code: 1 };
     let mut bench = narrow(Overflow::DeadLetter, Ordering::Key);
     bench.poll(&[(0, 1)]);
     bench.finish(0, panicked());
     bench.pass(milliseconds(10));
     for _ in 0..3 {
-        bench.finish(0, away());
+        bench.finish(0, systemic("http:shop"));
         bench.pass(milliseconds(10));
     }
-    assert!(bench.running().is_empty() && bench.engine.open_circuits().next().is_some());
+    assert_eq!((bench.running(), open(&bench)), (vec![], vec!["http:shop".to_owned()]));
     poll_through(&mut bench, 1..WINDOW + 3);
     bench.pass(milliseconds(100));
     assert!(bench.engine.window_is_full(P0));
